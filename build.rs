@@ -1,0 +1,35 @@
+//! Tells the linker where libtorch lies, so that the program starts without LD_LIBRARY_PATH, and the program which
+//! version it was built with.
+
+use std::fs;
+use std::path::Path;
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-env-changed=LIBTORCH");
+    // Set by torch-sys's build script, which found the folder.
+    let lib = std::env::var("DEP_TCH_LIBTORCH_LIB").unwrap_or_default();
+    println!("cargo:rustc-env=TOPFIVE_LIBTORCH_VERSION={}", version(&lib).unwrap_or("of unknown version".to_string()));
+    if lib.is_empty() {
+        return;
+    }
+    let lib = fs::canonicalize(&lib).unwrap_or(lib.into());
+    println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
+    if lib.join("libtorch_cuda.so").exists() {
+        // Nothing refers to a symbol of the CUDA half; without this the linker would drop it and no GPU would be seen.
+        println!("cargo:rustc-link-arg=-Wl,--no-as-needed,-ltorch");
+    }
+}
+
+/// The three numbers in libtorch's own header.
+fn version(lib: &str) -> Option<String> {
+    let include = Path::new(lib).parent()?.join("include/torch");
+    let header = fs::read_to_string(include.join("headeronly/version.h"))
+        .or_else(|_| fs::read_to_string(include.join("csrc/api/include/torch/version.h")))
+        .ok()?;
+    let number = |name: &str| {
+        let prefix = format!("#define TORCH_VERSION_{name} ");
+        header.lines().find_map(|line| line.strip_prefix(&prefix)).map(str::trim)
+    };
+    Some(format!("{}.{}.{}", number("MAJOR")?, number("MINOR")?, number("PATCH")?))
+}

@@ -1,0 +1,142 @@
+"""Fetches libtorch out of PyPI's wheels into .libtorch/torch; scripts/setup calls it.
+
+pip says where the wheels are and which SHA-256 they have; the download itself is done here because pip cannot resume one.
+For the processor alone the wheel's CUDA libraries are left out, and libtorch.so, which would pull them in, is replaced by
+a linker script that names libtorch_cpu.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import urllib.request
+import zipfile
+
+ROOT = pathlib.Path(".libtorch")
+WHEELS = ROOT / "wheels"
+
+
+def resolve(requirements, with_dependencies):
+    """What pip would install for `requirements`: a list of (file name, address, SHA-256)."""
+    report = ROOT / "report.json"
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet", "--only-binary=:all:"]
+    command += [] if with_dependencies else ["--no-deps"]
+    subprocess.run([*command, "--report", str(report), *requirements], check=True)
+    found = []
+    for item in json.loads(report.read_text())["install"]:
+        info = item["download_info"]
+        found.append((info["url"].rsplit("/", 1)[1], info["url"], info["archive_info"]["hashes"]["sha256"]))
+    return found
+
+
+def sha256(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 22):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def fetch(name, address, expected):
+    """Downloads one wheel, going on where an earlier try stopped; returns its path."""
+    whole, part = WHEELS / name, WHEELS / (name + ".part")
+    if whole.exists():
+        return whole
+    if address.startswith("file://"):
+        shutil.copyfile(urllib.request.url2pathname(address[len("file://"):]), part)
+    else:
+        have = part.stat().st_size if part.exists() else 0
+        request = urllib.request.Request(address, headers={"Range": f"bytes={have}-"} if have else {})
+        try:
+            reply = urllib.request.urlopen(request, timeout=60)
+        except urllib.error.HTTPError as error:
+            if error.code != 416:  # "range not satisfiable": the part is whole already
+                raise
+        else:
+            with reply, open(part, "ab" if reply.status == 206 else "wb") as file:
+                total = have + int(reply.headers.get("Content-Length", 0)) if reply.status == 206 else int(
+                    reply.headers.get("Content-Length", 0))
+                print(f"setup: {name} ({total >> 20} MB{f', {have >> 20} MB of them here already' if have else ''})", flush=True)
+                shutil.copyfileobj(reply, file, 1 << 20)
+    if sha256(part) != expected:
+        part.unlink()
+        sys.exit(f"setup: {name} did not arrive as published (its SHA-256 differs); removed it")
+    part.rename(whole)
+    return whole
+
+
+def wanted(path, cuda):
+    """Where the file `path` of a wheel belongs under .libtorch/torch, or None if it is of no use here."""
+    if path.startswith("nvidia/") and not cuda:
+        name = path.rsplit("/", 1)[1]
+        return f"lib/{name}" if name.startswith(("libcudart.so", "libcupti.so")) else None
+    if not path.startswith("torch/"):
+        return None
+    inner = path[len("torch/"):]
+    if not inner.startswith(("lib/", "include/")):
+        return None
+    if not cuda and inner.startswith("lib/") and ("cuda" in inner or "torch_python" in inner or "nvshmem" in inner):
+        return None
+    return inner
+
+
+def unpack_for_processor(wheels):
+    fresh = ROOT / "torch.new"
+    shutil.rmtree(fresh, ignore_errors=True)
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as archive:
+            for item in archive.infolist():
+                target = wanted(item.filename, cuda=False)
+                if target is None or item.is_dir():
+                    continue
+                path = fresh / target
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(item) as source, open(path, "wb") as out:
+                    shutil.copyfileobj(source, out, 1 << 20)
+    (fresh / "lib/libtorch.so").write_text("INPUT(-ltorch_cpu)\n")
+    replace_torch(fresh)
+
+
+def replace_torch(fresh):
+    torch = ROOT / "torch"
+    if torch.is_symlink():
+        torch.unlink()
+    else:
+        shutil.rmtree(torch, ignore_errors=True)
+    os.rename(fresh, torch)
+
+
+def install_whole(wheels):
+    """Unpacks every wheel beside one another, as site-packages would be, since the CUDA libraries find each other so."""
+    site = ROOT / "site"
+    shutil.rmtree(site, ignore_errors=True)
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(site)
+    link = ROOT / "torch.new"
+    link.unlink(missing_ok=True)
+    link.symlink_to("site/torch")
+    replace_torch(link)
+
+
+def main(version, cuda):
+    WHEELS.mkdir(parents=True, exist_ok=True)
+    requirements = [f"torch=={version}"]
+    if cuda != "yes":
+        # libtorch_cpu.so of this wheel is linked to these two; no GPU is needed for them to load.
+        requirements += ["nvidia-cuda-runtime==13.0.*", "nvidia-cuda-cupti==13.0.*"]
+    wheels = [fetch(*wheel) for wheel in resolve(requirements, with_dependencies=cuda == "yes")]
+    print("setup: unpacking", flush=True)
+    install_whole(wheels) if cuda == "yes" else unpack_for_processor(wheels)
+    shutil.rmtree(WHEELS)
+    (ROOT / "report.json").unlink()
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except (OSError, subprocess.CalledProcessError, zipfile.BadZipFile) as error:
+        sys.exit(f"setup: {error}")

@@ -1,0 +1,98 @@
+"""Makes tests/fixtures/parity: what torchvision's networks give for weights and an input that a formula fills.
+
+The formula stands in tests/parity.rs too, so the fixtures hold no weights: only logits, the loss, and for the four main
+networks the gradient of each parameter as its norm and its sum weighted by the same formula.
+
+Run with torch 2.11 and torchvision 0.26: python3 scripts/make_parity_fixtures.py
+
+    python3 scripts/make_parity_fixtures.py --files DIR
+
+also saves every network's weights as .pth, zip and legacy, and as safetensors; scripts/parity checks those.
+"""
+
+import json
+import pathlib
+import sys
+
+import numpy
+import safetensors.torch
+import torch
+import torchvision
+
+OUT = pathlib.Path(__file__).parent.parent / "tests/fixtures/parity"
+
+# Our config, torchvision's name.
+NETWORKS = {
+    "alexnet-owt": "alexnet",
+    "vgg11": "vgg11", "vgg13": "vgg13", "vgg16": "vgg16", "vgg19": "vgg19",
+    "vgg11-bn": "vgg11_bn", "vgg13-bn": "vgg13_bn", "vgg16-bn": "vgg16_bn", "vgg19-bn": "vgg19_bn",
+    "googlenet-bn": "googlenet",
+    "resnet18": "resnet18", "resnet34": "resnet34", "resnet50": "resnet50", "resnet101": "resnet101", "resnet152": "resnet152",
+}
+GRADIENTS = ["alexnet-owt", "vgg16", "googlenet-bn", "resnet34"]
+LABEL = 7
+
+
+def noise(name, count):
+    """`count` values in -1..1 that depend on the name and the place alone: SplitMix64 on FNV-1a's hash of the name."""
+    seed = 0xCBF29CE484222325
+    for byte in name.encode():
+        seed = (seed ^ byte) * 0x100000001B3 % 2**64
+    with numpy.errstate(over="ignore"):
+        mixed = numpy.uint64(seed) + (numpy.arange(count, dtype=numpy.uint64) + numpy.uint64(1)) * numpy.uint64(0x9E3779B97F4A7C15)
+        mixed = (mixed ^ (mixed >> numpy.uint64(30))) * numpy.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> numpy.uint64(27))) * numpy.uint64(0x94D049BB133111EB)
+        mixed = mixed ^ (mixed >> numpy.uint64(31))
+    return (mixed >> numpy.uint64(40)).astype(numpy.float64) / 2**23 - 1
+
+
+def filled(name, shape):
+    """A parameter's values: weights as large as He's rule has them, the rest near where it starts."""
+    values = noise(name, int(numpy.prod(shape)))
+    if len(shape) > 1:
+        values *= numpy.sqrt(6 / numpy.prod(shape[1:]))
+    elif name.endswith("running_var") or name.endswith("weight"):
+        values = 1 + 0.25 * values
+    else:
+        values *= 0.1
+    return torch.from_numpy(values.astype(numpy.float32).reshape(tuple(shape)))
+
+
+def network(theirs):
+    options = {"init_weights": False, "aux_logits": False, "transform_input": False} if theirs == "googlenet" else {}
+    model = getattr(torchvision.models, theirs)(weights=None, **options)
+    state = {name: value if name.endswith("num_batches_tracked") else filled(name, value.shape)
+             for name, value in model.state_dict().items()}
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def fixture(ours, model):
+    image = torch.from_numpy(noise("input", 3 * 224 * 224).astype(numpy.float32).reshape(1, 3, 224, 224))
+    logits = model(image)
+    result = {"logits": logits[0].tolist()}
+    if ours in GRADIENTS:
+        torch.nn.functional.cross_entropy(logits, torch.tensor([LABEL])).backward()
+        result["gradients"] = {
+            name: [parameter.grad.double().norm().item(),
+                   (parameter.grad.double().flatten() * torch.from_numpy(noise(name, parameter.numel()))).sum().item()]
+            for name, parameter in model.named_parameters()}
+    return result
+
+
+def main(files):
+    OUT.mkdir(parents=True, exist_ok=True)
+    for ours, theirs in NETWORKS.items():
+        model = network(theirs)
+        if files:
+            folder = pathlib.Path(files)
+            torch.save(model.state_dict(), folder / f"{ours}.zip.pth")
+            torch.save(model.state_dict(), folder / f"{ours}.legacy.pth", _use_new_zipfile_serialization=False)
+            safetensors.torch.save_file(model.state_dict(), folder / f"{ours}.safetensors")
+        else:
+            (OUT / f"{ours}.json").write_text(json.dumps(fixture(ours, model)) + "\n")
+        print(ours, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[2] if sys.argv[1:2] == ["--files"] else None)

@@ -1,0 +1,67 @@
+//! `topfive doctor`: which libtorch and which devices there are, what is missing and how to get it.
+
+use std::fs;
+use std::num::NonZero;
+use std::thread::available_parallelism;
+
+use anyhow::Result;
+use serde_json::json;
+use tch::{Cuda, Device, Kind, Tensor};
+
+use super::Outcome;
+use crate::cli::Doctor;
+use crate::report::{Report, write_json};
+
+pub fn run(args: Doctor) -> Result<Outcome> {
+    let report = Report::new(args.output.quiet, args.output.json.as_deref());
+    let library = loaded_library();
+    let version = env!("TOPFIVE_LIBTORCH_VERSION");
+    let cores = available_parallelism().map_or(1, NonZero::get);
+    let gpus = if Cuda::is_available() { Cuda::device_count() } else { 0 };
+    let computes = Tensor::f_ones([2, 2], (Kind::Float, Device::Cpu)).and_then(|ones| ones.f_mm(&ones)).is_ok();
+
+    let line = |name: &str, value: String| report.result(format!("{name:<10} {value}"));
+    line("topfive", env!("CARGO_PKG_VERSION").to_string());
+    line("libtorch", format!("{version}, loaded from {}", library.as_deref().unwrap_or("an unknown place")));
+    line(
+        "processor",
+        format!(
+            "{cores} cores; libtorch computes with {} threads{}",
+            tch::get_num_threads(),
+            if computes { "" } else { ", but a test product failed" }
+        ),
+    );
+    line("CUDA", cuda(gpus));
+    line("cuDNN", if tch::Cuda::cudnn_is_available() { "available".to_string() } else { "not available".to_string() });
+    if let Some(path) = &args.output.json {
+        write_json(
+            path,
+            &json!({
+                "version": env!("CARGO_PKG_VERSION"), "libtorch": version, "library": library, "cores": cores,
+                "threads": tch::get_num_threads(), "cuda": tch::utils::has_cuda(), "gpus": gpus,
+            }),
+        )?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn cuda(gpus: i64) -> String {
+    match (tch::utils::has_cuda(), gpus) {
+        (_, 1..) => format!("{gpus} GPUs: cuda:0 to cuda:{}", gpus - 1),
+        (true, _) => "this libtorch has CUDA, but sees no GPU; `nvidia-smi` says whether the driver does".to_string(),
+        (false, _) if fs::exists("/proc/driver/nvidia").unwrap_or(false) => {
+            "there is an NVIDIA driver, but this libtorch is for the processor alone; for the GPU run scripts/setup --cuda and build again"
+                .to_string()
+        }
+        (false, _) => "no GPU; this libtorch is for the processor alone (scripts/setup --cuda fetches the other)".to_string(),
+    }
+}
+
+/// The file that the running program has libtorch from, where the system tells.
+fn loaded_library() -> Option<String> {
+    let maps = fs::read_to_string("/proc/self/maps").ok()?;
+    let path = maps
+        .lines()
+        .find_map(|line| line.find('/').map(|at| &line[at..]).filter(|path| path.contains("libtorch_cpu")))?;
+    Some(path.to_string())
+}

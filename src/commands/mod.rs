@@ -1,0 +1,80 @@
+//! One file for each subcommand: arguments in, work called, result shown.
+
+pub mod doctor;
+pub mod eval;
+pub mod predict;
+pub mod shapes;
+pub mod summary;
+pub mod train;
+
+use std::num::NonZero;
+use std::thread::available_parallelism;
+
+use anyhow::Result;
+use tch::Device;
+
+use crate::cli::{Command, Common, ModelArgs};
+use crate::device;
+use crate::evaluation::{BadImage, Pace};
+use crate::model::Model;
+use crate::report::Report;
+
+/// How a command ended, if it could do its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Done,
+    /// Some images could not be read; each was named.
+    SomeBad,
+    /// By a signal, with the state saved.
+    Interrupted,
+}
+
+impl Outcome {
+    fn of(bad: &[BadImage]) -> Self {
+        if bad.is_empty() { Outcome::Done } else { Outcome::SomeBad }
+    }
+
+    /// The process's exit status; 2 is for errors.
+    pub fn exit_status(self) -> u8 {
+        match self {
+            Outcome::Done => 0,
+            Outcome::SomeBad => 1,
+            Outcome::Interrupted => 130,
+        }
+    }
+}
+
+/// # Errors
+/// What kept the command from doing its work.
+pub fn run(command: Command) -> Result<Outcome> {
+    match command {
+        Command::Train(args) => train::run(args),
+        Command::Eval(args) => eval::run(args),
+        Command::Predict(args) => predict::run(args),
+        Command::Summary(args) => summary::run(args),
+        Command::Shapes(args) => shapes::run(args),
+        Command::Doctor(args) => doctor::run(args),
+    }
+}
+
+/// Sets up threads and finds the device.
+fn prepare(common: &Common) -> Result<(Device, usize, Report)> {
+    let report = Report::new(common.output.quiet, common.output.json.as_deref());
+    if let Some(threads) = common.threads {
+        tch::set_num_threads(threads as i32);
+    }
+    let workers =
+        common.workers.map_or_else(|| available_parallelism().map_or(1, NonZero::get), |workers| workers as usize);
+    Ok((device::parse(&common.device)?, workers, report))
+}
+
+/// Crops that share a forward pass unless `--batch-size` says otherwise.
+const BATCH_SIZE: u32 = 64;
+
+/// Opens the model of an `eval` or `predict`.
+fn open(args: &ModelArgs, common: &Common) -> Result<(Model, Pace, Report)> {
+    let (device, workers, report) = prepare(common)?;
+    let model = Model::open(&args.model, args.weights.as_deref(), &common.changes, device)?;
+    let pace = Pace { batch_size: common.batch_size.unwrap_or(BATCH_SIZE) as usize, workers };
+    Ok((model, pace, report))
+}

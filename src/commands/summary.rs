@@ -1,0 +1,187 @@
+//! `topfive summary`: a network's layers, with their parameters and multiply-adds.
+
+use std::ops::Range;
+use std::path::Path;
+
+use anyhow::Result;
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
+use serde_json::{Value, json};
+
+use super::Outcome;
+use crate::cli::Summary;
+use crate::config::Experiment;
+use crate::model::{checkpoint_of, is_config};
+use crate::network::cost::{self, Row};
+use crate::network::shape;
+use crate::report::{Report, grouped, write_json};
+use crate::training::checkpoint;
+
+pub fn run(args: Summary) -> Result<Outcome> {
+    let report = Report::new(args.output.quiet, args.output.json.as_deref());
+    let networks = args.models.iter().map(|path| Described::read(path, &args.changes)).collect::<Result<Vec<_>>>()?;
+    let json = match networks.as_slice() {
+        [network] => {
+            network.show(report);
+            network.json()
+        }
+        several => {
+            report.result(side_by_side(several).trim_fmt());
+            several.iter().map(Described::json).collect()
+        }
+    };
+    args.output.json.map_or(Ok(()), |path| write_json(&path, &json))?;
+    Ok(Outcome::Done)
+}
+
+/// A network with what it costs.
+struct Described {
+    experiment: Experiment,
+    trunk: Vec<Row>,
+    heads: Vec<Row>,
+    total: Total,
+    depth: usize,
+    pooling_layers: usize,
+}
+
+impl Described {
+    fn read(path: &Path, changes: &[String]) -> Result<Self> {
+        let experiment = experiment(path, changes)?;
+        let nodes = shape::prove(&experiment.network)?;
+        let (trunk, heads): (Vec<Row>, Vec<Row>) = cost::rows(&nodes).into_iter().partition(|row| !row.auxiliary);
+        let (total, depth, pooling_layers) = (Total::of(&trunk), cost::depth(&nodes), cost::pools(&nodes));
+        Ok(Described { experiment, trunk, heads, total, depth, pooling_layers })
+    }
+
+    fn with_heads(&self) -> i64 {
+        self.total.parameters + Total::of(&self.heads).parameters
+    }
+
+    fn show(&self, report: Report) {
+        let [channels, height, width] = self.experiment.network.input;
+        report.result(layers(&self.trunk, &self.heads).trim_fmt());
+        report.result(format!(
+            "{}: {channels}x{height}x{width} in, {} classes out; {} layers with parameters along its depth, {} pooling layers",
+            self.experiment.name, self.experiment.network.classes, self.depth, self.pooling_layers
+        ));
+        report.result(format!(
+            "{} parameters ({} in convolutions, {} fully connected), {} multiply-adds an image",
+            grouped(self.total.parameters),
+            grouped(self.total.convolutional),
+            grouped(self.total.fully_connected),
+            grouped(self.total.multiply_adds)
+        ));
+        if !self.heads.is_empty() {
+            let with_heads = grouped(self.with_heads());
+            report.result(format!("{with_heads} parameters with the auxiliary heads, which only training uses"));
+        }
+    }
+
+    fn json(&self) -> Value {
+        let layer = |row: &Row| {
+            json!({
+                "path": row.path, "type": row.kind, "output": row.output, "neurons": row.neurons,
+                "parameters": row.parameters, "multiply_adds": row.multiply_adds, "auxiliary": row.auxiliary,
+            })
+        };
+        json!({
+            "name": self.experiment.name, "input": self.experiment.network.input,
+            "classes": self.experiment.network.classes, "depth": self.depth, "pooling_layers": self.pooling_layers,
+            "parameters": self.total.parameters, "parameters_with_auxiliary": self.with_heads(),
+            "parameters_in_convolutions": self.total.convolutional,
+            "parameters_fully_connected": self.total.fully_connected, "multiply_adds": self.total.multiply_adds,
+            "activation_bytes": self.total.activation_bytes, "published": self.experiment.published,
+            "layers": self.trunk.iter().chain(&self.heads).map(layer).collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn side_by_side(networks: &[Described]) -> Table {
+    let header =
+        ["network", "depth", "parameters", "fully connected", "multiply-adds", "activations", "published error"];
+    let rows = networks.iter().map(|network| {
+        let published = network.experiment.published.first().map_or(String::new(), |it| {
+            let percent = |error: Option<f64>| error.map_or("-".to_string(), |error| format!("{error:.2}"));
+            format!("{} / {} % ({})", percent(it.top1_error), percent(it.top5_error), it.views)
+        });
+        let total = &network.total;
+        [
+            network.experiment.name.clone(),
+            network.depth.to_string(),
+            grouped(total.parameters),
+            grouped(total.fully_connected),
+            format!("{:.2} G", total.multiply_adds as f64 / 1e9),
+            format!("{:.1} MB", total.activation_bytes as f64 / 1e6),
+            published,
+        ]
+    });
+    table(header, rows, 1..6)
+}
+
+fn experiment(path: &Path, changes: &[String]) -> Result<Experiment> {
+    if path.is_file() && is_config(path)? {
+        return Experiment::load(path, changes);
+    }
+    let (note, _) = checkpoint::read(&checkpoint_of(path)?)?;
+    Experiment::parse(&serde_json::to_string(&note.experiment)?, changes)
+}
+
+struct Total {
+    parameters: i64,
+    convolutional: i64,
+    fully_connected: i64,
+    multiply_adds: i64,
+    /// Of the outputs of all layers for one image, as 32-bit floats: what a training step keeps.
+    activation_bytes: i64,
+}
+
+impl Total {
+    fn of(rows: &[Row]) -> Self {
+        let parameters = |kind: Option<&str>| {
+            rows.iter().filter(|row| kind.is_none_or(|kind| row.kind == kind)).map(|row| row.parameters).sum()
+        };
+        Total {
+            parameters: parameters(None),
+            convolutional: parameters(Some("conv")),
+            fully_connected: parameters(Some("linear")),
+            multiply_adds: rows.iter().map(|row| row.multiply_adds).sum(),
+            activation_bytes: rows.iter().map(|row| 4 * row.neurons).sum(),
+        }
+    }
+}
+
+fn layers(trunk: &[Row], heads: &[Row]) -> Table {
+    let header = ["layer", "type", "output", "neurons", "parameters", "multiply-adds"];
+    let rows = trunk.iter().chain(heads).map(|row| {
+        let name = if row.auxiliary { format!("{} (training alone)", row.path) } else { row.path.clone() };
+        let blank_zero = |number: i64| if number == 0 { String::new() } else { grouped(number) };
+        [
+            name,
+            row.kind.to_string(),
+            row.output.clone(),
+            grouped(row.neurons),
+            blank_zero(row.parameters),
+            blank_zero(row.multiply_adds),
+        ]
+    });
+    table(header, rows, 2..6)
+}
+
+/// A table whose columns of numbers are aligned to the right.
+fn table<const COLUMNS: usize>(
+    header: [&str; COLUMNS],
+    rows: impl Iterator<Item = [String; COLUMNS]>,
+    numbers: Range<usize>,
+) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(header);
+    rows.for_each(|row| {
+        table.add_row(row);
+    });
+    for (index, column) in table.column_iter_mut().enumerate() {
+        if numbers.contains(&index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}

@@ -1,0 +1,20 @@
+//! Parses the command line, runs the command, prints the whole chain of an error and sets the exit status.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use topfive::cli::Cli;
+use topfive::commands;
+
+fn main() -> ExitCode {
+    match commands::run(Cli::parse().command) {
+        Ok(outcome) => ExitCode::from(outcome.exit_status()),
+        Err(error) => {
+            eprintln!("error: {error}");
+            for cause in error.chain().skip(1) {
+                eprintln!("  because: {cause}");
+            }
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Counts of what was classified rightly. Counted over all images and divided once, at the end.
+
+use serde::{Deserialize, Serialize};
+
+/// Sums over images.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Tally {
+    pub images: u64,
+    pub top1_wrong: u64,
+    pub top5_wrong: u64,
+    /// Sum of -ln(probability of the true class).
+    pub loss: f64,
+}
+
+/// A tally as means.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Errors {
+    /// Percent of the images whose most probable class is not the true one.
+    pub top1_error: f64,
+    /// Percent of the images whose true class is not among the five most probable.
+    pub top5_error: f64,
+    /// The mean cross entropy, in nats.
+    pub loss: f64,
+}
+
+impl Tally {
+    /// Counts one image with these class probabilities.
+    pub fn count(&mut self, probabilities: &[f32], label: usize) {
+        let rank = rank(probabilities, label);
+        self.images += 1;
+        self.top1_wrong += u64::from(rank >= 1);
+        self.top5_wrong += u64::from(rank >= 5);
+        // A probability that rounded to 0 still costs no more than the smallest float.
+        self.loss -= f64::from(probabilities[label].max(f32::MIN_POSITIVE)).ln();
+    }
+
+    /// The means; `None` where nothing was counted.
+    pub fn errors(&self) -> Option<Errors> {
+        let images = self.images as f64;
+        (self.images > 0).then(|| Errors {
+            top1_error: 100.0 * self.top1_wrong as f64 / images,
+            top5_error: 100.0 * self.top5_wrong as f64 / images,
+            loss: self.loss / images,
+        })
+    }
+}
+
+/// How many classes come before `label`: those more probable, and of equal ones those with a lower index, so that exactly
+/// k classes rank within the first k. Classes that are not a number come before all.
+pub fn rank(probabilities: &[f32], label: usize) -> usize {
+    let own = probabilities[label];
+    let before = |(index, &other): (usize, &f32)| !(other < own || (other == own && index >= label));
+    probabilities.iter().enumerate().filter(|&(index, other)| index != label && before((index, other))).count()
+}
+
+/// The indices of the `k` most probable classes, the most probable first; all of them where there are fewer than `k`.
+pub fn top(probabilities: &[f32], k: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..probabilities.len()).collect();
+    order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]).then(a.cmp(&b)));
+    order.truncate(k);
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_true_class_in_third_place_is_a_top1_error_and_no_top5_error() {
+        let mut tally = Tally::default();
+        tally.count(&[0.1, 0.4, 0.3, 0.2, 0.0, 0.0, 0.0], 3);
+        assert_eq!((tally.images, tally.top1_wrong, tally.top5_wrong), (1, 1, 0));
+    }
+
+    #[test]
+    fn the_true_class_in_sixth_place_is_a_top5_error() {
+        let mut tally = Tally::default();
+        tally.count(&[0.3, 0.2, 0.15, 0.13, 0.12, 0.1], 5);
+        assert_eq!((tally.top1_wrong, tally.top5_wrong), (1, 1));
+    }
+
+    #[test]
+    fn among_equal_probabilities_exactly_five_classes_are_the_top_five() {
+        let right = (0..10).filter(|&label| rank(&[0.1; 10], label) < 5).count();
+        assert_eq!(right, 5);
+    }
+
+    #[test]
+    fn with_fewer_than_five_classes_every_image_is_top5_right() {
+        let mut tally = Tally::default();
+        tally.count(&[0.7, 0.2, 0.1], 2);
+        assert_eq!(tally.top5_wrong, 0);
+        assert_eq!(top(&[0.7, 0.2, 0.1], 5), [0, 1, 2]);
+    }
+
+    #[test]
+    fn errors_are_percentages_of_all_images() {
+        let tally = Tally { images: 8, top1_wrong: 3, top5_wrong: 1, loss: 4.0 };
+        let errors = Errors { top1_error: 37.5, top5_error: 12.5, loss: 0.5 };
+        assert_eq!(tally.errors(), Some(errors));
+        assert_eq!(Tally::default().errors(), None);
+    }
+
+    #[test]
+    fn a_network_that_gives_no_numbers_is_never_right() {
+        let mut tally = Tally::default();
+        tally.count(&[f32::NAN; 10], 0);
+        assert_eq!((tally.top1_wrong, tally.top5_wrong), (1, 1));
+    }
+}

@@ -1,0 +1,261 @@
+//! The command line: results, and the errors that a user meets.
+
+mod common;
+
+use std::fs;
+
+use common::{Ran, Workplace, config};
+use serde_json::Value;
+
+/// A workplace with a data set and a model trained on it for a moment.
+fn trained() -> Workplace {
+    let place = Workplace::with_shapes(4, 2);
+    place.train("run", &["--set", "training.epochs=1"]).succeeds();
+    place
+}
+
+#[test]
+fn help_names_all_commands_and_every_option_explains_itself() {
+    let place = Workplace::new();
+    let help = place.run(&["--help"]).succeeds().stdout;
+    for command in ["train", "eval", "predict", "summary", "shapes", "doctor"] {
+        assert!(help.contains(command), "{help}");
+        let own = place.run(&[command, "--help"]).succeeds().stdout;
+        for line in own.lines().filter(|line| line.trim_start().starts_with("--")) {
+            assert!(line.trim().contains("  ") || own.contains(&format!("{line}\n          ")), "unexplained: {line}");
+        }
+    }
+    assert_eq!(place.run(&["trian"]).status, 2);
+}
+
+#[test]
+fn doctor_names_libtorch_and_the_devices() {
+    let place = Workplace::new();
+    let text = place.run(&["doctor"]).succeeds().stdout;
+    for word in ["libtorch   2.11.0", "libtorch_cpu", "cores", "CUDA"] {
+        assert!(text.contains(word), "no '{word}' in {text}");
+    }
+    let json: Value = serde_json::from_str(&place.run(&["doctor", "--json", "-"]).succeeds().stdout).expect("JSON");
+    assert_eq!(json["libtorch"], "2.11.0");
+}
+
+#[test]
+fn shapes_draws_jpeg_files_the_same_for_the_same_seed() {
+    let place = Workplace::new();
+    for (dir, seed) in [("a", "1"), ("b", "1"), ("c", "2")] {
+        place.run(&["shapes", dir, "--train", "2", "--val", "1", "--seed", seed, "--size", "32"]).succeeds();
+    }
+    let star = |dir: &str| place.read(&format!("{dir}/train/star/star-0001.jpg"));
+    assert!(star("a") == star("b") && star("a") != star("c"));
+    assert_eq!(star("a")[..3], [0xFF, 0xD8, 0xFF]);
+    place.run(&["shapes", "a"]).fails_saying(&["a", "not empty"]);
+}
+
+#[test]
+fn missing_and_empty_data_folders_show_the_tree_that_was_expected() {
+    let place = Workplace::new();
+    let train = |data: &str| place.run(&["train", &config("tiny"), "--data", data, "--out", "run"]);
+    train("nowhere").fails_saying(&["nowhere", "train/cat/1.jpg", "val/dog/4.jpg", "topfive shapes"]);
+    fs::create_dir_all(place.path("empty/train")).expect("a folder");
+    fs::create_dir_all(place.path("empty/val")).expect("a folder");
+    train("empty").fails_saying(&["empty/train", "no class folders", "cat/1.jpg"]);
+    fs::create_dir_all(place.path("empty/train/cat")).expect("a folder");
+    train("empty").fails_saying(&["empty/train/cat", "no images"]);
+    assert!(!place.path("run").exists());
+}
+
+#[test]
+fn predict_prints_text_json_lines_and_csv() {
+    let place = trained();
+    let image = "shapes/val/star/star-0001.jpg";
+    let text = place.run(&["predict", "run", image, "--top", "2"]).succeeds().stdout;
+    assert_eq!((text.lines().count(), text.matches(" %  ").count()), (3, 2), "{text}");
+    let json: Value =
+        serde_json::from_str(&place.run(&["predict", "run", image, "--json", "-"]).succeeds().stdout).expect("JSON");
+    let predictions = json["predictions"].as_array().expect("predictions");
+    let probabilities: Vec<f64> = predictions.iter().filter_map(|guess| guess["probability"].as_f64()).collect();
+    assert_eq!(probabilities.len(), 5);
+    assert!(probabilities.is_sorted_by(|a, b| a >= b) && probabilities.iter().sum::<f64>() <= 1.0 + 1e-6);
+    let csv = place.run(&["predict", "run", image, "--format", "csv", "--top", "1"]).succeeds().stdout;
+    assert!(csv.starts_with("path,rank,class,name,probability,error\nshapes/val/star/star-0001.jpg,1,"), "{csv}");
+}
+
+#[test]
+fn bad_images_are_reported_and_the_rest_go_on() {
+    let place = trained();
+    let whole = place.read("shapes/val/star/star-0001.jpg");
+    place.write("new/a-cut.jpg", &whole[..whole.len() - 100]);
+    place.write("new/b-empty.jpg", "");
+    place.write("new/c-text.jpg", "not an image");
+    place.write("new/d-good.jpg", &whole);
+    let ran = place.run(&["predict", "run", "new", "missing.jpg", "--format", "jsonl"]);
+    assert_eq!(ran.status, 1);
+    let lines: Vec<Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let names: Vec<bool> = lines.iter().map(|line| line["error"].is_string()).collect();
+    assert_eq!(names, [true, true, true, false, true]);
+    ran.says(&[
+        "new/a-cut.jpg",
+        "cut short",
+        "new/b-empty.jpg",
+        "0 bytes",
+        "new/c-text.jpg",
+        "not an image",
+        "missing.jpg",
+    ]);
+}
+
+#[test]
+fn a_config_with_a_slip_is_refused_with_its_path_and_the_nearest_word() {
+    let place = Workplace::with_shapes(1, 1);
+    let with = |change: &str| place.train("run", &["--set", change]);
+    with("training.epoch=5").fails_saying(&["training", "epoch", "did you mean `epochs`?"]);
+    with("training.epochs=many").fails_saying(&["training.epochs", "many"]);
+    with("training.learning_rate=-1").fails_saying(&["training.learning_rate", "found -1"]);
+    with("training.schedule=cosin").fails_saying(&["did you mean `cosine`?"]);
+    with("evaluation.views=eleven-crop").fails_saying(&["evaluation.views", "eleven-crop", "ten-crop"]);
+    with("network.layers[99]=relu").fails_saying(&["network.layers", "99"]);
+    with("nothing").fails_saying(&["expected KEY=VALUE"]);
+    let broken = place.write("broken.json", "{ \"name\": ");
+    place.run(&["summary", broken.to_str().expect("text")]).fails_saying(&["broken.json", "line 1"]);
+    assert!(!place.path("run").exists());
+}
+
+#[test]
+fn files_that_are_no_checkpoint_of_this_network_are_refused() {
+    let place = trained();
+    let whole = place.read("run/best.safetensors");
+    let eval = |model: &str| place.run(&["eval", model, "--data", "shapes"]);
+    place.write("cut.safetensors", &whole[..whole.len() / 2]);
+    eval("cut.safetensors").fails_saying(&["cut.safetensors", "cut short"]);
+    place.write("photo.safetensors", place.read("shapes/val/star/star-0001.jpg"));
+    eval("photo.safetensors").fails_saying(&["photo.safetensors", "not a weights file"]);
+    place.write("zero.safetensors", "");
+    eval("zero.safetensors").fails_saying(&["zero.safetensors", "0 bytes"]);
+    eval("nowhere.safetensors").fails_saying(&["nowhere.safetensors", "expected a checkpoint"]);
+    eval("shapes").fails_saying(&["shapes", "best.safetensors"]);
+    eval(&config("tiny")).fails_saying(&["no trained weights", "--weights"]);
+    let other = ["eval", &config("resnet34"), "--weights", "run/best.safetensors", "--data", "shapes"];
+    place.run(&other).fails_saying(&[
+        "does not hold this network's weights",
+        "missing",
+        "layer1.2.conv1.weight",
+        "unexpected",
+        "features.0.weight",
+    ]);
+}
+
+#[test]
+fn a_config_with_the_weights_of_a_checkpoint_evaluates_as_the_checkpoint() {
+    let place = trained();
+    let result = |arguments: &[&str]| {
+        let ran = place.run(&[&["eval", "--data", "shapes", "--json", "-"], arguments].concat()).succeeds();
+        let json: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+        (json["loss"].clone(), json["top1_error"].clone())
+    };
+    assert_eq!(result(&["run"]), result(&[&config("tiny"), "--weights", "run/best.safetensors"]));
+}
+
+#[test]
+fn an_eval_folder_of_some_classes_is_matched_by_name_and_an_unknown_class_is_named() {
+    let place = trained();
+    fs::create_dir_all(place.path("some")).expect("a folder");
+    for class in ["star", "ring"] {
+        fs::rename(place.path(&format!("shapes/val/{class}")), place.path(&format!("some/{class}"))).expect("a move");
+    }
+    let json: Value =
+        serde_json::from_str(&place.run(&["eval", "run", "--data", "some", "--json", "-"]).succeeds().stdout)
+            .expect("JSON");
+    assert_eq!(json["images"], 4);
+    fs::rename(place.path("some/star"), place.path("some/stars")).expect("a move");
+    place
+        .run(&["eval", "run", "--data", "some"])
+        .fails_saying(&["some/stars is no class of the model", "did you mean 'star'?"]);
+}
+
+#[test]
+fn an_output_folder_that_holds_something_is_left_alone() {
+    let place = trained();
+    let before = place.read("run/last.safetensors");
+    place.train("run", &[]).fails_saying(&["run already holds a run", "--resume", "--out"]);
+    assert!(place.read("run/last.safetensors") == before);
+    place.write("other/notes.txt", "mine");
+    place.train("other", &[]).fails_saying(&["other already holds something"]);
+    assert_eq!(fs::read_dir(place.path("other")).expect("a folder").count(), 1);
+}
+
+#[test]
+fn a_device_that_is_not_there_is_refused_with_the_way_out() {
+    let place = trained();
+    place.run(&["eval", "run", "--data", "shapes", "--device", "gpu"]).fails_saying(&["--device gpu", "cuda:N"]);
+    place.run(&["eval", "run", "--data", "shapes", "--device", "cuda:99"]).fails_saying(&["--device cuda:99"]);
+    if !tch::Cuda::is_available() {
+        place.run(&["eval", "run", "--data", "shapes", "--device", "cuda"]).fails_saying(&[
+            "no GPU can be used",
+            "--device cpu",
+            "doctor",
+        ]);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_batch_that_does_not_fit_is_refused_with_a_smaller_one() {
+    let place = Workplace::with_shapes(6, 1);
+    // 3 GB of addresses for everything; the batch's activations alone need more.
+    let (program, config) = (env!("CARGO_BIN_EXE_topfive"), config("vgg16"));
+    let script = format!(
+        "ulimit -v 6000000; exec {program} train {config} --data shapes --out run --batch-size 72 --device cpu --threads 1 --workers 1 --set network.input=[3,224,224]"
+    );
+    let output = std::process::Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(place.path(""))
+        .output()
+        .expect("bash runs");
+    Ran::of(output).fails_saying(&["a batch of 72 images does not fit", "--batch-size 36"]);
+}
+
+#[test]
+fn json_files_are_written_beside_the_text_and_unwritable_ones_reported() {
+    let place = trained();
+    let ran = place.run(&["eval", "run", "--data", "shapes", "--json", "result.json"]).succeeds();
+    assert!(ran.stdout.contains("top-1 error"), "{}", ran.stdout);
+    let json = place.read_json("result.json");
+    for key in [
+        "network",
+        "weights",
+        "views",
+        "images",
+        "top1_error",
+        "top5_error",
+        "loss",
+        "bad_images",
+        "seconds",
+        "images_per_second",
+    ] {
+        assert!(!json[key].is_null(), "{key}");
+    }
+    place
+        .run(&["eval", "run", "--data", "shapes", "--json", "no/such/result.json"])
+        .fails_saying(&["cannot write no/such/result.json"]);
+}
+
+#[test]
+fn quiet_leaves_the_result_alone() {
+    let place = trained();
+    let ran = place.run(&["eval", "run", "--data", "shapes", "--quiet"]).succeeds();
+    assert_eq!((ran.stdout.lines().count(), ran.stderr.as_str()), (1, ""));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_name_that_is_no_utf8_is_predicted_like_any_other() {
+    use std::os::unix::ffi::OsStrExt;
+    let place = trained();
+    let name = std::ffi::OsStr::from_bytes(b"caf\xe9.jpg");
+    fs::copy(place.path("shapes/val/star/star-0001.jpg"), place.path("").join(name)).expect("a copy");
+    for format in ["text", "jsonl", "csv"] {
+        let output =
+            place.command(&["predict", "run", "--format", format]).arg(name).output().expect("the program runs");
+        assert!(Ran::of(output).succeeds().stdout.contains("caf"));
+    }
+}

@@ -1,0 +1,115 @@
+//! A workplace for a test: a temporary folder, the program itself, and what it printed.
+#![allow(dead_code, clippy::unwrap_used)] // each test file uses its own share
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+pub struct Workplace {
+    folder: tempfile::TempDir,
+}
+
+/// What a run of the program left.
+pub struct Ran {
+    pub status: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Workplace {
+    pub fn new() -> Self {
+        Workplace { folder: tempfile::tempdir().expect("a temporary folder") }
+    }
+
+    /// A workplace with a data set of 12 classes of shapes in `shapes`.
+    pub fn with_shapes(train: usize, val: usize) -> Self {
+        let place = Workplace::new();
+        let [train, val] = [train, val].map(|count| count.to_string());
+        place.run(&["shapes", "shapes", "--train", &train, "--val", &val, "--size", "40"]).succeeds();
+        place
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder made");
+        fs::write(&path, content).expect("a file written");
+        path
+    }
+
+    pub fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    pub fn read_json(&self, name: &str) -> Value {
+        serde_json::from_slice(&self.read(name)).expect("JSON")
+    }
+
+    /// The program, to be run inside the workplace.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_topfive"));
+        command.current_dir(self.folder.path()).args(arguments);
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::of(self.command(arguments).output().expect("the program runs"))
+    }
+
+    /// Trains the tiny network on `shapes` into `out`, with further arguments.
+    pub fn train(&self, out: &str, arguments: &[&str]) -> Ran {
+        let config = config("tiny");
+        let fixed = ["train", &config, "--data", "shapes", "--out", out, "--threads", "1", "--device", "cpu"];
+        self.run(&[&fixed, arguments].concat())
+    }
+}
+
+impl Ran {
+    pub fn of(output: Output) -> Self {
+        Ran {
+            status: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).expect("text"),
+            stderr: String::from_utf8(output.stderr).expect("text"),
+        }
+    }
+
+    pub fn succeeds(self) -> Self {
+        assert_eq!(self.status, 0, "{}{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Could not do the work, and says each of these words; never by a panic or with libtorch's own stack trace.
+    pub fn fails_saying(self, words: &[&str]) -> Self {
+        assert_eq!(self.status, 2, "{}{}", self.stdout, self.stderr);
+        self.says(words)
+    }
+
+    pub fn says(self, words: &[&str]) -> Self {
+        for word in words {
+            assert!(self.stderr.contains(word), "no '{word}' in:\n{}", self.stderr);
+        }
+        for sign in ["panicked", "Exception raised from", "RUST_BACKTRACE"] {
+            assert!(!self.stderr.contains(sign), "{}", self.stderr);
+        }
+        self
+    }
+}
+
+/// The path of a config that the project ships.
+pub fn config(name: &str) -> String {
+    root().join(format!("configs/{name}.json")).to_str().expect("text").to_string()
+}
+
+/// The path of a fixture.
+pub fn fixture(name: &str) -> PathBuf {
+    root().join("tests/fixtures").join(name)
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}

@@ -1,0 +1,295 @@
+//! Images from files to the network's input, against Pillow and torchvision.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{Workplace, fixture};
+use image::RgbImage;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
+use topfive::config::{Channels, Preprocess, Scale, TrainingCrop};
+use topfive::data::decode::decode;
+use topfive::data::folder::{Folder, open_splits};
+use topfive::data::loader::Loader;
+use topfive::data::resize::resize;
+use topfive::data::transform::{Cut, Normalisation, apply, choose};
+use topfive::data::{batch, transform};
+use topfive::random;
+use topfive::views::{self, Protocol};
+
+fn expected(name: &str) -> RgbImage {
+    image::open(fixture("decode").join(format!("{name}.expected.png"))).expect("an image").into_rgb8()
+}
+
+fn largest_difference(a: &RgbImage, b: &RgbImage) -> u8 {
+    assert_eq!(a.dimensions(), b.dimensions());
+    a.as_raw().iter().zip(b.as_raw()).map(|(a, b)| a.abs_diff(*b)).max().unwrap_or(0)
+}
+
+#[test]
+fn lossless_images_of_every_kind_become_pillows_rgb() {
+    for name in [
+        "rgb.png",
+        "grey.png",
+        "palette.png",
+        "alpha.png",
+        "rgb.bmp",
+        "palette.gif",
+        "rgb.tiff",
+        "lossless.webp",
+        "grey16.png",
+    ] {
+        let decoded = decode(&fixture("decode").join(name), true).expect(name);
+        assert_eq!(largest_difference(&decoded, &expected(name)), 0, "{name}");
+    }
+}
+
+// Decoders may differ by rounding; 3 levels are what two conversions of one level each can make of it.
+#[test]
+fn jpeg_images_grey_cmyk_progressive_or_misnamed_become_pillows_rgb_within_rounding() {
+    for name in ["rgb.jpg", "grey.jpg", "cmyk.jpg", "progressive.jpg", "jpeg-named.png"] {
+        let decoded = decode(&fixture("decode").join(name), true).expect(name);
+        assert!(
+            largest_difference(&decoded, &expected(name)) <= 3,
+            "{name}: {}",
+            largest_difference(&decoded, &expected(name))
+        );
+    }
+}
+
+#[test]
+fn all_eight_exif_orientations_are_honoured_unless_told_otherwise() {
+    for orientation in 1..=8 {
+        let name = format!("orientation-{orientation}.png");
+        let decoded = decode(&fixture("decode").join(&name), true).expect(&name);
+        assert_eq!(largest_difference(&decoded, &expected(&name)), 0, "{name}");
+        let as_stored = decode(&fixture("decode").join(&name), false).expect(&name);
+        assert_eq!(largest_difference(&as_stored, &expected("rgb.png")), 0, "{name}");
+    }
+}
+
+#[test]
+fn a_jpeg_cut_anywhere_is_an_error() {
+    let place = Workplace::new();
+    let whole = fs::read(fixture("decode").join("progressive.jpg")).expect("a file");
+    for length in 1..whole.len() {
+        let path = place.write("cut.jpg", &whole[..length]);
+        assert!(decode(&path, true).is_err(), "{length} of {} bytes", whole.len());
+    }
+}
+
+#[test]
+fn damaged_images_say_what_is_wrong() {
+    let place = Workplace::new();
+    let reason = |path: &Path| format!("{:#}", decode(path, true).expect_err("no image"));
+    assert!(reason(&place.path("missing.jpg")).contains("cannot be opened"));
+    assert!(reason(&place.write("empty.jpg", "")).contains("empty (0 bytes)"));
+    assert!(reason(&place.write("text.jpg", "this is no image at all")).contains("not an image"));
+    let png = fs::read(fixture("decode").join("rgb.png")).expect("a file");
+    assert!(reason(&place.write("cut.png", &png[..png.len() / 2])).contains("cannot be decoded"));
+    // A PNG header that claims 60,000 x 60,000 pixels, its checksum right: nothing of the kind is allocated.
+    let mut huge = png.clone();
+    huge[16..24].copy_from_slice(&[0, 0, 0xEA, 0x60, 0, 0, 0xEA, 0x60]);
+    let checksum = crc32(&huge[12..29]);
+    huge[29..33].copy_from_slice(&checksum.to_be_bytes());
+    let message = reason(&place.write("huge.png", &huge));
+    assert!(message.contains("60000x60000") || message.contains("imit"), "{message}");
+}
+
+/// PNG specification, annex D.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 1 { 0xEDB8_8320 ^ (crc >> 1) } else { crc >> 1 })
+    })
+}
+
+#[test]
+fn the_views_are_torchvisions_crops_to_the_byte() {
+    let fixtures = fixture("views");
+    let cases: Value = serde_json::from_slice(&fs::read(fixtures.join("cases.json")).expect("cases")).expect("JSON");
+    let input = cases["input"].as_u64().expect("a size") as u32;
+    for case in cases["cases"].as_array().expect("cases") {
+        let load =
+            |name: &Value| image::open(fixtures.join(name.as_str().expect("a name"))).expect("an image").into_rgb8();
+        let image = load(&case["image"]);
+        let protocol: Protocol = serde_json::from_value(case["views"].clone()).expect("a protocol");
+        let plan = views::plan(
+            protocol,
+            image.dimensions(),
+            [input, input],
+            cases["crop_fraction"].as_f64().expect("a fraction"),
+        );
+        let planes: Vec<RgbImage> =
+            plan.planes.iter().map(|plane| resize(&image, plane.from, plane.width, plane.height)).collect();
+        let mut stacked = Vec::new();
+        for view in &plan.views {
+            let mut crop = image::imageops::crop_imm(&planes[view.plane], view.x, view.y, input, input).to_image();
+            if view.mirror {
+                image::imageops::flip_horizontal_in_place(&mut crop);
+            }
+            stacked.extend(crop.into_raw());
+        }
+        assert_eq!(plan.views.len() as u64, case["count"].as_u64().expect("a count"));
+        assert!(stacked == load(&case["expected"]).into_raw(), "{case}");
+    }
+}
+
+// torchvision: Normalize(mean, std)(ToTensor()(image)).
+#[test]
+fn normalisation_subtracts_the_mean_and_divides_by_the_deviation_of_each_channel() {
+    let image = RgbImage::from_pixel(2, 3, image::Rgb([255, 128, 0]));
+    let normalised = |preprocess: &Preprocess| {
+        let normalisation = Normalisation::new(preprocess, tch::Device::Cpu).expect("a normalisation");
+        let bytes = batch::stack(std::slice::from_ref(&image)).expect("a batch");
+        let values = normalisation.apply(&bytes).expect("values");
+        assert_eq!(values.size(), [1, 3, 3, 2]);
+        [0, 1, 2].map(|channel| values.double_value(&[0, channel, 2, 1]))
+    };
+    let near = |found: [f64; 3], expected: [f64; 3]| found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5);
+    let imagenet = Preprocess::default();
+    let expected = [(1.0 - 0.485) / 0.229, (128.0 / 255.0 - 0.456) / 0.224, (0.0 - 0.406) / 0.225];
+    assert!(near(normalised(&imagenet), expected));
+    let caffe = Preprocess {
+        channels: Channels::Bgr,
+        scale: Scale::Byte,
+        mean: [104.0, 117.0, 123.0],
+        std: [1.0; 3],
+        ..imagenet
+    };
+    assert!(near(normalised(&caffe), [0.0 - 104.0, 128.0 - 117.0, 255.0 - 123.0]));
+}
+
+#[test]
+fn random_resized_crops_keep_to_their_share_of_the_area_and_their_ratios() {
+    let (area, aspect) = ([0.25, 0.5], [0.75, 4.0 / 3.0]);
+    let crop = TrainingCrop::RandomResized { area, aspect };
+    let mut mirrored = 0;
+    for sample in 0..1000 {
+        let placement = choose(&crop, true, (500, 375), [224, 224], &mut random::of_sample(1, 0, sample));
+        let Cut::Resized(cut) = placement.cut else { panic!("{placement:?}") };
+        let share = f64::from(cut.width * cut.height) / (500.0 * 375.0);
+        let ratio = f64::from(cut.width) / f64::from(cut.height);
+        assert!((0.24..0.51).contains(&share) && (0.74..1.35).contains(&ratio), "{cut:?}");
+        assert!(cut.x + cut.width <= 500 && cut.y + cut.height <= 375, "{cut:?}");
+        mirrored += u32::from(placement.mirror);
+    }
+    assert!((400..600).contains(&mirrored), "{mirrored} of 1000 were mirrored");
+}
+
+#[test]
+fn random_crops_reach_every_place_of_the_resized_image_and_no_further() {
+    let crop = TrainingCrop::Random { crop_fraction: [0.875, 0.875] };
+    let mut random = ChaCha8Rng::seed_from_u64(0);
+    let (mut columns, mut rows) = (std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
+    for _ in 0..5000 {
+        let placement = choose(&crop, true, (500, 375), [224, 224], &mut random);
+        let Cut::FromResized { width, height, x, y } = placement.cut else { panic!("{placement:?}") };
+        assert_eq!((width, height), (341, 256));
+        columns.insert(x);
+        rows.insert(y);
+    }
+    // 341 - 224 and 256 - 224 pixels of room: the last place is drawn, too.
+    assert_eq!((columns.first(), columns.last(), columns.len()), (Some(&0), Some(&117), 118));
+    assert_eq!((rows.first(), rows.last(), rows.len()), (Some(&0), Some(&32), 33));
+}
+
+#[test]
+fn padded_crops_shift_the_image_and_fill_up_with_black() {
+    let image = decode(&fixture("decode").join("rgb.png"), true).expect("an image");
+    let (width, height) = image.dimensions();
+    let cut = |x, y| {
+        let placement = transform::Placement { cut: Cut::FromPadded { margin: 4, x, y }, mirror: false };
+        apply(&image, placement, [height, width])
+    };
+    assert_eq!(cut(4, 4), image);
+    let shifted = cut(0, 6);
+    // Four pixels to the right and two up.
+    assert_eq!(shifted.get_pixel(4, 0), image.get_pixel(0, 2));
+    assert_eq!(shifted.get_pixel(3, 0).0, [0; 3]);
+    assert_eq!(shifted.get_pixel(width - 1, height - 1).0, [0; 3]);
+}
+
+#[test]
+fn a_mirrored_crop_is_the_crop_mirrored() {
+    let image = decode(&fixture("decode").join("rgb.png"), true).expect("an image");
+    let crop = TrainingCrop::RandomResized { area: [0.5, 1.0], aspect: [0.75, 1.33] };
+    let placement = choose(&crop, false, image.dimensions(), [12, 12], &mut ChaCha8Rng::seed_from_u64(3));
+    let straight = apply(&image, placement, [12, 12]);
+    let mirrored = apply(&image, transform::Placement { mirror: true, ..placement }, [12, 12]);
+    assert_eq!(image::imageops::flip_horizontal(&straight), mirrored);
+}
+
+#[test]
+fn the_loader_gives_the_same_in_the_same_order_for_any_number_of_workers() {
+    let work = |job: usize| {
+        // The first ones take longest, so that results come in out of order.
+        std::thread::sleep(std::time::Duration::from_micros(if job % 7 == 0 { 300 } else { 0 }));
+        (job, random::of_sample(5, 2, job as u32).get_stream())
+    };
+    let one: Vec<_> = Loader::start(200, 1, 1, work).collect();
+    assert_eq!(one.len(), 200);
+    for (workers, ahead) in [(2, 3), (5, 16), (16, 400)] {
+        assert_eq!(Loader::start(200, workers, ahead, work).collect::<Vec<_>>(), one);
+    }
+}
+
+#[test]
+fn the_loader_never_runs_further_ahead_than_it_may() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let begun = Arc::new(AtomicUsize::new(0));
+    let counted = begun.clone();
+    let mut loader = Loader::start(1000, 4, 8, move |job| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        job
+    });
+    for taken in 1..=100 {
+        loader.next();
+        assert!(begun.load(Ordering::SeqCst) <= taken + 8);
+    }
+    drop(loader);
+    assert!(begun.load(Ordering::SeqCst) <= 108);
+}
+
+#[test]
+fn a_panicking_job_ends_the_loader_instead_of_hanging_it() {
+    let results: Vec<usize> =
+        Loader::start(50, 2, 4, |job| if job == 20 { panic!("on purpose") } else { job }).collect();
+    assert!(results.len() <= 20 && results.iter().enumerate().all(|(index, &job)| index == job));
+}
+
+#[test]
+fn classes_are_sorted_by_name_in_any_language_and_links_are_followed() {
+    let place = Workplace::new();
+    let png = fs::read(fixture("decode").join("rgb.png")).expect("a file");
+    for name in
+        ["train/zèbre/été.png", "train/Apfel/a.PNG", "train/猫/三.png", "train/Apfel/deep/er/b.png", "elsewhere/c.png"]
+    {
+        place.write(name, &png);
+    }
+    place.write("train/Apfel/README.txt", "no image");
+    place.write("train/.hidden/x.png", &png);
+    std::os::unix::fs::symlink(place.path("elsewhere"), place.path("train/link")).expect("a link");
+    std::os::unix::fs::symlink(place.path("train"), place.path("train/猫/loop")).expect("a link");
+    let folder = Folder::open(&place.path("train")).expect("a data set");
+    assert_eq!(folder.classes, ["Apfel", "link", "zèbre", "猫"]);
+    let labels: Vec<usize> = folder.samples.iter().map(|sample| sample.label).collect();
+    assert_eq!(labels[..4], [0, 0, 1, 2]);
+}
+
+#[test]
+fn validation_classes_are_matched_by_name_not_by_position() {
+    let place = Workplace::new();
+    let png = fs::read(fixture("decode").join("rgb.png")).expect("a file");
+    for name in ["train/ant/1.png", "train/bee/2.png", "train/cat/3.png", "val/cat/4.png"] {
+        place.write(name, &png);
+    }
+    let (train, val) = open_splits(&place.path("")).expect("a data set");
+    assert_eq!((val.classes.clone(), val.samples[0].label), (train.classes, 2));
+    place.write("val/cap/5.png", &png);
+    let error = format!("{:#}", open_splits(&place.path("")).expect_err("an unknown class"));
+    assert!(error.contains("val/cap is no class of the model (did you mean 'cat'?)"), "{error}");
+}

@@ -1,0 +1,258 @@
+//! The networks that the project ships, and what is said of networks that cannot work.
+
+mod common;
+
+use std::fs;
+
+use common::{Workplace, config};
+use serde_json::{Value, json};
+use tch::{Device, Kind, Reduction, Tensor};
+use topfive::config::Experiment;
+use topfive::network::Network;
+
+fn experiments() -> Vec<Experiment> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+    let mut paths: Vec<_> = fs::read_dir(folder).expect("configs").map(|entry| entry.expect("a file").path()).collect();
+    paths.sort();
+    paths.iter().map(|path| Experiment::load(path, &[]).expect("a config that works")).collect()
+}
+
+fn summary(arguments: &[&str]) -> Value {
+    let ran = Workplace::new().run(&[&["summary", "--json", "-"], arguments].concat()).succeeds();
+    serde_json::from_str(&ran.stdout).expect("JSON alone on standard output")
+}
+
+fn neurons(summary: &Value, kinds: &[&str]) -> Vec<i64> {
+    let layers = summary["layers"].as_array().expect("layers").iter();
+    layers
+        .filter(|layer| kinds.contains(&layer["type"].as_str().expect("a type")))
+        .map(|layer| layer["neurons"].as_i64().expect("a number"))
+        .collect()
+}
+
+#[test]
+fn every_network_runs_forward_and_backward_and_reaches_all_its_parameters() {
+    for experiment in experiments() {
+        let name = &experiment.name;
+        let network = Network::new(&experiment.network, Device::Cpu, 0).expect("a network");
+        let [channels, height, width] = experiment.network.input;
+        let images = Tensor::randn([2, channels, height, width], (Kind::Float, Device::Cpu));
+        let output = network.forward(&images, true).expect("a forward pass");
+        assert_eq!(output.logits.size(), [2, experiment.network.classes], "{name}");
+        let labels = Tensor::from_slice(&[0i64, 1]);
+        let mut loss = output.logits.cross_entropy_loss(&labels, None::<Tensor>, Reduction::Mean, -100, 0.0);
+        for (weight, logits) in &output.auxiliary {
+            loss += logits.cross_entropy_loss(&labels, None::<Tensor>, Reduction::Mean, -100, 0.0) * *weight;
+        }
+        loss.backward();
+        for (parameter, tensor) in network.parameters().iter().filter(|(parameter, _)| parameter.trainable) {
+            let gradient = tensor.grad();
+            assert!(gradient.defined(), "{name}: {} has no gradient", parameter.name);
+            assert!(bool::try_from(gradient.isfinite().all()).expect("a truth"), "{name}: {}", parameter.name);
+        }
+    }
+}
+
+#[test]
+fn every_network_has_the_parameters_that_it_claims() {
+    let mut claims = 0;
+    for experiment in experiments() {
+        let network = Network::new(&experiment.network, Device::Cpu, 0).expect("a network");
+        let count = |with_heads: bool| -> i64 {
+            let counted = network.parameters().iter().filter(|(it, _)| it.trainable && (with_heads || !it.auxiliary));
+            counted.map(|(_, tensor)| tensor.numel() as i64).sum()
+        };
+        if let Some(claimed) = experiment.network.parameters {
+            assert_eq!(claimed, count(false), "{}", experiment.name);
+            claims += 1;
+        }
+        if let Some(claimed) = experiment.network.parameters_with_auxiliary {
+            assert_eq!(claimed, count(true), "{}", experiment.name);
+        }
+    }
+    // All but the network made for tests and the two variants that no paper counts.
+    assert_eq!(claims, experiments().len() - 3);
+}
+
+// Section 3.5 and figure 2 of the AlexNet paper; its input of 150,528 is no layer of the table.
+#[test]
+fn alexnet_has_the_papers_neurons_and_parameters() {
+    let summary = summary(&[&config("alexnet")]);
+    assert_eq!(neurons(&summary, &["conv", "linear"]), [290400, 186624, 64896, 64896, 43264, 4096, 4096, 1000]);
+    assert_eq!(summary["parameters"], 60_965_224);
+    assert_eq!(summary["parameters_in_convolutions"], 2_334_080);
+    assert_eq!(summary["parameters_fully_connected"], 58_631_144);
+}
+
+// Tables 1 of the four papers, and the counts that torchvision and Caffe publish with their weights.
+#[test]
+fn depths_parameters_and_multiply_adds_are_those_of_the_literature() {
+    let expected = [
+        ("alexnet", 8, 60_965_224, 0.72e9),
+        ("vgg16", 16, 138_357_544, 15.5e9),
+        ("googlenet", 22, 6_998_552, 1.58e9),
+        ("resnet34", 34, 21_797_672, 3.66e9),
+        ("resnet34-a", 34, 21_623_848, 3.64e9),
+    ];
+    for (name, depth, parameters, multiply_adds) in expected {
+        let summary = summary(&[&config(name)]);
+        assert_eq!((&summary["depth"], &summary["parameters"]), (&json!(depth), &json!(parameters)), "{name}");
+        let ratio = summary["multiply_adds"].as_f64().expect("a number") / multiply_adds;
+        assert!((0.99..1.01).contains(&ratio), "{name}: {}", summary["multiply_adds"]);
+    }
+}
+
+#[test]
+fn googlenet_has_five_pooling_layers_and_heads_that_only_training_counts() {
+    let summary = summary(&[&config("googlenet")]);
+    assert_eq!(summary["pooling_layers"], 5);
+    assert_eq!(summary["parameters_with_auxiliary"], 13_378_280);
+}
+
+// torchvision's resnet34: list(resnet34().state_dict()) without num_batches_tracked.
+#[test]
+fn parameters_have_torchvisions_names() {
+    let experiment = Experiment::load(config("resnet34").as_ref(), &[]).expect("a config");
+    let network = Network::new(&experiment.network, Device::Cpu, 0).expect("a network");
+    let names: Vec<&str> = network.parameters().iter().map(|(parameter, _)| parameter.name.as_str()).collect();
+    assert_eq!(names.len(), 182);
+    for name in [
+        "conv1.weight",
+        "bn1.running_var",
+        "layer1.0.conv1.weight",
+        "layer2.0.downsample.0.weight",
+        "layer2.0.downsample.1.bias",
+        "layer4.2.bn2.running_mean",
+        "fc.bias",
+    ] {
+        assert!(names.contains(&name), "{name}");
+    }
+    let vgg = Experiment::load(config("vgg16").as_ref(), &["network.input=[3,32,32]".into()]).expect("a config");
+    let vgg = Network::new(&vgg.network, Device::Cpu, 0).expect("a network");
+    let weights: Vec<&str> =
+        vgg.parameters().iter().map(|(it, _)| it.name.as_str()).filter(|it| it.ends_with("weight")).collect();
+    assert_eq!(weights[..3], ["features.0.weight", "features.2.weight", "features.5.weight"]);
+    assert_eq!(
+        weights[12..],
+        ["features.28.weight", "classifier.0.weight", "classifier.3.weight", "classifier.6.weight"]
+    );
+}
+
+#[test]
+fn weights_start_as_the_papers_say() {
+    let tensor = |name: &str, parameter: &str| {
+        let experiment = Experiment::load(config(name).as_ref(), &[]).expect("a config");
+        let network = Network::new(&experiment.network, Device::Cpu, 1).expect("a network");
+        let found = network.parameters().iter().find(|(it, _)| it.name == parameter).expect(parameter);
+        found.1.shallow_clone()
+    };
+    let deviation = |tensor: &Tensor| f64::try_from(tensor.std(false)).expect("a number");
+    let mean = |tensor: &Tensor| f64::try_from(tensor.mean(Kind::Float)).expect("a number");
+    // AlexNet, section 5: N(0, 0.01); biases 1 in conv2, conv4, conv5 and the hidden fully connected layers, 0 elsewhere.
+    assert!((deviation(&tensor("alexnet", "fc6.weight")) - 0.01).abs() < 1e-4);
+    let biases = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"];
+    let biases = biases.map(|layer| mean(&tensor("alexnet", &format!("{layer}.bias"))));
+    assert_eq!(biases, [0.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0]);
+    // He et al. 2015: sqrt(2 / fan-out).
+    let he = (2.0f64 / (9.0 * 512.0)).sqrt();
+    assert!((deviation(&tensor("resnet34", "layer4.2.conv2.weight")) / he - 1.0).abs() < 0.01);
+    // Glorot and Bengio 2010: uniform with variance 2 / (fan-in + fan-out).
+    let glorot = (2.0f64 / (9.0 * 1024.0)).sqrt();
+    assert!((deviation(&tensor("vgg16", "features.28.weight")) / glorot - 1.0).abs() < 0.01);
+}
+
+#[test]
+fn other_inputs_and_classes_change_what_depends_on_them() {
+    let summary = summary(&[&config("vgg16"), "--set", "network.input=[3,64,64]", "--set", "network.classes=10"]);
+    // 512 maps of 2x2 instead of 7x7, and ten outputs instead of a thousand.
+    assert_eq!(summary["parameters_fully_connected"], (2048 + 1) * 4096 + (4096 + 1) * 4096 + (4096 + 1) * 10);
+    assert_eq!(neurons(&summary, &["linear"]), [4096, 4096, 10]);
+}
+
+// 79 pixels: 40 behind the first convolution, then 20, 10 and, at the first head, 5 behind the pools that round up.
+#[test]
+fn an_input_too_small_is_refused_with_the_smallest_that_is_not() {
+    let place = Workplace::new();
+    place.run(&["summary", &config("googlenet"), "--set", "network.input=[3,64,64]"]).fails_saying(&[
+        "network.layers[11].auxiliary.layers[0].average_pool",
+        "a window of 5x5 does not fit into the map of 4x4",
+        "--set network.input=[3,79,79]",
+    ]);
+    place.run(&["summary", &config("googlenet"), "--set", "network.input=[3,79,79]"]).succeeds();
+    place.run(&["summary", &config("googlenet"), "--set", "network.input=[3,78,78]"]).fails_saying(&["79x79"]);
+}
+
+/// The error about a network of these layers, for an input of 3x8x8 and 10 classes.
+fn refusal(layers: Value) -> String {
+    let experiment = json!({ "name": "wrong", "network": { "input": [3, 8, 8], "classes": 10, "layers": layers } });
+    let error = Experiment::parse(&experiment.to_string(), &[]).expect_err("a network that cannot work");
+    format!("{error:#}")
+}
+
+#[track_caller]
+fn refuses(layers: Value, words: &[&str]) {
+    let error = refusal(layers);
+    for word in words {
+        assert!(error.contains(word), "no '{word}' in: {error}");
+    }
+}
+
+#[test]
+fn unknown_layers_and_keys_are_refused_with_the_nearest_name() {
+    refuses(json!([{ "convv": {} }]), &["network.layers[0]", "convv", "did you mean `conv`?"]);
+    refuses(
+        json!(["relu", { "conv": { "channels": 8, "kernal": 3 } }]),
+        &["network.layers[1].conv", "kernal", "did you mean `kernel`?"],
+    );
+    let nested = json!([{ "residual": { "shortcut": "identity", "body": [{ "conv": { "channels": 3, "kernel": 3, "paddingg": 1 } }] } }]);
+    refuses(nested, &["network.layers[0].residual.body[0].conv", "did you mean `padding`?"]);
+}
+
+#[test]
+fn wrong_types_are_refused_with_what_was_expected_and_found() {
+    refuses(
+        json!([{ "conv": { "channels": "many", "kernel": 3 } }]),
+        &["network.layers[0].conv.channels", "expected a whole number or \"classes\"", "\"many\""],
+    );
+    refuses(
+        json!([{ "conv": { "channels": 8, "kernel": [3, 3, 3] } }]),
+        &["conv.kernel", "[height, width]", "[3,3,3]"],
+    );
+    refuses(json!([{ "dropout": 1.5 }]), &["network.layers[0].dropout", "1.5"]);
+    refuses(json!([{ "conv": { "channels": 8 } }]), &["missing field `kernel`"]);
+}
+
+#[test]
+fn impossible_shapes_are_refused_where_they_arise() {
+    refuses(json!([{ "conv": { "channels": 8, "kernel": 11 } }]), &["layers[0].conv", "11x11", "8x8"]);
+    refuses(json!([{ "linear": { "features": "classes" } }]), &["layers[0].linear", "found a map of 3x8x8", "flatten"]);
+    refuses(json!(["flatten", { "conv": { "channels": 8, "kernel": 1 } }]), &["layers[1].conv", "a vector of 192"]);
+    refuses(json!([{ "conv": { "channels": 8, "kernel": 1, "groups": 2 } }]), &["2 groups", "3 channels"]);
+    refuses(json!(["global_average_pool"]), &["the last layer gives 3", "10 classes"]);
+    refuses(json!([{ "max_pool": { "kernel": 2, "padding": 2 } }]), &["padding", "at most half"]);
+    refuses(
+        json!([{ "residual": { "shortcut": "identity", "body": [{ "conv": { "channels": 4, "kernel": 1 } }] } }]),
+        &["the body gives 4x8x8 and the shortcut 3x8x8"],
+    );
+    let branches = json!([{ "branches": { "branches": [{ "conv": { "channels": 4, "kernel": 1 } }, { "conv": { "channels": 4, "kernel": 3 } }] } }]);
+    refuses(branches, &["branches[1].conv", "6x6", "8x8"]);
+    refuses(json!([{ "conv": { "channels": 9_000_000_000_000i64, "kernel": 1 } }]), &["channels", "9000000000000"]);
+}
+
+#[test]
+fn two_layers_of_one_name_are_refused() {
+    let conv = json!({ "conv": { "name": "same", "channels": 4, "kernel": 1 } });
+    let layers = json!([conv, conv, "global_average_pool", { "linear": { "features": "classes" } }]);
+    refuses(layers, &["network.layers[1].conv", "a second layer is named \"same\""]);
+}
+
+#[test]
+fn several_networks_are_set_side_by_side() {
+    let place = Workplace::new();
+    let configs = ["plain34", "resnet34", "vgg16"].map(config);
+    let text = place.run(&["summary", &configs[0], &configs[1], &configs[2]]).succeeds().stdout;
+    assert_eq!(text.lines().count(), 4, "{text}");
+    for word in ["28.54 / 10.02 % (ten-crop)", "123,642,856", "15.47 G"] {
+        assert!(text.contains(word), "no '{word}' in {text}");
+    }
+}

@@ -1,0 +1,137 @@
+//! Networks against torchvision's, for weights that the same formula fills on both sides (`scripts/make_parity_fixtures.py`).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tch::{Device, Kind, Reduction, Tensor, no_grad};
+use topfive::config::Experiment;
+use topfive::network::Network;
+use topfive::weights::{self, Classifier};
+
+const LABEL: i64 = 7;
+
+/// Values in -1..1 that depend on the name and the place alone: SplitMix64 on FNV-1a's hash of the name.
+fn noise(name: &str, count: usize) -> Vec<f64> {
+    let hash = |seed: u64, byte: u8| (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+    let seed = name.bytes().fold(0xCBF2_9CE4_8422_2325, hash);
+    let value = |place: u64| {
+        let mut mixed = seed.wrapping_add((place + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^= mixed >> 31;
+        (mixed >> 40) as f64 / (1u64 << 23) as f64 - 1.0
+    };
+    (0..count as u64).map(value).collect()
+}
+
+fn filled(name: &str, shape: &[i64]) -> Tensor {
+    let count: i64 = shape.iter().product();
+    let scale = |value: f64| {
+        if shape.len() > 1 {
+            value * (6.0 / shape[1..].iter().product::<i64>() as f64).sqrt()
+        } else if name.ends_with("running_var") || name.ends_with("weight") {
+            1.0 + 0.25 * value
+        } else {
+            value * 0.1
+        }
+    };
+    let values: Vec<f32> = noise(name, count as usize).into_iter().map(|value| scale(value) as f32).collect();
+    Tensor::from_slice(&values).reshape(shape)
+}
+
+fn network(name: &str) -> Network {
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("configs/{name}.json"));
+    let experiment = Experiment::load(&config, &[]).expect("a config");
+    Network::new(&experiment.network, Device::Cpu, 0).expect("a network")
+}
+
+fn filled_network(name: &str) -> Network {
+    let network = network(name);
+    no_grad(|| {
+        for (parameter, tensor) in network.parameters() {
+            tensor.shallow_clone().copy_(&filled(&parameter.name, &parameter.shape));
+        }
+    });
+    network
+}
+
+fn input() -> Tensor {
+    let values: Vec<f32> = noise("input", 3 * 224 * 224).into_iter().map(|value| value as f32).collect();
+    Tensor::from_slice(&values).reshape([1, 3, 224, 224])
+}
+
+/// The networks' names, each with what torchvision gives.
+fn fixtures() -> Vec<(String, Value)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/parity");
+    let mut paths: Vec<PathBuf> =
+        fs::read_dir(folder).expect("fixtures").map(|entry| entry.expect("a file").path()).collect();
+    paths.sort();
+    let name = |path: &Path| path.file_stem().expect("a name").to_string_lossy().into_owned();
+    paths
+        .iter()
+        .map(|path| (name(path), serde_json::from_slice(&fs::read(path).expect("a file")).expect("JSON")))
+        .collect()
+}
+
+#[test]
+fn every_network_that_torchvision_has_gives_its_logits() {
+    let fixtures = fixtures();
+    assert_eq!(fixtures.len(), 15);
+    for (name, expected) in fixtures {
+        let expected: Vec<f64> = serde_json::from_value(expected["logits"].clone()).expect("logits");
+        let output = no_grad(|| filled_network(&name).forward(&input(), false)).expect("a forward pass");
+        let logits = Vec::<f64>::try_from(output.logits.to_kind(Kind::Double).squeeze()).expect("logits");
+        let largest = expected.iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
+        let difference = logits.iter().zip(&expected).fold(0.0f64, |most, (a, b)| most.max((a - b).abs()));
+        assert!(logits.len() == expected.len() && difference <= 1e-4 * largest, "{name}: {difference} of {largest}");
+    }
+}
+
+#[test]
+fn the_gradients_of_the_four_main_networks_are_torchvisions() {
+    for (name, expected) in fixtures().iter().filter(|(_, expected)| expected["gradients"].is_object()) {
+        let network = filled_network(name);
+        let output = network.forward(&input(), false).expect("a forward pass");
+        let labels = Tensor::from_slice(&[LABEL]);
+        output.logits.cross_entropy_loss(&labels, None::<Tensor>, Reduction::Mean, -100, 0.0).backward();
+        for (parameter, tensor) in network.parameters().iter().filter(|(it, _)| it.trainable && !it.auxiliary) {
+            let [norm, sum] =
+                [0, 1].map(|index| expected["gradients"][&parameter.name][index].as_f64().expect("a number"));
+            let gradient = tensor.grad().to_kind(Kind::Double).flatten(0, -1);
+            let own_norm = f64::try_from(gradient.norm()).expect("a number");
+            let own_sum = f64::try_from(
+                (&gradient * Tensor::from_slice(&noise(&parameter.name, tensor.numel()))).sum(Kind::Double),
+            )
+            .expect("a number");
+            assert!((own_norm - norm).abs() <= 1e-4 * norm, "{name} {}: {own_norm}, expected {norm}", parameter.name);
+            assert!(
+                (own_sum - sum).abs() <= 1e-4 * norm.max(sum.abs()),
+                "{name} {}: {own_sum}, expected {sum}",
+                parameter.name
+            );
+        }
+    }
+}
+
+/// `scripts/parity` runs it, on 6 GB of files that Python saved.
+#[test]
+#[ignore = "needs TOPFIVE_PARITY_FILES, a folder that scripts/parity fills"]
+fn weights_that_python_saved_in_all_formats_load_to_the_bit() {
+    let folder = PathBuf::from(std::env::var_os("TOPFIVE_PARITY_FILES").expect("a folder"));
+    for (name, _) in fixtures() {
+        for ending in ["zip.pth", "legacy.pth", "safetensors"] {
+            let (path, network) = (folder.join(format!("{name}.{ending}")), network(&name));
+            let contents = weights::read(&path).expect("a weights file");
+            weights::load(&network, &contents.tensors, &path, Classifier::MustFit).expect("weights that fit");
+            for (parameter, tensor) in network.parameters().iter().filter(|(it, _)| !it.auxiliary) {
+                assert!(
+                    tensor.equal(&filled(&parameter.name, &parameter.shape)),
+                    "{} {}",
+                    path.display(),
+                    parameter.name
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Weights of other programs, through the program itself.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use common::{Workplace, config};
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView, serialize};
+use serde_json::Value;
+
+type Tensors = BTreeMap<String, (Vec<usize>, Vec<u8>)>;
+
+/// A workplace with a trained tiny network, and its tensors.
+fn trained() -> (Workplace, Tensors) {
+    let place = Workplace::with_shapes(4, 2);
+    place.train("run", &["--set", "training.epochs=1"]).succeeds();
+    let bytes = place.read("run/best.safetensors");
+    let file = SafeTensors::deserialize(&bytes).expect("a safetensors file");
+    let tensors = file.iter().map(|(name, view)| (name.to_string(), (view.shape().to_vec(), view.data().to_vec())));
+    let tensors = tensors.collect();
+    (place, tensors)
+}
+
+fn save(place: &Workplace, name: &str, tensors: &Tensors) {
+    let views = tensors.iter().map(|(name, (shape, data))| {
+        (name.clone(), TensorView::new(Dtype::F32, shape.clone(), data).expect("a tensor"))
+    });
+    place.write(name, serialize(views, None).expect("a file"));
+}
+
+fn eval(place: &Workplace, arguments: &[&str]) -> common::Ran {
+    let twelve = "network.classes=12";
+    place.run(
+        &[&["eval", &config("tiny"), "--set", twelve, "--data", "shapes", "--json", "-", "--weights"], arguments]
+            .concat(),
+    )
+}
+
+fn loss(ran: common::Ran) -> Value {
+    let json: Value = serde_json::from_str(&ran.succeeds().stdout).expect("JSON");
+    json["loss"].clone()
+}
+
+#[test]
+fn prefixes_that_wrappers_add_are_recognised() {
+    let (place, tensors) = trained();
+    save(&place, "plain.safetensors", &tensors);
+    let expected = loss(eval(&place, &["plain.safetensors"]));
+    for prefix in ["module.", "_orig_mod.", "model.", "_orig_mod.module."] {
+        save(
+            &place,
+            "wrapped.safetensors",
+            &tensors.iter().map(|(name, value)| (format!("{prefix}{name}"), value.clone())).collect(),
+        );
+        assert_eq!(loss(eval(&place, &["wrapped.safetensors"])), expected, "{prefix}");
+    }
+}
+
+#[test]
+fn auxiliary_heads_may_be_missing_for_evaluation() {
+    let (place, mut tensors) = trained();
+    save(&place, "plain.safetensors", &tensors);
+    tensors.retain(|name, _| !name.starts_with("aux."));
+    save(&place, "headless.safetensors", &tensors);
+    assert_eq!(loss(eval(&place, &["headless.safetensors"])), loss(eval(&place, &["plain.safetensors"])));
+}
+
+#[test]
+fn all_that_differs_is_listed_with_the_nearest_names() {
+    let (place, mut tensors) = trained();
+    let fc = tensors.remove("fc.weight").expect("a classifier");
+    tensors.insert("fc.wight".into(), fc);
+    tensors.insert("conv2.weight".into(), (vec![16], vec![0; 64]));
+    tensors.remove("conv2.bias");
+    save(&place, "wrong.safetensors", &tensors);
+    eval(&place, &["wrong.safetensors"]).fails_saying(&[
+        "4 tensors differ",
+        "missing     fc.weight [12, 16] (near: fc.wight)",
+        "unexpected  fc.wight [12, 16] (near: fc.weight)",
+        "other shape conv2.weight: expected [16, 10, 1, 3], found [16]",
+        "missing     conv2.bias",
+    ]);
+}
+
+#[test]
+fn fine_tuning_starts_a_classifier_for_other_classes_fresh_and_says_so() {
+    let (place, _) = trained();
+    for class in ["star", "ring", "disc"] {
+        for split in ["train", "val"] {
+            fs::create_dir_all(place.path(&format!("few/{split}"))).expect("a folder");
+            fs::rename(place.path(&format!("shapes/{split}/{class}")), place.path(&format!("few/{split}/{class}")))
+                .expect("a move");
+        }
+    }
+    let tune = |out: &str, config: &str| {
+        place.run(&[
+            "train",
+            config,
+            "--data",
+            "few",
+            "--weights",
+            "run/best.safetensors",
+            "--out",
+            out,
+            "--set",
+            "training.epochs=1",
+        ])
+    };
+    tune("tuned", &config("tiny")).succeeds().says(&[
+        "starting from the weights of run/best.safetensors",
+        "start fresh: ",
+        "fc.weight",
+        "fc.bias",
+        "aux.fc.weight",
+    ]);
+    tune("other", &config("resnet18")).fails_saying(&["does not hold this network's weights"]);
+    assert!(!place.path("other").exists());
+}
+
+#[test]
+fn flat_images_are_evaluated_with_a_list_of_labels() {
+    let (place, _) = trained();
+    let mut caffe = String::new();
+    let mut kaggle = String::from("ImageId,PredictionString\n");
+    let mut names = String::new();
+    let classes = [
+        "bullseye",
+        "checkerboard",
+        "crescent",
+        "cross",
+        "dice",
+        "disc",
+        "hourglass",
+        "ring",
+        "square",
+        "star",
+        "stripes",
+        "triangle",
+    ];
+    for (position, class) in classes.iter().enumerate() {
+        for number in 1..=2 {
+            // Sorted by class, so that the third form's order is the same.
+            let file = format!("{position:02}-{number}");
+            place
+                .write(&format!("flat/{file}.jpg"), place.read(&format!("shapes/val/{class}/{class}-000{number}.jpg")));
+            caffe += &format!("{file}.jpg {position}\n");
+            kaggle += &format!("{file},{class} 1 2 3 4\n");
+            names += &format!("{class}\n");
+        }
+    }
+    let expected = place.run(&["eval", "run", "--data", "shapes", "--json", "-"]).succeeds();
+    let expected: Value = serde_json::from_str(&expected.stdout).expect("JSON");
+    for list in [&caffe, &kaggle, &names] {
+        place.write("labels.txt", list);
+        let ran = place.run(&["eval", "run", "--data", "flat", "--labels", "labels.txt", "--json", "-"]).succeeds();
+        let found: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+        assert_eq!((&found["images"], &found["top1_error"]), (&expected["images"], &expected["top1_error"]), "{list}");
+    }
+    let refused = |list: &str, words: &[&str]| {
+        place.write("labels.txt", list);
+        place.run(&["eval", "run", "--data", "flat", "--labels", "labels.txt"]).fails_saying(words);
+    };
+    refused(&"490\n".repeat(24), &["numbers alone", "meta.mat", "FILE LABEL"]);
+    refused("00-1.jpg 0\n", &["00-2.jpg has no line in labels.txt"]);
+    refused("00-1.jpg 12\n", &["labels.txt line 1", "class 12", "count from 0"]);
+    refused("00-1.jpg stars\n", &["'stars' is no class", "did you mean 'star'?"]);
+}
