@@ -43,7 +43,7 @@ fn cut(path: &Path, epoch: u64, index: usize) -> Result<image::RgbImage> {
     let training = Training::default();
     let image = decode(path, true).with_context(|| path.display().to_string())?;
     let mut random = random::of_sample(0, epoch, index as u32);
-    Ok(apply(&image, choose(&training.crop, true, image.dimensions(), INPUT, &mut random), INPUT))
+    apply(&image, choose(&training.crop, true, image.dimensions(), INPUT, &mut random), INPUT)
 }
 
 /// Images a second when a single thread does everything.
@@ -62,9 +62,9 @@ fn through_loader(paths: &[PathBuf], epoch: u64, workers: usize) -> Result<f64> 
     let normalisation = Normalisation::new(&Preprocess::default(), tch::Device::Cpu)?;
     let owned = paths.to_vec();
     let begun = Instant::now();
-    let mut images = Loader::start(paths.len(), workers, 2 * BATCH, move |index| cut(&owned[index], epoch, index));
+    let mut images = Loader::start(paths.len(), workers, 2 * BATCH, move |index| cut(&owned[index], epoch, index))?;
     loop {
-        let chunk = images.by_ref().take(BATCH).collect::<Result<Vec<_>>>()?;
+        let chunk = images.by_ref().take(BATCH).map(|image| image?).collect::<Result<Vec<_>>>()?;
         if chunk.is_empty() {
             break;
         }

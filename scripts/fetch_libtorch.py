@@ -6,12 +6,14 @@ a linker script that names libtorch_cpu.
 """
 
 import hashlib
+import http.client
 import json
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 import zipfile
 
@@ -40,6 +42,26 @@ def sha256(path):
     return digest.hexdigest()
 
 
+def download(name, address, part):
+    """Fetches what `part` lacks of the file; a connection that breaks off leaves what came."""
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(address, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        reply = urllib.request.urlopen(request, timeout=60)
+    except urllib.error.HTTPError as error:
+        if error.code == 416:  # "range not satisfiable": the part is whole already
+            return
+        raise
+    with reply:
+        have = have if reply.status == 206 else 0
+        total = have + int(reply.headers.get("Content-Length", 0))
+        print(f"setup: {name} ({total >> 20} MB{f', {have >> 20} MB of them here already' if have else ''})", flush=True)
+        with open(part, "ab" if have else "wb") as file:
+            shutil.copyfileobj(reply, file, 1 << 20)
+    if part.stat().st_size < total:
+        sys.exit(f"setup: the connection broke off at {part.stat().st_size >> 20} of {total >> 20} MB of {name}; they are kept")
+
+
 def fetch(name, address, expected):
     """Downloads one wheel, going on where an earlier try stopped; returns its path."""
     whole, part = WHEELS / name, WHEELS / (name + ".part")
@@ -48,19 +70,7 @@ def fetch(name, address, expected):
     if address.startswith("file://"):
         shutil.copyfile(urllib.request.url2pathname(address[len("file://"):]), part)
     else:
-        have = part.stat().st_size if part.exists() else 0
-        request = urllib.request.Request(address, headers={"Range": f"bytes={have}-"} if have else {})
-        try:
-            reply = urllib.request.urlopen(request, timeout=60)
-        except urllib.error.HTTPError as error:
-            if error.code != 416:  # "range not satisfiable": the part is whole already
-                raise
-        else:
-            with reply, open(part, "ab" if reply.status == 206 else "wb") as file:
-                total = have + int(reply.headers.get("Content-Length", 0)) if reply.status == 206 else int(
-                    reply.headers.get("Content-Length", 0))
-                print(f"setup: {name} ({total >> 20} MB{f', {have >> 20} MB of them here already' if have else ''})", flush=True)
-                shutil.copyfileobj(reply, file, 1 << 20)
+        download(name, address, part)
     if sha256(part) != expected:
         part.unlink()
         sys.exit(f"setup: {name} did not arrive as published (its SHA-256 differs); removed it")
@@ -138,5 +148,5 @@ def main(version, cuda):
 if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
-    except (OSError, subprocess.CalledProcessError, zipfile.BadZipFile) as error:
-        sys.exit(f"setup: {error}")
+    except (OSError, KeyError, http.client.HTTPException, subprocess.CalledProcessError, zipfile.BadZipFile) as error:
+        sys.exit(f"setup: {type(error).__name__}: {error}")

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::network::shape;
-use crate::network::spec::NetworkSpec;
+use crate::network::spec::{NetworkSpec, StartWeights};
 use crate::views::Protocol;
 
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -227,8 +227,8 @@ impl Experiment {
         let training = &self.training;
         let channels = self.network.input[0];
         ensure!(channels == 3, "network.input[0]: expected 3 channels, since images are read as RGB, found {channels}");
-        ensure!(training.epochs >= 1, "training.epochs: expected at least 1, found 0");
-        ensure!(training.batch_size >= 1, "training.batch_size: expected at least 1, found 0");
+        within("training.epochs", training.epochs as f64, 1.0, 1e6)?;
+        within("training.batch_size", training.batch_size as f64, 1.0, 1e6)?;
         within("training.learning_rate", training.learning_rate, f64::MIN_POSITIVE, 1e6)?;
         within("training.momentum", training.momentum, 0.0, 0.9999)?;
         within("training.weight_decay", training.weight_decay, 0.0, 1e3)?;
@@ -236,6 +236,10 @@ impl Experiment {
         within("training.warmup_epochs", training.warmup_epochs, 0.0, training.epochs as f64)?;
         self.check_schedule()?;
         self.check_crop()?;
+        within("network.start.bias", self.network.start.bias, -1e3, 1e3)?;
+        if let StartWeights::Normal(deviation) = self.network.start.weights {
+            within("network.start.weights.normal", deviation, f64::MIN_POSITIVE, 1e3)?;
+        }
         within("network.batch_norm_epsilon", self.network.batch_norm_epsilon, f64::MIN_POSITIVE, 1.0)?;
         within("preprocess.crop_fraction", self.preprocess.crop_fraction, 0.05, 1.0)?;
         for (index, &std) in self.preprocess.std.iter().enumerate() {
@@ -297,9 +301,8 @@ fn apply(experiment: &mut Value, change: &str) -> Result<()> {
             Value::Array(items) => {
                 let length = items.len();
                 let index = key.parse().ok().filter(|&index: &usize| index < length);
-                let index = index.with_context(|| {
-                    format!("{walked}: expected an index in 0..{}, found '{key}'", length.saturating_sub(1))
-                })?;
+                let index =
+                    index.with_context(|| format!("{walked}: expected an index below {length}, found '{key}'"))?;
                 &mut items[index]
             }
             Value::Null => {

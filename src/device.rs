@@ -37,12 +37,21 @@ pub fn name(device: Device) -> String {
 
 /// An error of libtorch's in a user's terms: in most cases the batch does not fit.
 pub fn explain(error: TchError, batch_size: usize, device: Device) -> anyhow::Error {
+    if let TchError::Shape(reason) = error {
+        return anyhow::anyhow!(reason);
+    }
     let text = error.to_string();
     // libtorch adds a stack trace of its C++ side, which says nothing to a user.
     let first_line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("unknown error").to_string();
     let out_of_memory = ["out of memory", "can't allocate memory", "not enough memory", "bad_alloc"];
     if out_of_memory.iter().any(|sign| text.contains(sign)) {
-        let smaller = (batch_size / 2).max(1);
+        if batch_size <= 1 {
+            return anyhow::anyhow!(
+                "not even one image fits into the memory of {}; use a smaller network.input, or another --device ({first_line})",
+                name(device)
+            );
+        }
+        let smaller = batch_size / 2;
         return anyhow::anyhow!(
             "a batch of {batch_size} images does not fit into the memory of {}; try --batch-size {smaller} ({first_line})",
             name(device)

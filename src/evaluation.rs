@@ -1,6 +1,7 @@
 //! Class probabilities of images under a protocol: every image's views, through the network, averaged.
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use crate::data::decode::decode;
 use crate::data::folder::Folder;
 use crate::data::loader::Loader;
 use crate::data::resize::resize;
-use crate::data::transform::Normalisation;
+use crate::data::transform::{Normalisation, fits};
 use crate::device;
 use crate::metrics::Tally;
 use crate::model;
@@ -38,27 +39,29 @@ pub struct BadImage {
 }
 
 /// Counts the errors on a folder's images, each image once; those that cannot be read are left out and returned. `seen` is
-/// called after each image.
+/// called after each image and may break off, which gives `None`.
 ///
 /// # Errors
-/// Where the memory does not suffice, or no image at all could be read.
+/// Where the memory does not suffice, the network gives no numbers, or no image at all could be read.
 pub fn evaluate(
     network: &Network,
     experiment: &Experiment,
     folder: &Folder,
     protocol: Protocol,
     pace: Pace,
-    mut seen: impl FnMut(&Tally),
-) -> Result<(Tally, Vec<BadImage>)> {
+    mut seen: impl FnMut(&Tally) -> ControlFlow<()>,
+) -> Result<Option<(Tally, Vec<BadImage>)>> {
     let (mut tally, mut bad) = (Tally::default(), Vec::new());
-    classify(network, experiment, folder.samples.clone(), protocol, pace, |index, result| {
+    let flow = classify(network, experiment, folder.samples.clone(), protocol, pace, |index, result| {
         match result {
             Ok(probabilities) => tally.count(&probabilities, folder.samples[index].label),
             Err(image) => bad.push(image),
         }
-        seen(&tally);
-        Ok(())
+        Ok(seen(&tally))
     })?;
+    if flow.is_break() {
+        return Ok(None);
+    }
     if let Some(first) = bad.first() {
         ensure!(
             tally.images > 0,
@@ -68,33 +71,33 @@ pub fn evaluate(
             first.reason
         );
     }
-    Ok((tally, bad))
+    Ok(Some((tally, bad)))
 }
 
 /// Hands the class probabilities of each of `files`, averaged over its views, to `each`, in their order; or why an image
-/// could not be read.
+/// could not be read. `each` may break off.
 ///
 /// # Errors
-/// Where the memory does not suffice, or `each` fails.
+/// Where the memory does not suffice, the network gives no numbers, or `each` fails.
 pub fn classify<File: AsRef<Path> + Send + Sync + 'static>(
     network: &Network,
     experiment: &Experiment,
     files: Arc<[File]>,
     protocol: Protocol,
     pace: Pace,
-    mut each: impl FnMut(usize, Result<Vec<f32>, BadImage>) -> Result<()>,
-) -> Result<()> {
+    mut each: impl FnMut(usize, Result<Vec<f32>, BadImage>) -> Result<ControlFlow<()>>,
+) -> Result<ControlFlow<()>> {
     let device = network.device();
     let normalisation = Normalisation::new(&experiment.preprocess, device)?;
     let viewer = Viewer { experiment: experiment.clone(), protocol };
     let ahead = 2 * pace.workers + 2;
-    let images = Loader::start(files.len(), pace.workers, ahead, move |index| viewer.look(files[index].as_ref()));
+    let images = Loader::start(files.len(), pace.workers, ahead, move |index| viewer.look(files[index].as_ref()))?;
     let mut forward = Forward { network, normalisation, crops: Vec::new(), owners: Vec::new() };
     // Images whose views are not all through yet, the oldest first.
     let mut open: VecDeque<Open> = VecDeque::new();
     let mut first_open = 0;
     for (index, result) in images.enumerate() {
-        match result {
+        match result? {
             Err(bad) => open.push_back(Open::Bad(bad)),
             Ok(viewed) => {
                 open.push_back(Open::Good {
@@ -116,7 +119,9 @@ pub fn classify<File: AsRef<Path> + Send + Sync + 'static>(
                 }
             }
         }
-        hand_over(&mut open, &mut first_open, &mut each)?;
+        if hand_over(&mut open, &mut first_open, &mut each)?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
     }
     if !forward.crops.is_empty() {
         forward.run(first_open, &mut open)?;
@@ -143,6 +148,10 @@ impl Viewer {
             .map_err(|error| BadImage { path: path.to_path_buf(), reason: format!("{error:#}") })?;
         let input = model::input(&self.experiment);
         let plan = views::plan(self.protocol, image.dimensions(), input, preprocess.crop_fraction);
+        for plane in &plan.planes {
+            fits(image.dimensions(), plane.width, plane.height)
+                .map_err(|error| BadImage { path: path.to_path_buf(), reason: format!("{error:#}") })?;
+        }
         let planes = plan.planes.iter().map(|plane| resize(&image, plane.from, plane.width, plane.height)).collect();
         Ok(Viewed { planes, views: plan.views, input })
     }
@@ -182,6 +191,10 @@ impl Forward<'_> {
         })
         .map_err(|error| device::explain(error, self.crops.len(), self.network.device()))?;
         let rows = Vec::<Vec<f32>>::try_from(&probabilities).context("the network gave no table of probabilities")?;
+        ensure!(
+            rows.iter().flatten().all(|probability| probability.is_finite()),
+            "the network gives values that are no numbers: its weights are those of a training that diverged, or damaged"
+        );
         for (owner, row) in self.owners.iter().zip(rows) {
             if let Some(Open::Good { sum, left, .. }) = open.get_mut(owner - first) {
                 sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(value));
@@ -198,18 +211,21 @@ impl Forward<'_> {
 fn hand_over(
     open: &mut VecDeque<Open>,
     first_open: &mut usize,
-    each: &mut impl FnMut(usize, Result<Vec<f32>, BadImage>) -> Result<()>,
-) -> Result<()> {
+    each: &mut impl FnMut(usize, Result<Vec<f32>, BadImage>) -> Result<ControlFlow<()>>,
+) -> Result<ControlFlow<()>> {
     while !matches!(open.front(), None | Some(Open::Good { left: 1.., .. })) {
-        match open.pop_front() {
+        let flow = match open.pop_front() {
             Some(Open::Bad(bad)) => each(*first_open, Err(bad))?,
             Some(Open::Good { sum, views, .. }) => {
                 let mean = sum.iter().map(|sum| (sum / views as f64) as f32).collect();
-                each(*first_open, Ok(mean))?;
+                each(*first_open, Ok(mean))?
             }
-            None => {}
-        }
+            None => break,
+        };
         *first_open += 1;
+        if flow.is_break() {
+            return Ok(flow);
+        }
     }
-    Ok(())
+    Ok(ControlFlow::Continue(()))
 }

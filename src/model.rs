@@ -20,7 +20,6 @@ pub struct Model {
     pub classes: Option<Vec<String>>,
     /// The file that the weights came from.
     pub weights: PathBuf,
-    pub device: Device,
 }
 
 impl Model {
@@ -46,10 +45,11 @@ impl Model {
         ensure!(weights.is_none(), "{} holds weights of its own; --weights goes with a config", path.display());
         let path = checkpoint_of(path)?;
         let (note, tensors) = checkpoint::read(&path)?;
-        let experiment = Experiment::parse(&serde_json::to_string(&note.experiment)?, changes)?;
+        let experiment = Experiment::parse(&serde_json::to_string(&note.experiment)?, changes)
+            .with_context(|| format!("the experiment of {} does not work", path.display()))?;
         let network = Network::new(&experiment.network, device, 0)?;
         weights::load(&network, &tensors, &path, Classifier::MustFit)?;
-        Ok(Model { experiment, network, classes: Some(note.classes), weights: path, device })
+        Ok(Model { experiment, network, classes: Some(note.classes), weights: path })
     }
 
     fn from_config(mut experiment: Experiment, path: &Path, device: Device) -> Result<Self> {
@@ -65,12 +65,7 @@ impl Model {
         let classes = classes.or_else(|| are_imagenets.then(imagenet::synsets));
         let network = Network::new(&experiment.network, device, 0)?;
         weights::load(&network, &contents.tensors, path, Classifier::MustFit)?;
-        Ok(Model { experiment, network, classes, weights: path.to_path_buf(), device })
-    }
-
-    /// The network's input, [height, width] in pixels.
-    pub fn input(&self) -> [u32; 2] {
-        input(&self.experiment)
+        Ok(Model { experiment, network, classes, weights: path.to_path_buf() })
     }
 }
 

@@ -3,11 +3,12 @@
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+use tempfile::NamedTempFile;
 
 /// Where a command's words go. With JSON on standard output, people's text moves to standard error.
 #[derive(Clone, Copy, Debug)]
@@ -17,15 +18,28 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn new(quiet: bool, json: Option<&Path>) -> Self {
-        Report { quiet, to_error: json.is_some_and(|path| path == Path::new("-")) }
+    /// # Errors
+    /// Where the folder that `json` is to be written into does not exist: told before hours of work, not after.
+    pub fn new(quiet: bool, json: Option<&Path>) -> Result<Self> {
+        let folder = json.and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty());
+        if let (Some(path), Some(folder)) = (json, folder) {
+            let (path, folder_name) = (path.display(), folder.display());
+            ensure!(folder.is_dir(), "cannot write {path}: there is no folder {folder_name}; make it first");
+        }
+        Ok(Report { quiet, to_error: json.is_some_and(|path| path == Path::new("-")) })
     }
 
     /// A line of people's text: the result itself, which even `--quiet` leaves.
-    pub fn result(&self, line: impl AsRef<str>) {
+    ///
+    /// # Errors
+    /// Where it cannot be written; that its reader went away (`| head`) is no failure.
+    pub fn result(&self, line: impl AsRef<str>) -> Result<()> {
         let line = line.as_ref();
-        // A reader that went away (`| head`) is no failure of ours.
-        let _ = if self.to_error { writeln!(io::stderr(), "{line}") } else { writeln!(io::stdout(), "{line}") };
+        let written = if self.to_error { writeln!(io::stderr(), "{line}") } else { writeln!(io::stdout(), "{line}") };
+        match written {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot write the result"),
+            _ => Ok(()),
+        }
     }
 
     /// A line on how the work goes.
@@ -40,16 +54,49 @@ impl Report {
         let _ = writeln!(io::stderr(), "warning: {}", line.as_ref());
     }
 
-    /// A bar where a person looks on; elsewhere nothing, and the command writes lines now and then.
-    pub fn bar(&self, length: u64, what: &str) -> ProgressBar {
-        if self.quiet || !io::stderr().is_terminal() {
-            return ProgressBar::hidden();
-        }
-        let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template("{prefix:>12} {wide_bar} {pos}/{len} {eta_precise} {msg}");
+    /// Progress: a bar where a person looks on, a line now and then elsewhere.
+    pub fn bar(&self, length: u64, what: &str) -> Bar {
+        let shown = !self.quiet && io::stderr().is_terminal();
+        let bar = if shown {
+            ProgressBar::new(length)
+        } else {
+            ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::hidden())
+        };
+        let style = ProgressStyle::with_template("{prefix:>12} {wide_bar} {pos}/{len} {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_prefix(what.to_string());
-        bar
+        Bar { bar, report: *self, last_line: Instant::now() }
+    }
+}
+
+/// Time between two lines of progress where no person looks on.
+const LINE_INTERVAL: Duration = Duration::from_secs(15);
+
+pub struct Bar {
+    bar: ProgressBar,
+    report: Report,
+    last_line: Instant,
+}
+
+impl Bar {
+    pub fn at(&mut self, position: u64, message: impl Into<String>) {
+        let message = message.into();
+        if self.bar.is_hidden() && self.last_line.elapsed() >= LINE_INTERVAL {
+            let length = self.bar.length().unwrap_or(position);
+            self.report.note(format!("{}  {position}/{length}  {message}", self.bar.prefix()));
+            self.last_line = Instant::now();
+        }
+        self.bar.set_message(message);
+        self.bar.set_position(position);
+    }
+
+    /// Runs `print`, which writes lines, with the bar out of the way.
+    pub fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
+        self.bar.suspend(print)
+    }
+
+    pub fn clear(&self) {
+        self.bar.finish_and_clear();
     }
 }
 
@@ -84,25 +131,24 @@ pub fn write_aside(path: &Path, bytes: &[u8]) -> Result<()> {
             bytes.len()
         )
     };
-    let mut aside = tempfile::Builder::new().prefix(".aside-").tempfile_in(folder).with_context(failed)?;
+    let mut aside = temporary(folder).with_context(failed)?;
     aside.write_all(bytes).with_context(failed)?;
     aside.as_file().sync_all().with_context(failed)?;
-    let file = aside.persist(path).map_err(|error| error.error).with_context(failed)?;
-    permit_reading(&file).with_context(failed)?;
+    aside.persist(path).map_err(|error| error.error).with_context(failed)?;
     // The rename itself lasts only once the folder is on the disk.
     File::open(folder).and_then(|folder| folder.sync_all()).with_context(failed)
 }
 
-/// Temporary files are made for their owner's eyes alone; results are not.
-#[cfg(unix)]
-fn permit_reading(file: &File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
-}
+/// What the name of a file starts with that is not finished, or that a killed program left.
+pub const ASIDE: &str = ".aside-";
 
-#[cfg(not(unix))]
-fn permit_reading(_: &File) -> io::Result<()> {
-    Ok(())
+fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(ASIDE);
+    // Temporary files are for their owner's eyes alone; results are for whom the umask permits.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
 }
 
 /// The word of `known` that is nearest to `wrong`, if one is near.

@@ -201,7 +201,7 @@ fn a_device_that_is_not_there_is_refused_with_the_way_out() {
 #[test]
 fn a_batch_that_does_not_fit_is_refused_with_a_smaller_one() {
     let place = Workplace::with_shapes(6, 1);
-    // 3 GB of addresses for everything; the batch's activations alone need more.
+    // 6 GB of addresses for everything; the activations of this batch alone need more.
     let (program, config) = (env!("CARGO_BIN_EXE_topfive"), config("vgg16"));
     let script = format!(
         "ulimit -v 6000000; exec {program} train {config} --data shapes --out run --batch-size 72 --device cpu --threads 1 --workers 1 --set network.input=[3,224,224]"
@@ -236,7 +236,7 @@ fn json_files_are_written_beside_the_text_and_unwritable_ones_reported() {
     }
     place
         .run(&["eval", "run", "--data", "shapes", "--json", "no/such/result.json"])
-        .fails_saying(&["cannot write no/such/result.json"]);
+        .fails_saying(&["cannot write no/such/result.json", "there is no folder no/such"]);
 }
 
 #[test]
@@ -258,4 +258,35 @@ fn a_file_name_that_is_no_utf8_is_predicted_like_any_other() {
             place.command(&["predict", "run", "--format", format]).arg(name).output().expect("the program runs");
         assert!(Ran::of(output).succeeds().stdout.contains("caf"));
     }
+}
+
+#[test]
+fn an_image_too_thin_to_resize_is_a_bad_image_and_the_rest_go_on() {
+    let place = trained();
+    image::RgbImage::new(1, 400_000).save(place.path("thin.png")).expect("an image");
+    let ran = place.run(&["predict", "run", "thin.png", "shapes/val/star/star-0001.jpg", "--format", "jsonl"]);
+    assert_eq!((ran.status, ran.stdout.lines().count()), (1, 2));
+    ran.says(&["thin.png: the image is 1x400000, so thin"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_result_that_cannot_be_written_is_an_error() {
+    let place = trained();
+    for arguments in [["predict", "run", "shapes/val/star"].as_slice(), &["summary", "run"], &["doctor"]] {
+        let full = fs::File::options().write(true).open("/dev/full").expect("a device that is full");
+        let output = place.command(arguments).stdout(full).output().expect("the program runs");
+        Ran::of(output).fails_saying(&["cannot write the result"]);
+    }
+}
+
+#[test]
+fn numbers_out_of_all_bounds_are_refused_at_once() {
+    let place = Workplace::with_shapes(1, 1);
+    let refuse = |change: &str, word: &str| place.train("run", &["--set", change]).fails_saying(&[word]);
+    refuse("training.epochs=1000000000000000000", "training.epochs");
+    refuse("network.start.weights={\"normal\":-0.1}", "network.start.weights.normal");
+    refuse("network.layers[2].residual_stage.blocks=1000000000000000000", "network.layers[2].residual_stage: blocks");
+    refuse("network.layers[1].local_response_norm.k=0", "network.layers[1].local_response_norm: k");
+    refuse("network.layers[6].auxiliary.weight=-1", "network.layers[6].auxiliary: weight");
 }

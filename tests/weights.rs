@@ -110,7 +110,7 @@ fn fine_tuning_starts_a_classifier_for_other_classes_fresh_and_says_so() {
     };
     tune("tuned", &config("tiny")).succeeds().says(&[
         "starting from the weights of run/best.safetensors",
-        "start fresh: ",
+        "they start fresh: ",
         "fc.weight",
         "fc.bias",
         "aux.fc.weight",

@@ -13,7 +13,7 @@ use crate::cli::Doctor;
 use crate::report::{Report, write_json};
 
 pub fn run(args: Doctor) -> Result<Outcome> {
-    let report = Report::new(args.output.quiet, args.output.json.as_deref());
+    let report = Report::new(args.output.quiet, args.output.json.as_deref())?;
     let library = loaded_library();
     let version = env!("TOPFIVE_LIBTORCH_VERSION");
     let cores = available_parallelism().map_or(1, NonZero::get);
@@ -21,8 +21,8 @@ pub fn run(args: Doctor) -> Result<Outcome> {
     let computes = Tensor::f_ones([2, 2], (Kind::Float, Device::Cpu)).and_then(|ones| ones.f_mm(&ones)).is_ok();
 
     let line = |name: &str, value: String| report.result(format!("{name:<10} {value}"));
-    line("topfive", env!("CARGO_PKG_VERSION").to_string());
-    line("libtorch", format!("{version}, loaded from {}", library.as_deref().unwrap_or("an unknown place")));
+    line("topfive", env!("CARGO_PKG_VERSION").to_string())?;
+    line("libtorch", format!("{version}, loaded from {}", library.as_deref().unwrap_or("an unknown place")))?;
     line(
         "processor",
         format!(
@@ -30,9 +30,9 @@ pub fn run(args: Doctor) -> Result<Outcome> {
             tch::get_num_threads(),
             if computes { "" } else { ", but a test product failed" }
         ),
-    );
-    line("CUDA", cuda(gpus));
-    line("cuDNN", if tch::Cuda::cudnn_is_available() { "available".to_string() } else { "not available".to_string() });
+    )?;
+    line("CUDA", cuda(gpus))?;
+    line("cuDNN", if tch::Cuda::cudnn_is_available() { "available".to_string() } else { "not available".to_string() })?;
     if let Some(path) = &args.output.json {
         write_json(
             path,
@@ -47,7 +47,8 @@ pub fn run(args: Doctor) -> Result<Outcome> {
 
 fn cuda(gpus: i64) -> String {
     match (tch::utils::has_cuda(), gpus) {
-        (_, 1..) => format!("{gpus} GPUs: cuda:0 to cuda:{}", gpus - 1),
+        (_, 1) => "1 GPU: cuda:0".to_string(),
+        (_, 2..) => format!("{gpus} GPUs: cuda:0 to cuda:{}", gpus - 1),
         (true, _) => "this libtorch has CUDA, but sees no GPU; `nvidia-smi` says whether the driver does".to_string(),
         (false, _) if fs::exists("/proc/driver/nvidia").unwrap_or(false) => {
             "there is an NVIDIA driver, but this libtorch is for the processor alone; for the GPU run scripts/setup --cuda and build again"

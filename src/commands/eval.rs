@@ -1,5 +1,6 @@
 //! `topfive eval`: the errors of a model on labelled images.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
@@ -20,14 +21,17 @@ pub fn run(args: Eval) -> Result<Outcome> {
     let protocol = args.model.views.unwrap_or(model.experiment.evaluation.views);
 
     let begun = Instant::now();
-    let bar = report.bar(folder.samples.len() as u64, protocol.name());
-    let (tally, bad) = evaluate(&model.network, &model.experiment, &folder, protocol, pace, |tally| {
-        bar.inc(1);
-        if let Some(errors) = tally.errors() {
-            bar.set_message(format!("top-1 error {:.2} %  top-5 error {:.2} %", errors.top1_error, errors.top5_error));
-        }
+    let mut bar = report.bar(folder.samples.len() as u64, protocol.name());
+    let mut seen = 0;
+    let evaluated = evaluate(&model.network, &model.experiment, &folder, protocol, pace, |tally| {
+        seen += 1;
+        let errors = tally.errors();
+        let text = errors.map(|it| format!("top-1 error {:.2} %  top-5 error {:.2} %", it.top1_error, it.top5_error));
+        bar.at(seen, text.unwrap_or_default());
+        ControlFlow::Continue(())
     })?;
-    bar.finish_and_clear();
+    bar.clear();
+    let (tally, bad) = evaluated.unwrap_or_default();
     let seconds = begun.elapsed();
 
     for image in &bad {
@@ -45,7 +49,7 @@ pub fn run(args: Eval) -> Result<Outcome> {
         errors.loss,
         tally.images,
         duration(seconds),
-    ));
+    ))?;
     if let Some(path) = &args.common.output.json {
         let unread: Vec<_> =
             bad.iter().map(|image| json!({ "path": image.path.to_string_lossy(), "error": image.reason })).collect();

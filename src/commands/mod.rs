@@ -59,7 +59,7 @@ pub fn run(command: Command) -> Result<Outcome> {
 
 /// Sets up threads and finds the device.
 fn prepare(common: &Common) -> Result<(Device, usize, Report)> {
-    let report = Report::new(common.output.quiet, common.output.json.as_deref());
+    let report = Report::new(common.output.quiet, common.output.json.as_deref())?;
     if let Some(threads) = common.threads {
         tch::set_num_threads(threads as i32);
     }

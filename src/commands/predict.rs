@@ -1,6 +1,7 @@
 //! `topfive predict`: the most probable classes of images.
 
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -34,9 +35,9 @@ pub fn run(args: Predict) -> Result<Outcome> {
 
     let mut lines = Lines::new(args.common.output.json.as_deref(), args.format, report)?;
     let mut bad = Vec::new();
-    let bar = report.bar(paths.len() as u64, "predicting");
-    classify(&model.network, &model.experiment, paths.clone().into(), protocol, pace, |index, result| {
-        bar.inc(1);
+    let mut bar = report.bar(paths.len() as u64, "predicting");
+    let _ = classify(&model.network, &model.experiment, paths.clone().into(), protocol, pace, |index, result| {
+        bar.at(index as u64 + 1, "");
         bar.suspend(|| match result {
             Ok(probabilities) => lines.write(&paths[index], &guesses(&model, &probabilities, args.top as usize)),
             Err(image) => {
@@ -45,9 +46,10 @@ pub fn run(args: Predict) -> Result<Outcome> {
                 bad.push(image);
                 Ok(())
             }
-        })
+        })?;
+        Ok(ControlFlow::Continue(()))
     })?;
-    bar.finish_and_clear();
+    bar.clear();
     lines.finish()?;
     Ok(Outcome::of(&bad))
 }
@@ -91,6 +93,8 @@ struct Lines {
 impl Lines {
     fn new(json: Option<&Path>, format: Format, report: Report) -> Result<Self> {
         let json_to_stdout = json == Some(Path::new("-"));
+        let clash = json_to_stdout && format != Format::Text;
+        ensure!(!clash, "--json - and --format both claim standard output; leave one of them out");
         let lines = Lines {
             report,
             format: (!json_to_stdout).then_some(format),
@@ -110,9 +114,9 @@ impl Lines {
             Some(Format::Text) => {
                 let named =
                     guesses.iter().map(|guess| format!("\n  {:6.2} %  {}", 100.0 * guess.probability, guess.name));
-                self.report.result(format!("{}{}", path.display(), named.collect::<String>()));
+                self.report.result(format!("{}{}", path.display(), named.collect::<String>()))?;
             }
-            Some(Format::Jsonl) => self.report.result(object.to_string()),
+            Some(Format::Jsonl) => self.report.result(object.to_string())?,
             Some(Format::Csv) => {
                 for (rank, guess) in guesses.iter().enumerate() {
                     let [rank, probability] = [(rank + 1).to_string(), guess.probability.to_string()];
@@ -133,7 +137,7 @@ impl Lines {
         let object = json!({ "path": image.path.to_string_lossy(), "error": image.reason });
         self.write_object(&object)?;
         match self.format {
-            Some(Format::Jsonl) => self.report.result(object.to_string()),
+            Some(Format::Jsonl) => self.report.result(object.to_string())?,
             Some(Format::Csv) => self.csv(&[&image.path.to_string_lossy(), "", "", "", "", &image.reason])?,
             Some(Format::Text) | None => {}
         }
@@ -155,8 +159,7 @@ impl Lines {
         let mut writer = csv::Writer::from_writer(Vec::new());
         writer.write_record(fields)?;
         let line = String::from_utf8(writer.into_inner()?)?;
-        self.report.result(line.trim_end());
-        Ok(())
+        self.report.result(line.trim_end())
     }
 
     fn finish(self) -> Result<()> {

@@ -1,5 +1,7 @@
 //! `topfive shapes`: a small labelled data set to try things on.
 
+use std::sync::{Mutex, PoisonError};
+
 use anyhow::Result;
 
 use super::Outcome;
@@ -8,18 +10,23 @@ use crate::data::shapes::{self, CLASSES, Options};
 use crate::report::{Report, write_json};
 
 pub fn run(args: Shapes) -> Result<Outcome> {
-    let report = Report::new(args.output.quiet, args.output.json.as_deref());
+    let report = Report::new(args.output.quiet, args.output.json.as_deref())?;
     let options = Options { train_per_class: args.train, val_per_class: args.val, size: args.size, seed: args.seed };
-    let bar = report.bar((CLASSES.len() * (args.train + args.val)) as u64, "drawing");
-    let images = shapes::write(&args.dir, &options, || bar.inc(1))?;
-    bar.finish_and_clear();
+    let length = (CLASSES.len() * (args.train + args.val)) as u64;
+    let drawn = Mutex::new((0, report.bar(length, "drawing")));
+    let images = shapes::write(&args.dir, &options, || {
+        let (count, bar) = &mut *drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        *count += 1;
+        bar.at(*count, "");
+    })?;
+    drawn.into_inner().unwrap_or_else(PoisonError::into_inner).1.clear();
     let dir = args.dir.display();
     report.result(format!(
         "drew {images} images of {} classes: {dir}/train ({} a class) and {dir}/val ({} a class)",
         CLASSES.len(),
         args.train,
         args.val
-    ));
+    ))?;
     if let Some(path) = &args.output.json {
         write_json(
             path,

@@ -18,15 +18,15 @@ use crate::report::{Report, grouped, write_json};
 use crate::training::checkpoint;
 
 pub fn run(args: Summary) -> Result<Outcome> {
-    let report = Report::new(args.output.quiet, args.output.json.as_deref());
+    let report = Report::new(args.output.quiet, args.output.json.as_deref())?;
     let networks = args.models.iter().map(|path| Described::read(path, &args.changes)).collect::<Result<Vec<_>>>()?;
     let json = match networks.as_slice() {
         [network] => {
-            network.show(report);
+            network.show(report)?;
             network.json()
         }
         several => {
-            report.result(side_by_side(several).trim_fmt());
+            report.result(side_by_side(several).trim_fmt())?;
             several.iter().map(Described::json).collect()
         }
     };
@@ -57,24 +57,25 @@ impl Described {
         self.total.parameters + Total::of(&self.heads).parameters
     }
 
-    fn show(&self, report: Report) {
+    fn show(&self, report: Report) -> Result<()> {
         let [channels, height, width] = self.experiment.network.input;
-        report.result(layers(&self.trunk, &self.heads).trim_fmt());
+        report.result(layers(&self.trunk, &self.heads).trim_fmt())?;
         report.result(format!(
             "{}: {channels}x{height}x{width} in, {} classes out; {} layers with parameters along its depth, {} pooling layers",
             self.experiment.name, self.experiment.network.classes, self.depth, self.pooling_layers
-        ));
+        ))?;
         report.result(format!(
             "{} parameters ({} in convolutions, {} fully connected), {} multiply-adds an image",
             grouped(self.total.parameters),
             grouped(self.total.convolutional),
             grouped(self.total.fully_connected),
             grouped(self.total.multiply_adds)
-        ));
+        ))?;
         if !self.heads.is_empty() {
             let with_heads = grouped(self.with_heads());
-            report.result(format!("{with_heads} parameters with the auxiliary heads, which only training uses"));
+            report.result(format!("{with_heads} parameters with the auxiliary heads, which only training uses"))?;
         }
+        Ok(())
     }
 
     fn json(&self) -> Value {

@@ -75,7 +75,7 @@ pub fn run(args: Train) -> Result<Outcome> {
                 best.top1_error,
                 best.top5_error,
                 run.best().display()
-            ));
+            ))?;
             if let Some(path) = &args.common.output.json {
                 let result = json!({ "network": experiment.name, "run": out.to_string_lossy(), "best": best, "last": last, "bad_images": bad.len() });
                 write_json(path, &result)?;
@@ -106,11 +106,8 @@ fn start(out: &Path, experiment: &Experiment, file: Option<&Path>, device: Devic
         let fresh = weights::load(&network, &weights::read(file)?.tensors, file, Classifier::MayStartFresh)?;
         report.note(format!("starting from the weights of {}", file.display()));
         if !fresh.is_empty() {
-            let classes = experiment.network.classes;
-            report.note(format!(
-                "it has another number of classes than these {classes}, so these start fresh: {}",
-                fresh.join(", ")
-            ));
+            let fresh = fresh.join(", ");
+            report.note(format!("not in the file, or for another number of classes, so they start fresh: {fresh}"));
         }
     }
     let optimizer = Sgd::new(&network, &experiment.training)?;

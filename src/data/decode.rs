@@ -11,6 +11,8 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbIma
 /// Twice Pillow's warning mark, at which Pillow too gives up: 512 MiB of RGB.
 const MOST_PIXELS: u64 = 178_956_970;
 const MOST_BYTES: u64 = 1 << 30;
+/// Of 16-bit RGBA, twice as many bytes as an 8-bit RGB image of the most pixels takes, and some.
+const MOST_DECODED_BYTES: u64 = 8 * MOST_PIXELS;
 
 /// Reads the image at `path`. Grey, palette, 16-bit and CMYK images are converted, alpha is dropped as Pillow's
 /// `convert("RGB")` drops it; of an animation the first frame is taken. `upright` honours EXIF orientation.
@@ -50,6 +52,11 @@ fn decode_bytes(bytes: &[u8], path: &Path, upright: bool) -> Result<RgbImage> {
     ensure!(
         pixels <= MOST_PIXELS,
         "the image is {width}x{height}, {pixels} pixels; the limit is {MOST_PIXELS}. Scale it down first"
+    );
+    let bytes = decoder.total_bytes();
+    ensure!(
+        bytes <= MOST_DECODED_BYTES,
+        "the image takes {bytes} bytes decoded; the limit is {MOST_DECODED_BYTES}. Scale it down first"
     );
     let orientation = decoder.orientation().map_err(plain)?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(plain)?;

@@ -30,6 +30,7 @@ pub fn open_with_labels(dir: &Path, list: &Path, classes: &[String]) -> Result<F
         .map(|(index, line)| (index + 1, line.split([' ', '\t', ',']).filter(|word| !word.is_empty()).collect()))
         .filter(|(_, words): &(usize, Vec<&str>)| !words.is_empty() && words[0] != "ImageId")
         .collect();
+    ensure!(!lines.is_empty(), "{} holds no labels", list.display());
     let classes = Classes { list, classes };
     let samples = if lines.iter().all(|(_, words)| words.len() == 1) {
         in_order(&paths, &lines, &classes)?
@@ -54,6 +55,9 @@ impl Classes<'_> {
     }
 
     fn named_or_numbered(&self, line: usize, label: &str) -> Result<usize> {
+        if let Some(index) = self.classes.iter().position(|class| class == label) {
+            return Ok(index);
+        }
         match label.parse::<usize>() {
             Ok(index) if index < self.classes.len() => Ok(index),
             Ok(index) => bail!(
@@ -90,7 +94,13 @@ fn by_name(paths: Vec<PathBuf>, lines: &[(usize, Vec<&str>)], classes: &Classes)
         let &[file, label, ..] = words.as_slice() else {
             bail!("{} line {line}: expected FILE LABEL, found '{}'", classes.list.display(), words.join(" "));
         };
-        labels.insert(stem(file), classes.named_or_numbered(*line, label)?);
+        let index = classes.named_or_numbered(*line, label)?;
+        let earlier = labels.insert(stem(file), index);
+        ensure!(
+            earlier.is_none_or(|earlier| earlier == index),
+            "{} line {line}: {file} has another label further up",
+            classes.list.display()
+        );
     }
     let unlabelled = |path: &PathBuf| format!("{} has no line in {}", path.display(), classes.list.display());
     paths

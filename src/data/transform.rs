@@ -1,7 +1,7 @@
 //! From a decoded image to the network's input: where to cut, chosen apart from the cutting, so that choices can be tested
 //! and repeated; and the normalisation, done for a whole batch on its device.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use image::{RgbImage, imageops};
 use rand::{Rng, RngExt};
 use tch::{Device, Kind, TchError, Tensor};
@@ -54,9 +54,13 @@ pub fn choose(
 }
 
 /// Cuts what was chosen.
-pub fn apply(image: &RgbImage, placement: Placement, input: [u32; 2]) -> RgbImage {
+///
+/// # Errors
+/// See [`fits`].
+pub fn apply(image: &RgbImage, placement: Placement, input: [u32; 2]) -> Result<RgbImage> {
     let mut cut = match placement.cut {
         Cut::FromResized { width, height, x, y } => {
+            fits(image.dimensions(), width, height)?;
             let resized = resize(image, Rect::whole(image), width, height);
             imageops::crop_imm(&resized, x, y, input[1], input[0]).to_image()
         }
@@ -72,13 +76,27 @@ pub fn apply(image: &RgbImage, placement: Placement, input: [u32; 2]) -> RgbImag
     if placement.mirror {
         imageops::flip_horizontal_in_place(&mut cut);
     }
-    cut
+    Ok(cut)
+}
+
+/// 200 MB of RGB: what a worker may take for one image.
+const MOST_RESIZED_PIXELS: u64 = 1 << 26;
+
+/// # Errors
+/// Where an image is so thin that, its shorter side resized, its longer one takes all memory.
+pub fn fits((from_width, from_height): (u32, u32), width: u32, height: u32) -> Result<()> {
+    ensure!(
+        u64::from(width) * u64::from(height) <= MOST_RESIZED_PIXELS,
+        "the image is {from_width}x{from_height}, so thin that it would be resized to {width}x{height}; cut it first"
+    );
+    Ok(())
 }
 
 /// The size (width, height) at which the image's shorter side is `side` pixels, the longer one rounded down as torchvision
 /// does; larger where an input of [height, width] would not fit otherwise.
 pub fn resized((width, height): (u32, u32), side: u32, input: [u32; 2]) -> (u32, u32) {
-    let longer = |side: u32| (u64::from(side) * u64::from(width.max(height)) / u64::from(width.min(height))) as u32;
+    let ratio = |side: u32| u64::from(side) * u64::from(width.max(height)) / u64::from(width.min(height));
+    let longer = |side: u32| u32::try_from(ratio(side)).unwrap_or(u32::MAX);
     let sized = |side: u32| if width < height { (side, longer(side)) } else { (longer(side), side) };
     let mut side = side.max(1);
     // At most a step or two, and only for inputs that are not square.

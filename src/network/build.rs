@@ -41,6 +41,9 @@ enum Layer {
     Auxiliary { weight: f64, layers: Vec<Layer> },
 }
 
+/// Of one value there is no variance: libtorch would write what is no number into the running one.
+const SINGLE_VALUE: &str = "a batch norm in training needs more than one value per channel, and a single image whose map is 1x1 came in; use a larger --batch-size or a larger network.input";
+
 type Pass<T> = std::result::Result<T, TchError>;
 
 impl Network {
@@ -145,6 +148,7 @@ fn forward(layer: &Layer, x: &Tensor, training: bool, auxiliary: &mut Vec<(f64, 
             x.f_conv2d(weight, bias.as_ref(), window.stride, window.padding, [1, 1], *groups)
         }
         Layer::Linear { weight, bias } => x.f_linear(weight, Some(bias)),
+        Layer::BatchNorm { .. } if training && values_per_channel(x) == 1 => Err(TchError::Shape(SINGLE_VALUE.into())),
         Layer::BatchNorm { weight, bias, mean, variance, epsilon, momentum } => {
             x.f_batch_norm(Some(weight), Some(bias), Some(mean), Some(variance), training, *momentum, *epsilon, true)
         }
@@ -177,6 +181,13 @@ fn forward(layer: &Layer, x: &Tensor, training: bool, auxiliary: &mut Vec<(f64, 
             }
             Ok(x.shallow_clone())
         }
+    }
+}
+
+fn values_per_channel(x: &Tensor) -> i64 {
+    match x.size().as_slice() {
+        [images, _, height, width] => images * height * width,
+        _ => 0,
     }
 }
 

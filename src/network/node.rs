@@ -174,5 +174,5 @@ impl Node {
 
 /// By how much layers one after another make a map coarser, along [height, width].
 pub fn stride(layers: &[Node]) -> [i64; 2] {
-    layers.iter().map(Node::stride).fold([1, 1], |[a, b], [c, d]| [a * c, b * d])
+    layers.iter().map(Node::stride).fold([1, 1], |[a, b], [c, d]| [a.saturating_mul(c), b.saturating_mul(d)])
 }

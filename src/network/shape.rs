@@ -62,11 +62,11 @@ fn prove_at(spec: &NetworkSpec, input: [i64; 3]) -> Proof<Vec<Node>> {
     if input.iter().any(|&size| !(1..=65_536).contains(&size)) {
         return refuse(
             "network.input",
-            format!("expected [channels, height, width], each in 1..65536, found {input:?}"),
+            format!("expected [channels, height, width], each from 1 to 65536, found {input:?}"),
         );
     }
     if !(1..=WIDEST).contains(&spec.classes) {
-        return refuse("network.classes", format!("expected a number in 1..{WIDEST}, found {}", spec.classes));
+        return refuse("network.classes", format!("expected a number from 1 to {WIDEST}, found {}", spec.classes));
     }
     let prover = Prover { spec };
     let nodes = prover.list(&spec.layers, "network.layers", "", Shape::Map { channels, height, width })?;
@@ -108,6 +108,7 @@ impl Prover<'_> {
         let mut nodes: Vec<Node> = Vec::new();
         for (index, layer) in layers.iter().enumerate() {
             let at = format!("{at}[{index}].{}", layer.kind());
+            bounded(layer, &at)?;
             let channels = nodes.last().map_or(input, |node| node.output).channels();
             let written_out = blocks::expand(layer, channels);
             for layer in written_out.as_deref().unwrap_or(std::slice::from_ref(layer)) {
@@ -300,6 +301,35 @@ impl Prover<'_> {
     }
 }
 
+/// More rows than this are slips of the pen, too, and would take all memory before their sizes were looked at.
+const MOST_ROWS: i64 = 10_000;
+
+/// Checks numbers of a layer that no size depends on, and how often rows repeat.
+fn bounded(layer: &Layer, at: &str) -> Proof<()> {
+    let finite = |field: &str, value: f64, least: f64, most: f64| {
+        let reason = format!("{field}: expected a number from {least} to {most}, found {value}");
+        if (least..=most).contains(&value) { Ok(()) } else { refuse(at, reason) }
+    };
+    match layer {
+        Layer::VggStage(row) => {
+            in_range(at, "convs", i64::try_from(row.convs).unwrap_or(i64::MAX), MOST_ROWS).map(drop)
+        }
+        Layer::ResidualStage(row) => {
+            in_range(at, "stride", row.stride, LARGEST_WINDOW)?;
+            in_range(at, "channels", row.channels, WIDEST)?;
+            in_range(at, "blocks", i64::try_from(row.blocks).unwrap_or(i64::MAX), MOST_ROWS).map(drop)
+        }
+        Layer::BatchNorm(norm) => finite("momentum", norm.momentum, 0.0, 1.0),
+        Layer::LocalResponseNorm(norm) => {
+            finite("alpha", norm.alpha, 0.0, 1e6)?;
+            finite("beta", norm.beta, 0.0, 100.0)?;
+            finite("k", norm.k, 1e-6, 1e6)
+        }
+        Layer::Auxiliary(head) => finite("weight", head.weight, 0.0, 1e3),
+        _ => Ok(()),
+    }
+}
+
 /// The channels, height and width of a map; refuses a vector.
 fn map(at: &str, shape: Shape) -> Proof<(i64, i64, i64)> {
     match shape {
@@ -317,7 +347,7 @@ fn in_range(at: &str, field: &str, value: i64, most: i64) -> Proof<i64> {
     if (1..=most).contains(&value) {
         Ok(value)
     } else {
-        refuse(at, format!("{field}: expected a number in 1..{most}, found {value}"))
+        refuse(at, format!("{field}: expected a number from 1 to {most}, found {value}"))
     }
 }
 
@@ -345,7 +375,7 @@ fn slide(window: &Window, at: &str, input: Shape, channels: i64) -> Proof<Shape>
         if !(0..=LARGEST_WINDOW).contains(&window.padding[axis]) {
             return refuse(
                 at,
-                format!("padding: expected a number in 0..{LARGEST_WINDOW}, found {}", window.padding[axis]),
+                format!("padding: expected a number from 0 to {LARGEST_WINDOW}, found {}", window.padding[axis]),
             );
         }
     }

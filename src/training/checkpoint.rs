@@ -10,11 +10,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
+use tch::Kind;
 
 use super::optimizer::Sgd;
 use crate::config::Experiment;
 use crate::metrics::Errors;
 use crate::network::Network;
+use crate::report::ASIDE;
 use crate::weights::{StoredTensor, safetensors};
 
 /// What a checkpoint says beside its weights.
@@ -72,8 +74,17 @@ pub fn read(path: &Path) -> Result<(Note, Vec<StoredTensor>)> {
 /// Writes the network's weights with its note.
 ///
 /// # Errors
-/// Where it cannot be written; an older checkpoint is unharmed.
+/// Where the weights are no numbers any more, or it cannot be written; an older checkpoint is unharmed.
 pub fn write(path: &Path, network: &Network, note: &Note) -> Result<()> {
+    for (parameter, tensor) in network.parameters() {
+        let is_finite = f64::try_from(tensor.f_sum(Kind::Double)?)?.is_finite();
+        ensure!(
+            is_finite,
+            "{} holds values that are no numbers: training has diverged, and {} is left as it was. Lower the rate: --set training.learning_rate=...",
+            parameter.name,
+            path.display()
+        );
+    }
     let tensors = network.parameters().iter().map(|(parameter, tensor)| StoredTensor::of(&parameter.name, tensor));
     safetensors::write(path, &tensors.collect::<Result<Vec<_>>>()?, serde_json::to_string(note)?)
 }
@@ -98,16 +109,14 @@ pub fn write_last(run: &Path, network: &Network, note: &Note, optimizer: &Sgd, p
     remove_other_states(run, &state)
 }
 
-/// Only after the checkpoint that they belonged to has been replaced.
+/// Only after the checkpoint that they belonged to has been replaced; and what a killed program left unfinished.
 fn remove_other_states(run: &Path, keep: &Path) -> Result<()> {
     for entry in fs::read_dir(run).with_context(|| format!("cannot read {}", run.display()))? {
         let path = entry?.path();
-        let is_state = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
-            name.strip_prefix("state-")
-                .and_then(|rest| rest.strip_suffix(".safetensors"))
-                .is_some_and(|step| step.parse::<u64>().is_ok())
-        });
-        if is_state && path != keep {
+        let name = path.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned());
+        let step = name.strip_prefix("state-").and_then(|rest| rest.strip_suffix(".safetensors"));
+        let is_state = step.is_some_and(|step| step.parse::<u64>().is_ok());
+        if (is_state && path != keep) || name.starts_with(ASIDE) {
             fs::remove_file(&path).with_context(|| format!("cannot remove the outdated {}", path.display()))?;
         }
     }

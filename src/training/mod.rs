@@ -3,17 +3,18 @@
 pub mod checkpoint;
 mod curves;
 pub mod optimizer;
+mod progress;
 pub mod run;
 pub mod schedule;
 
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 use image::RgbImage;
 use tch::{Reduction, TchError, Tensor};
 
-use crate::config::{Experiment, Training};
+use crate::config::Experiment;
 use crate::data::batch;
 use crate::data::decode::decode;
 use crate::data::folder::Folder;
@@ -25,10 +26,12 @@ use crate::metrics::Errors;
 use crate::model;
 use crate::network::{Network, Output};
 use crate::random;
-use crate::report::{Report, duration};
+use crate::report::Report;
+use crate::views::Protocol;
 
 use checkpoint::{Note, Position};
 use optimizer::Sgd;
+use progress::Progress;
 use run::RunFolder;
 
 /// How training ended.
@@ -68,12 +71,12 @@ impl Trainer<'_> {
             let mut progress = Progress::new(self.report, training, &position, steps_per_epoch);
             let order = random::order(training.seed, position.epoch, self.train.samples.len());
             let first = share(order.len(), steps_per_epoch, position.step_in_epoch);
-            let mut images = self.images(&order[first..], position.epoch);
+            let mut images = self.images(&order[first..], position.epoch)?;
 
             while position.step_in_epoch < steps_per_epoch {
                 let next = share(order.len(), steps_per_epoch, position.step_in_epoch + 1)
                     - share(order.len(), steps_per_epoch, position.step_in_epoch);
-                let (inputs, labels) = self.take(&mut images, next, bad);
+                let (inputs, labels) = self.take(&mut images, next, bad)?;
                 let rate = schedule::rate(training, position.step, steps_per_epoch);
                 let count = inputs.len() as u64;
                 if count > 0 {
@@ -96,7 +99,11 @@ impl Trainer<'_> {
             }
             drop(images);
             ensure!(position.loss_images > 0, "none of the training images could be read");
-            self.finish_epoch(optimizer, &mut position, &progress, bad)?;
+            // Validation takes its time, and may fail; a resumed run goes on with it.
+            self.save_last(optimizer, &position)?;
+            if !self.finish_epoch(optimizer, &mut position, &progress, bad)? {
+                return Ok(Ended::Interrupted);
+            }
         }
         match (position.best, position.errors) {
             (Some(best), Some(last)) => Ok(Ended::Finished { best, last }),
@@ -105,14 +112,14 @@ impl Trainer<'_> {
     }
 
     /// Starts workers that decode, cut and mirror the samples of `order`; all choices are keyed by seed, epoch and sample.
-    fn images(&self, order: &[u32], epoch: u64) -> Loader<(usize, Result<RgbImage, String>)> {
+    fn images(&self, order: &[u32], epoch: u64) -> Result<Loader<(usize, Result<RgbImage, String>)>> {
         let experiment = self.experiment.clone();
         let input = model::input(self.experiment);
         let (order, samples) = (order.to_vec(), self.train.samples.clone());
         let ahead = 2 * experiment.training.batch_size + self.workers;
         Loader::start(order.len(), self.workers, ahead, move |job| {
             let sample = order[job] as usize;
-            let image = decode(&samples[sample].path, experiment.preprocess.exif_orientation).map(|image| {
+            let image = decode(&samples[sample].path, experiment.preprocess.exif_orientation).and_then(|image| {
                 let training = &experiment.training;
                 let mut random = random::of_sample(training.seed, epoch, order[job]);
                 let placement =
@@ -129,9 +136,10 @@ impl Trainer<'_> {
         images: &mut Loader<(usize, Result<RgbImage, String>)>,
         count: usize,
         bad: &mut Vec<BadImage>,
-    ) -> (Vec<RgbImage>, Vec<i64>) {
+    ) -> Result<(Vec<RgbImage>, Vec<i64>)> {
         let (mut inputs, mut labels) = (Vec::with_capacity(count), Vec::with_capacity(count));
-        for (index, image) in images.by_ref().take(count) {
+        for next in images.by_ref().take(count) {
+            let (index, image) = next?;
             let sample = &self.train.samples[index];
             match image {
                 Ok(image) => {
@@ -141,7 +149,7 @@ impl Trainer<'_> {
                 Err(reason) => self.remember(bad, BadImage { path: sample.path.clone(), reason }),
             }
         }
-        (inputs, labels)
+        Ok((inputs, labels))
     }
 
     /// Reports a bad image the first time it is met.
@@ -177,19 +185,25 @@ impl Trainer<'_> {
         pass().map_err(|error| device::explain(error, inputs.len(), self.network.device()))
     }
 
-    /// Validates, saves and logs.
+    /// Validates, saves and logs; false if a signal came meanwhile.
     fn finish_epoch(
         &self,
         optimizer: &Sgd,
         position: &mut Position,
         progress: &Progress,
         bad: &mut Vec<BadImage>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let pace = Pace { batch_size: self.experiment.training.batch_size, workers: self.workers };
-        let bar = self.report.bar(self.val.samples.len() as u64, "validation");
-        let center = crate::views::Protocol::Center;
-        let (tally, unread) = evaluate(self.network, self.experiment, self.val, center, pace, |_| bar.inc(1))?;
-        bar.finish_and_clear();
+        progress.clear();
+        let mut bar = self.report.bar(self.val.samples.len() as u64, "validation");
+        let mut seen = 0;
+        let validated = evaluate(self.network, self.experiment, self.val, Protocol::Center, pace, |_| {
+            seen += 1;
+            bar.at(seen, "");
+            if self.interrupted.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        bar.clear();
+        let Some((tally, unread)) = validated else { return Ok(false) };
         unread.into_iter().for_each(|image| self.remember(bad, image));
         let Some(errors) = tally.errors() else { bail!("there are no validation images") };
 
@@ -207,7 +221,7 @@ impl Trainer<'_> {
         self.run.log(&progress.epoch(position, training_loss, errors))?;
         curves::draw(self.run)?;
         self.report.note(progress.epoch_text(position, training_loss, errors, is_best));
-        Ok(())
+        Ok(true)
     }
 
     fn save_last(&self, optimizer: &Sgd, position: &Position) -> Result<()> {
@@ -243,113 +257,11 @@ fn loss(output: &Output, labels: &Tensor, label_smoothing: f64) -> Result<Tensor
 }
 
 fn diverged(position: &Position, rate: f64, loss: f64) -> String {
+    let before = if position.epoch > 0 { ". The checkpoints of the epochs before are unharmed" } else { "" };
     format!(
-        "the loss is {loss} at step {} (epoch {}), at a learning rate of {rate}: training has diverged. Lower the rate, for example --set training.learning_rate={}, or let it rise slowly: --set training.warmup_epochs=2. The checkpoints of the epochs before are unharmed",
+        "the loss is {loss} at step {} (epoch {}), at a learning rate of {rate}: training has diverged. Lower the rate, for example --set training.learning_rate={}, or let it rise slowly: --set training.warmup_epochs=2{before}",
         position.step + 1,
         position.epoch + 1,
         rate / 10.0
     )
-}
-
-/// What is said of an epoch while it runs.
-struct Progress {
-    report: Report,
-    bar: indicatif::ProgressBar,
-    begun: Instant,
-    first_step: u64,
-    images: u64,
-    steps_per_epoch: u64,
-    epochs: u64,
-    waited: Duration,
-    /// How long the training steps have taken so far, without validation and saving.
-    spent: Duration,
-    last_line: Instant,
-}
-
-/// Steps between two lines of the log.
-const LOG_INTERVAL: u64 = 10;
-/// Time between two lines on a terminal that is none.
-const LINE_INTERVAL: Duration = Duration::from_secs(15);
-
-impl Progress {
-    fn new(report: Report, training: &Training, position: &Position, steps_per_epoch: u64) -> Self {
-        let bar = report.bar(steps_per_epoch, &format!("epoch {}/{}", position.epoch + 1, training.epochs));
-        bar.set_position(position.step_in_epoch);
-        Progress {
-            report,
-            bar,
-            begun: Instant::now(),
-            first_step: position.step,
-            images: 0,
-            steps_per_epoch,
-            epochs: training.epochs,
-            waited: Duration::ZERO,
-            spent: Duration::ZERO,
-            last_line: Instant::now(),
-        }
-    }
-
-    fn images_per_second(&self) -> f64 {
-        self.images as f64 / self.spent.as_secs_f64().max(1e-9)
-    }
-
-    /// The share of the time, in percent, that the network waited for images.
-    fn waiting(&self) -> f64 {
-        100.0 * self.waited.as_secs_f64() / self.spent.as_secs_f64().max(1e-9)
-    }
-
-    /// Shows a step; gives the line to log now and then.
-    fn step(&mut self, position: &Position, count: u64, rate: f64, waited: Duration) -> Option<serde_json::Value> {
-        self.images += count;
-        self.waited = waited;
-        self.spent = self.begun.elapsed();
-        let loss = position.loss_sum / position.loss_images.max(1) as f64;
-        let done = position.step - self.first_step;
-        let left = (self.epochs * self.steps_per_epoch).saturating_sub(position.step);
-        let left = self.spent.mul_f64(left as f64 / done as f64);
-        let text = format!(
-            "loss {loss:.3}  rate {rate:.4}  {:.0} images/s  waiting {:.0} %  {} left",
-            self.images_per_second(),
-            self.waiting(),
-            duration(left)
-        );
-        self.bar.set_position(position.step_in_epoch);
-        if self.bar.is_hidden() && self.last_line.elapsed() >= LINE_INTERVAL {
-            let [epoch, epochs, step, steps] =
-                [position.epoch + 1, self.epochs, position.step_in_epoch, self.steps_per_epoch];
-            self.report.note(format!("epoch {epoch}/{epochs}  step {step}/{steps}  {text}"));
-            self.last_line = Instant::now();
-        }
-        self.bar.set_message(text);
-        (position.step.is_multiple_of(LOG_INTERVAL)).then(|| {
-            serde_json::json!({
-                "kind": "step", "epoch": position.epoch + 1, "step": position.step, "loss": loss, "rate": rate,
-                "images_per_second": self.images_per_second(), "waiting_percent": self.waiting(),
-            })
-        })
-    }
-
-    fn epoch(&self, position: &Position, training_loss: f64, errors: Errors) -> serde_json::Value {
-        serde_json::json!({
-            "kind": "epoch", "epoch": position.epoch, "step": position.step, "training_loss": training_loss,
-            "loss": errors.loss, "top1_error": errors.top1_error, "top5_error": errors.top5_error,
-            "images_per_second": self.images_per_second(), "waiting_percent": self.waiting(),
-            "seconds": self.begun.elapsed().as_secs_f64(),
-        })
-    }
-
-    fn epoch_text(&self, position: &Position, training_loss: f64, errors: Errors, is_best: bool) -> String {
-        self.bar.finish_and_clear();
-        format!(
-            "epoch {}/{}  training loss {training_loss:.3}  validation loss {:.3}  top-1 error {:.2} %  top-5 error {:.2} %{}  ({:.0} images/s, {})",
-            position.epoch,
-            self.epochs,
-            errors.loss,
-            errors.top1_error,
-            errors.top5_error,
-            if is_best { "  best" } else { "" },
-            self.images_per_second(),
-            duration(self.begun.elapsed())
-        )
-    }
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::config::Experiment;
-use crate::report::write_aside;
+use crate::report::{ASIDE, write_aside};
 
 pub struct RunFolder {
     path: PathBuf,
@@ -19,10 +19,10 @@ impl RunFolder {
     /// Makes the folder and writes the experiment into it.
     ///
     /// # Errors
-    /// Where there is something in the folder already: nothing is ever overwritten.
+    /// Where there is something in the folder already: nothing is ever overwritten, but for what a run left that ended
+    /// before its first checkpoint.
     pub fn create(path: &Path, experiment: &Experiment) -> Result<Self> {
-        let occupied =
-            path.exists() && !(path.is_dir() && path.read_dir().is_ok_and(|mut inside| inside.next().is_none()));
+        let occupied = path.exists() && !is_free(path);
         let holds = if path.join("experiment.json").exists() { "a run" } else { "something" };
         ensure!(
             !occupied,
@@ -31,6 +31,9 @@ impl RunFolder {
         );
         fs::create_dir_all(path).with_context(|| format!("cannot make the run folder {}", path.display()))?;
         let run = RunFolder { path: path.to_path_buf() };
+        if run.log_path().exists() {
+            fs::remove_file(run.log_path()).with_context(|| format!("cannot remove {}", run.log_path().display()))?;
+        }
         run.write_experiment(experiment)?;
         Ok(run)
     }
@@ -95,4 +98,12 @@ impl RunFolder {
     fn log_path(&self) -> PathBuf {
         self.path.join("log.jsonl")
     }
+}
+
+/// Whether a folder is empty, or holds only what a run writes before its first checkpoint.
+fn is_free(folder: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(folder) else { return false };
+    let names: Vec<String> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let is_ours = |name: &String| name == "experiment.json" || name == "log.jsonl" || name.starts_with(ASIDE);
+    names.is_empty() || (names.iter().any(|name| name == "experiment.json") && names.iter().all(is_ours))
 }

@@ -157,7 +157,8 @@ fn compare(
         let name = parameter.name.as_str();
         let expected: Vec<usize> = parameter.shape.iter().map(|&side| side as usize).collect();
         match stored.get(name) {
-            None if parameter.auxiliary => {}
+            // Evaluation does without; training starts them fresh, and says so.
+            None if parameter.auxiliary => fresh.push(name.to_string()),
             None => {
                 let near = hint(name, stored.keys().copied().filter(|name| !known.contains(name)));
                 faults.push(format!("missing     {name} {expected:?}{near}"));
