@@ -7,6 +7,8 @@ use serde_json::Value;
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
 use topfive::config::Experiment;
 use topfive::network::Network;
+use topfive::training::loss;
+use topfive::training::optimizer::Sgd;
 use topfive::weights::{self, Classifier};
 
 const LABEL: i64 = 7;
@@ -47,7 +49,10 @@ fn network(name: &str) -> Network {
 }
 
 fn filled_network(name: &str) -> Network {
-    let network = network(name);
+    fill(network(name))
+}
+
+fn fill(network: Network) -> Network {
     no_grad(|| {
         for (parameter, tensor) in network.parameters() {
             tensor.shallow_clone().copy_(&filled(&parameter.name, &parameter.shape));
@@ -111,6 +116,42 @@ fn the_gradients_of_the_four_main_networks_are_torchvisions() {
             assert!(
                 (own_sum - sum).abs() <= 1e-4 * norm.max(sum.abs()),
                 "{name} {}: {own_sum}, expected {sum}",
+                parameter.name
+            );
+        }
+    }
+}
+
+// scripts/make_training_fixture.py: batch norm in training, an auxiliary head, label smoothing, weight decay, Nesterov's momentum.
+#[test]
+fn ten_steps_of_training_give_pytorchs_losses_and_weights() {
+    let fixture: Value = serde_json::from_str(include_str!("fixtures/training.json")).expect("JSON");
+    let experiment = Experiment::parse(&fixture["experiment"].to_string(), &[]).expect("an experiment");
+    let network = fill(Network::new(&experiment.network, Device::Cpu, 0).expect("a network"));
+    let mut sgd = Sgd::new(&network, &experiment.training).expect("an optimiser");
+    let images = fixture["images"].as_i64().expect("a number");
+    let [channels, height, width] = experiment.network.input;
+    let values: Vec<f32> =
+        noise("input", (images * channels * height * width) as usize).into_iter().map(|it| it as f32).collect();
+    let inputs = Tensor::from_slice(&values).reshape([images, channels, height, width]);
+    let labels = Tensor::arange(images, (Kind::Int64, Device::Cpu)).remainder(experiment.network.classes);
+    for expected in fixture["losses"].as_array().expect("losses") {
+        let output = network.forward(&inputs, true).expect("a forward pass");
+        let loss = loss(&output, &labels, experiment.training.label_smoothing).expect("a loss");
+        let (found, expected) = (loss.double_value(&[]), expected.as_f64().expect("a loss"));
+        assert!((found - expected).abs() <= 1e-4 * expected, "{found}, expected {expected}");
+        sgd.zero_grad();
+        loss.backward();
+        sgd.step(experiment.training.learning_rate).expect("a step");
+    }
+    for (parameter, tensor) in network.parameters() {
+        let expected: Vec<f64> =
+            serde_json::from_value(fixture["final"][&parameter.name].clone()).expect(&parameter.name);
+        let found = Vec::<f64>::try_from(tensor.to_kind(Kind::Double).flatten(0, -1)).expect("values");
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!(
+                (found - expected).abs() <= 1e-4 + 1e-3 * expected.abs(),
+                "{}: {found}, expected {expected}",
                 parameter.name
             );
         }

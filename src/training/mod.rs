@@ -247,8 +247,12 @@ fn share(images: usize, steps: u64, step: u64) -> usize {
     (images as u64 * step / steps) as usize
 }
 
-/// The mean cross entropy of the batch, plus that of each auxiliary head times its weight.
-fn loss(output: &Output, labels: &Tensor, label_smoothing: f64) -> Result<Tensor, TchError> {
+/// The mean cross entropy of the batch, plus that of each auxiliary head times its weight. `labels` holds one class index
+/// an image; `label_smoothing` spreads that share of the target over all classes (Szegedy et al., arXiv:1512.00567).
+///
+/// # Errors
+/// Where the memory does not suffice.
+pub fn loss(output: &Output, labels: &Tensor, label_smoothing: f64) -> Result<Tensor, TchError> {
     let cross_entropy =
         |logits: &Tensor| logits.f_cross_entropy_loss(labels, None::<Tensor>, Reduction::Mean, -100, label_smoothing);
     output.auxiliary.iter().try_fold(cross_entropy(&output.logits)?, |sum, (weight, logits)| {
