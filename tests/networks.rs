@@ -161,6 +161,20 @@ fn weights_start_as_the_papers_say() {
     assert!((deviation(&tensor("vgg16", "features.28.weight")) / glorot - 1.0).abs() < 0.01);
 }
 
+// Goyal et al. 2017: the scale of a residual's last batch norm is 0, so that the block gives what its shortcut gives.
+#[test]
+fn with_zero_residual_every_block_starts_as_its_shortcut() {
+    let changes = ["network.start.zero_residual=true".to_string()];
+    let experiment = Experiment::load(config("resnet50").as_ref(), &changes).expect("a config");
+    let network = Network::new(&experiment.network, Device::Cpu, 0).expect("a network");
+    for (parameter, tensor) in
+        network.parameters().iter().filter(|(it, _)| it.name.ends_with("weight") && it.shape.len() == 1)
+    {
+        let expected = if parameter.name.contains("bn3") { 0.0 } else { 1.0 };
+        assert_eq!(f64::try_from(tensor.mean(Kind::Float)).expect("a number"), expected, "{}", parameter.name);
+    }
+}
+
 #[test]
 fn other_inputs_and_classes_change_what_depends_on_them() {
     let summary = summary(&[&config("vgg16"), "--set", "network.input=[3,64,64]", "--set", "network.classes=10"]);

@@ -43,7 +43,9 @@ fn a_run_folder_holds_all_that_is_needed_to_use_the_model() {
     let experiment = place.read_json("run/experiment.json");
     assert_eq!((&experiment["training"]["seed"], &experiment["network"]["classes"]), (&7.into(), &12.into()));
     assert_eq!(experiment["training"]["momentum"], 0.9);
-    assert!(String::from_utf8(place.read("run/curves.svg")).expect("text").starts_with("<svg"));
+    let curves = String::from_utf8(place.read("run/curves.svg")).expect("text");
+    assert!(curves.starts_with("<svg") && curves.trim_end().ends_with("</svg>"));
+    assert_eq!(curves.matches("</svg>").count(), 1, "one document");
 
     // A checkpoint in another folder, and no other flag.
     fs::copy(place.path("run/last.safetensors"), place.path("model.safetensors")).expect("a copy");

@@ -54,7 +54,7 @@ impl Network {
     pub fn new(spec: &NetworkSpec, device: Device, seed: i64) -> Result<Self> {
         let nodes = shape::prove(spec)?;
         tch::manual_seed(seed);
-        let parameters = parameters::parameters(&nodes, &spec.start.weights)
+        let parameters = parameters::parameters(&nodes, &spec.start)
             .into_iter()
             .map(|parameter| {
                 let tensor = started(&parameter, device).with_context(|| {

@@ -1,7 +1,7 @@
 //! The parameters that a proved network has: names, sizes and starting values, worked out without a tensor.
 
 use super::node::{Conv, Node, Op};
-use super::spec::StartWeights;
+use super::spec::{self, StartWeights};
 
 /// A tensor that the network learns, or (running means and variances) keeps.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,17 +35,29 @@ pub enum Start {
 }
 
 /// The parameters of `nodes` and of all layers inside them, in the order of the forward pass.
-pub fn parameters(nodes: &[Node], weights: &StartWeights) -> Vec<Parameter> {
+pub fn parameters(nodes: &[Node], start: &spec::Start) -> Vec<Parameter> {
     let mut all = Vec::new();
-    collect(nodes, weights, false, &mut all);
+    collect(nodes, start, false, &mut all);
     all
 }
 
-fn collect(nodes: &[Node], weights: &StartWeights, auxiliary: bool, all: &mut Vec<Parameter>) {
+fn collect(nodes: &[Node], start: &spec::Start, auxiliary: bool, all: &mut Vec<Parameter>) {
     for node in nodes {
-        all.extend(own_parameters(node, weights).into_iter().map(|parameter| Parameter { auxiliary, ..parameter }));
+        let own = own_parameters(node, &start.weights).into_iter();
+        all.extend(own.map(|parameter| Parameter { auxiliary, ..parameter }));
         let auxiliary = auxiliary || matches!(node.op, Op::Auxiliary { .. });
-        node.inner().into_iter().for_each(|inner| collect(inner, weights, auxiliary, all));
+        node.inner().into_iter().for_each(|inner| collect(inner, start, auxiliary, all));
+        if let (Op::Residual { body, .. }, true) = (&node.op, start.zero_residual) {
+            zero_last_norm(body, all);
+        }
+    }
+}
+
+fn zero_last_norm(body: &[Node], all: &mut [Parameter]) {
+    let last =
+        body.last().filter(|node| matches!(node.op, Op::BatchNorm { .. })).map(|node| format!("{}.weight", node.name));
+    if let Some(scale) = last.and_then(|name| all.iter_mut().rev().find(|parameter| parameter.name == name)) {
+        scale.start = Start::Constant(0.0);
     }
 }
 

@@ -37,6 +37,10 @@ pub struct Start {
     /// Every bias that a layer's own `start_bias` does not name.
     #[serde(default)]
     pub bias: f64,
+    /// Whether the last batch norm of a residual's body starts at scale 0, so that each residual starts as its shortcut:
+    /// not in the ResNet paper, but it trains faster. Goyal et al., arXiv:1706.02677, section 5.1.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub zero_residual: bool,
 }
 
 /// The distribution of starting weights.

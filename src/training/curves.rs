@@ -30,6 +30,7 @@ pub fn draw(run: &RunFolder) -> Result<()> {
         chart(&left, "loss", &epochs, &LOSSES).map_err(|error| anyhow!("cannot draw the losses: {error}"))?;
         chart(&right, "error on the validation images", &epochs, &ERRORS)
             .map_err(|error| anyhow!("cannot draw the errors: {error}"))?;
+        area.present().map_err(|error| anyhow!("cannot draw the curves: {error}"))?;
     }
     write_aside(&run.path().join("curves.svg"), svg.as_bytes())
 }
@@ -59,6 +60,5 @@ fn chart(area: &DrawingArea<SVGBackend, Shift>, title: &str, epochs: &[Value], c
         line.label(name).legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
     }
     chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK.mix(0.3)).draw()?;
-    area.present()?;
     Ok(())
 }
