@@ -14,13 +14,14 @@ use topfive::data::decode::decode;
 use topfive::data::loader::Loader;
 use topfive::data::transform::{Normalisation, apply, choose};
 use topfive::data::{batch, folder};
-use topfive::random;
+use topfive::{memory, random};
 
 const INPUT: [u32; 2] = [224, 224];
 const BATCH: usize = 64;
 const ROUNDS: u64 = 5;
 
 fn main() -> Result<()> {
+    memory::keep_freed();
     let dir =
         env::args().skip(1).find(|argument| !argument.starts_with("--")).context("expected a folder of photographs")?;
     let mut paths = Vec::new();

@@ -20,6 +20,7 @@ pub mod data;
 pub mod device;
 pub mod evaluation;
 pub mod imagenet;
+pub mod memory;
 pub mod metrics;
 pub mod model;
 pub mod network;

@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use topfive::cli::Cli;
-use topfive::commands;
+use topfive::{commands, memory};
 
 fn main() -> ExitCode {
+    memory::keep_freed();
     match commands::run(Cli::parse().command) {
         Ok(outcome) => ExitCode::from(outcome.exit_status()),
         Err(error) => {

@@ -140,9 +140,7 @@ fn ten_steps_of_training_give_pytorchs_losses_and_weights() {
         let loss = loss(&output, &labels, experiment.training.label_smoothing).expect("a loss");
         let (found, expected) = (loss.double_value(&[]), expected.as_f64().expect("a loss"));
         assert!((found - expected).abs() <= 1e-4 * expected, "{found}, expected {expected}");
-        sgd.zero_grad();
-        loss.backward();
-        sgd.step(experiment.training.learning_rate).expect("a step");
+        sgd.step(&loss, experiment.training.learning_rate).expect("a step");
     }
     for (parameter, tensor) in network.parameters() {
         let expected: Vec<f64> =

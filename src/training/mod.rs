@@ -176,9 +176,7 @@ impl Trainer<'_> {
             let loss = loss(&output, &labels, self.experiment.training.label_smoothing)?;
             let value = loss.f_double_value(&[])?;
             if value.is_finite() {
-                optimizer.zero_grad();
-                loss.f_backward()?;
-                optimizer.step(rate)?;
+                optimizer.step(&loss, rate)?;
             }
             Ok(value)
         };
