@@ -1,10 +1,12 @@
 """Makes tests/fixtures/decode: small images of many kinds, and the RGB that Pillow makes of each, upright.
 
-Run with Pillow 13: python3 scripts/make_decode_fixtures.py
+Run with Pillow 13 and opencv-python-headless (which writes samplings that Pillow does not): python3
+scripts/make_decode_fixtures.py
 """
 
 import pathlib
 
+import cv2
 import numpy
 from PIL import Image, ImageOps
 
@@ -19,8 +21,21 @@ def colours():
     return Image.fromarray(numpy.stack(channels, axis=-1).astype(numpy.uint8))
 
 
+def textured(width, height):
+    """Edges, gradients and noise: every coefficient, and values that have to be clipped."""
+    y, x = numpy.mgrid[0:height, 0:width]
+    noise = numpy.random.default_rng(width * height).integers(0, 80, (height, width, 3))
+    waves = 128 + 127 * numpy.sin(numpy.stack([x / 3, y / 2, (x + 2 * y) / 5], axis=-1))
+    bars = 255 * ((x // 7 + y // 5) % 2)[:, :, None]
+    return Image.fromarray(numpy.clip(0.6 * waves + 0.4 * bars + noise - 40, 0, 255).astype(numpy.uint8))
+
+
 def save(image, name, **options):
     image.save(OUT / name, **options)
+    expect(name)
+
+
+def expect(name):
     upright = ImageOps.exif_transpose(Image.open(OUT / name))
     upright.convert("RGB").save(OUT / f"{name}.expected.png")
 
@@ -43,6 +58,24 @@ def main():
     save(rgb.convert("CMYK"), "cmyk.jpg", quality=95)
     save(rgb, "progressive.jpg", quality=95, subsampling=0, progressive=True)
     save(rgb, "jpeg-named.png", format="JPEG", quality=95, subsampling=0)
+    for width, height in [(61, 45), (64, 48), (1, 1), (2, 3), (3, 2), (5, 17), (17, 5), (33, 16)]:
+        save(textured(width, height), f"420-{width}x{height}.jpg", quality=80, subsampling=2)
+    picture = textured(61, 45)
+    save(picture, "444.jpg", quality=85, subsampling=0)
+    save(picture, "422.jpg", quality=85, subsampling=1)
+    save(picture, "coarse.jpg", quality=5)
+    save(picture, "finest.jpg", quality=100)
+    save(picture, "optimized.jpg", quality=75, optimize=True)
+    save(picture, "restarts.jpg", quality=75, restart_marker_blocks=2)
+    save(picture, "stored-as-rgb.jpg", quality=90, keep_rgb=True)
+    save(picture, "progressive-420.jpg", quality=75, progressive=True)
+    save(picture, "progressive-restarts.jpg", quality=60, progressive=True, restart_marker_rows=1)
+    save(picture.convert("L"), "progressive-grey.jpg", quality=75, progressive=True)
+    save(picture.convert("CMYK"), "cmyk-420.jpg", quality=75, subsampling=2)
+    for name in ("411", "440"):
+        sampling = getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR_{name}")
+        cv2.imwrite(str(OUT / f"{name}.jpg"), numpy.asarray(picture)[:, :, ::-1], [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling])
+        expect(f"{name}.jpg")
     for orientation in range(1, 9):
         exif = Image.Exif()
         exif[0x0112] = orientation

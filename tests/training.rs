@@ -128,6 +128,11 @@ fn a_finished_run_can_be_trained_further_and_other_changes_are_named() {
     assert_eq!(log(&place, "run", "epoch").len(), 2);
     let refused = place.train("run", &["--resume", "--set", "network.input=[3,48,48]"]);
     refused.fails_saying(&["network.input: [3,32,32] then, [3,48,48] now"]);
+    fs::rename(place.path("shapes/train/star/star-0001.jpg"), place.path("shapes/train/star/another.jpg"))
+        .expect("a file");
+    let before = place.read("run/log.jsonl");
+    place.train("run", &more).fails_saying(&["training images are not the ones that run was trained on"]);
+    assert!(place.read("run/log.jsonl") == before, "what is refused leaves no trace");
     place.train("nowhere", &["--resume"]).fails_saying(&["nowhere", "nothing to resume"]);
 }
 

@@ -12,7 +12,7 @@ use tch::Device;
 use super::Outcome;
 use crate::cli::Train;
 use crate::config::Experiment;
-use crate::data::folder::{Folder, open_splits};
+use crate::data::folder::open_splits;
 use crate::network::Network;
 use crate::report::{Report, grouped, write_json};
 use crate::training::checkpoint::{self, Position};
@@ -32,10 +32,12 @@ pub fn run(args: Train) -> Result<Outcome> {
     experiment.set_classes(train.classes.len());
 
     let out = args.out.clone().unwrap_or_else(|| default_out(&experiment, &args.data));
+    let digest = train.digest(&args.data.join("train"));
+    let begin = Position { images: train.samples.len() as u64, digest, ..Position::default() };
     let Start { run, network, mut optimizer, position } = if args.resume {
-        resume(&out, &experiment, &train, device, report)?
+        resume(&out, &experiment, &train.classes, &begin, device, report)?
     } else {
-        start(&out, &experiment, args.weights.as_deref(), device, report)?
+        start(&out, &experiment, args.weights.as_deref(), begin, device, report)?
     };
     let parameters: i64 = network.parameters().iter().filter(|(it, _)| it.trainable).map(|(it, _)| it.elements()).sum();
     report.note(format!(
@@ -100,7 +102,14 @@ struct Start {
     position: Position,
 }
 
-fn start(out: &Path, experiment: &Experiment, file: Option<&Path>, device: Device, report: Report) -> Result<Start> {
+fn start(
+    out: &Path,
+    experiment: &Experiment,
+    file: Option<&Path>,
+    position: Position,
+    device: Device,
+    report: Report,
+) -> Result<Start> {
     let network = Network::new(&experiment.network, device, experiment.training.seed as i64)?;
     if let Some(file) = file {
         let fresh = weights::load(&network, &weights::read(file)?.tensors, file, Classifier::MayStartFresh)?;
@@ -112,29 +121,38 @@ fn start(out: &Path, experiment: &Experiment, file: Option<&Path>, device: Devic
     }
     let optimizer = Sgd::new(&network, &experiment.training)?;
     let run = RunFolder::create(out, experiment)?;
-    Ok(Start { run, network, optimizer, position: Position::default() })
+    Ok(Start { run, network, optimizer, position })
 }
 
-fn resume(out: &Path, experiment: &Experiment, train: &Folder, device: Device, report: Report) -> Result<Start> {
+fn resume(
+    out: &Path,
+    experiment: &Experiment,
+    classes: &[String],
+    begin: &Position,
+    device: Device,
+    report: Report,
+) -> Result<Start> {
     let (note, tensors) = checkpoint::read_last(out)?;
     compare(&note.experiment, experiment, report)
         .with_context(|| format!("{} cannot be resumed with this command", out.display()))?;
     ensure!(
-        note.classes == train.classes,
+        note.classes == classes,
         "{} was trained on other classes than this data set's: {} then, {} now",
         out.display(),
         note.classes.join(", "),
-        train.classes.join(", ")
+        classes.join(", ")
     );
     let network = Network::new(&experiment.network, device, 0)?;
     weights::load(&network, &tensors, out, Classifier::MustFit)?;
     let optimizer = Sgd::new(&network, &experiment.training)?;
     let position = checkpoint::restore(out, note.step, &optimizer)?;
+    // The order of the images comes of their number, and their random choices of their places in the list.
     ensure!(
-        position.training_images == train.samples.len() as u64,
-        "the data set has changed: {} training images then, {} now. Its order would be another; start a new run",
-        position.training_images,
-        train.samples.len()
+        (position.images, position.digest) == (begin.images, begin.digest),
+        "the training images are not the ones that {} was trained on ({} then, {} now, or of other names); put them back, or start a new run",
+        out.display(),
+        position.images,
+        begin.images
     );
     let run = RunFolder::reopen(out);
     run.write_experiment(experiment)?;

@@ -6,7 +6,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+
+use super::jpeg;
 
 /// Twice Pillow's warning mark, at which Pillow too gives up: 512 MiB of RGB.
 const MOST_PIXELS: u64 = 178_956_970;
@@ -31,6 +34,20 @@ pub fn decode(path: &Path, upright: bool) -> Result<RgbImage> {
 }
 
 fn decode_bytes(bytes: &[u8], path: &Path, upright: bool) -> Result<RgbImage> {
+    let (mut image, orientation) = if jpeg::is_jpeg(bytes) {
+        let jpeg = jpeg::decode(bytes, MOST_PIXELS).context("cannot be decoded")?;
+        (DynamicImage::from(jpeg.image), jpeg.exif.and_then(Orientation::from_exif_chunk))
+    } else {
+        decode_other(bytes, path)?
+    };
+    if let (true, Some(orientation)) = (upright, orientation) {
+        image.apply_orientation(orientation);
+    }
+    Ok(image.into_rgb8())
+}
+
+/// Whatever is not JPEG, as it lies in the file, and its EXIF orientation.
+fn decode_other(bytes: &[u8], path: &Path) -> Result<(DynamicImage, Option<Orientation>)> {
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().context("cannot be read")?;
     if reader.format().is_none() {
         // TGA and a few others have no signature.
@@ -38,9 +55,6 @@ fn decode_bytes(bytes: &[u8], path: &Path, upright: bool) -> Result<RgbImage> {
             Ok(ImageFormat::Tga) => reader.set_format(ImageFormat::Tga),
             _ => bail!("not an image: its content is of no known image format, whatever its name says"),
         }
-    }
-    if reader.format() == Some(ImageFormat::Jpeg) {
-        ensure!(jpeg_ends(bytes), "the JPEG data is cut short (its end marker is missing)");
     }
     let mut limits = Limits::default();
     limits.max_alloc = Some(3 * MOST_PIXELS * 2);
@@ -59,27 +73,9 @@ fn decode_bytes(bytes: &[u8], path: &Path, upright: bool) -> Result<RgbImage> {
         "the image takes {bytes} bytes decoded; the limit is {MOST_DECODED_BYTES}. Scale it down first"
     );
     let orientation = decoder.orientation().map_err(plain)?;
-    let mut image = DynamicImage::from_decoder(decoder).map_err(plain)?;
-    if upright {
-        image.apply_orientation(orientation);
-    }
-    Ok(image.into_rgb8())
+    Ok((DynamicImage::from_decoder(decoder).map_err(plain)?, Some(orientation)))
 }
 
 fn plain(error: image::ImageError) -> anyhow::Error {
     anyhow::anyhow!("cannot be decoded: {error}")
-}
-
-/// Whether an end marker follows the first scan's start. The decoder itself fills what is missing with grey, in silence;
-/// inside a scan the marker's bytes cannot occur, and a thumbnail's lie before it.
-fn jpeg_ends(bytes: &[u8]) -> bool {
-    let mut at = 2;
-    while let Some(&[0xFF, marker, high, low]) = bytes.get(at..at + 4).and_then(|four| four.first_chunk()) {
-        match marker {
-            0xFF => at += 1,
-            0xDA => return bytes[at..].windows(2).rev().any(|pair| pair == [0xFF, 0xD9]),
-            _ => at += 2 + usize::from(u16::from_be_bytes([high, low])),
-        }
-    }
-    false
 }

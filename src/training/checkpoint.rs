@@ -50,8 +50,9 @@ pub struct Position {
     /// On the validation images, after the last whole epoch, and the best of all epochs.
     pub errors: Option<Errors>,
     pub best: Option<Errors>,
-    /// How many training images there were.
-    pub training_images: u64,
+    /// How many training images there are, and which ([`crate::data::folder::Folder::digest`]).
+    pub images: u64,
+    pub digest: u64,
 }
 
 /// Reads a checkpoint.

@@ -223,8 +223,7 @@ impl Trainer<'_> {
     }
 
     fn save_last(&self, optimizer: &Sgd, position: &Position) -> Result<()> {
-        let position = Position { training_images: self.train.samples.len() as u64, ..position.clone() };
-        checkpoint::write_last(self.run.path(), self.network, &self.note(&position), optimizer, &position)
+        checkpoint::write_last(self.run.path(), self.network, &self.note(position), optimizer, position)
     }
 
     fn note(&self, position: &Position) -> Note {

@@ -1,0 +1,205 @@
+//! The entropy-coded bits of a scan, and the Huffman codes in them (ITU-T T.81, annexes C and F).
+
+use anyhow::{Result, bail, ensure};
+
+/// Reads bits up to the next marker; what is read beyond are zeros, and counted.
+pub struct Bits<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    /// The bits to come, the next one highest.
+    buffer: u64,
+    /// How many of the buffer's bits are valid.
+    count: u32,
+    /// How many of those are made up.
+    invented: u32,
+}
+
+impl<'a> Bits<'a> {
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Bits { bytes, at: 0, buffer: 0, count: 0, invented: 0 }
+    }
+
+    /// Makes at least 32 bits valid: a Huffman code and the bits behind it.
+    #[inline(always)]
+    fn refill(&mut self) {
+        if self.count >= 32 {
+            return;
+        }
+        if let Some(eight) = self.bytes.get(self.at..self.at + 8).and_then(|eight| eight.first_chunk()) {
+            let eight = u64::from_be_bytes(*eight);
+            if !has_ff(eight) {
+                self.buffer |= eight >> self.count;
+                let taken = (63 - self.count) / 8;
+                self.at += taken as usize;
+                self.count += 8 * taken;
+                return;
+            }
+        }
+        self.refill_bytewise();
+    }
+
+    #[cold]
+    fn refill_bytewise(&mut self) {
+        while self.count <= 48 {
+            let byte = match self.bytes.get(self.at..) {
+                Some([0xFF, 0x00, ..]) => {
+                    self.at += 2;
+                    0xFF
+                }
+                // A marker, or the file's end.
+                Some([0xFF, ..] | []) | None => {
+                    self.invented += 8;
+                    0
+                }
+                Some([byte, ..]) => {
+                    self.at += 1;
+                    *byte
+                }
+            };
+            // A refill of eight may have left bits beyond the valid ones, always of this same byte.
+            self.buffer &= !(u64::MAX >> self.count);
+            self.buffer |= u64::from(byte) << (56 - self.count);
+            self.count += 8;
+        }
+    }
+
+    #[inline(always)]
+    fn consume(&mut self, count: u32) {
+        self.buffer <<= count;
+        self.count -= count;
+    }
+
+    /// The next `count` bits, at most 16, as a number.
+    #[inline(always)]
+    pub fn take(&mut self, count: u32) -> i32 {
+        self.refill();
+        self.take_refilled(count)
+    }
+
+    #[inline(always)]
+    fn take_refilled(&mut self, count: u32) -> i32 {
+        let value = (self.buffer >> 32 >> (32 - count)) as i32;
+        self.consume(count);
+        value
+    }
+
+    /// The next symbol of a Huffman code.
+    #[inline(always)]
+    pub fn symbol(&mut self, code: &Huffman) -> Result<u8> {
+        self.refill();
+        let entry = code.short[(self.buffer >> (64 - SHORT)) as usize];
+        if entry.length > 0 {
+            self.consume(entry.length.into());
+            return Ok(entry.symbol);
+        }
+        self.long_symbol(code)
+    }
+
+    #[cold]
+    fn long_symbol(&mut self, code: &Huffman) -> Result<u8> {
+        let next = (self.buffer >> 48) as i32;
+        for length in SHORT + 1..=16 {
+            let value = next >> (16 - length);
+            if value <= code.last[length as usize] {
+                self.consume(length);
+                return Ok(code.values[(value + code.offset[length as usize]) as usize]);
+            }
+        }
+        bail!("damaged: bits that are no code of its Huffman table")
+    }
+
+    /// The number that `size` bits behind a symbol stand for (T.81, F.2.2.1, EXTEND). [`Bits::symbol`] came just before.
+    #[inline(always)]
+    pub fn signed(&mut self, size: u8) -> i32 {
+        if size == 0 {
+            return 0;
+        }
+        let value = self.take_refilled(size.into());
+        let is_negative = (value >> (size - 1)) ^ 1;
+        value - (is_negative * ((1 << size) - 1))
+    }
+
+    /// # Errors
+    /// Where bits were asked for behind the data's end.
+    pub fn check(&self) -> Result<()> {
+        ensure!(
+            self.invented <= self.count,
+            "the JPEG data is cut short, or damaged: a scan ends before its last block"
+        );
+        Ok(())
+    }
+
+    /// Goes behind the restart marker that comes next.
+    ///
+    /// # Errors
+    /// Where another marker comes.
+    pub fn restart(&mut self) -> Result<()> {
+        self.check()?;
+        let at = self.position();
+        let is_restart = matches!(self.bytes.get(at..), Some([0xFF, 0xD0..=0xD7, ..]));
+        ensure!(is_restart, "damaged: a restart marker is missing");
+        *self = Bits { at: at + 2, ..Bits::new(self.bytes) };
+        Ok(())
+    }
+
+    /// Where the next marker is.
+    pub fn position(&self) -> usize {
+        let is_marker = |pair: &[u8]| pair[0] == 0xFF && pair[1] != 0 && pair[1] != 0xFF;
+        let ahead = self.bytes[self.at..].windows(2).position(is_marker);
+        ahead.map_or(self.bytes.len(), |ahead| self.at + ahead)
+    }
+}
+
+fn has_ff(eight: u64) -> bool {
+    let inverted = !eight;
+    inverted.wrapping_sub(0x0101_0101_0101_0101) & eight & 0x8080_8080_8080_8080 != 0
+}
+
+/// Codes up to this length are looked up at once; longer ones are rare.
+const SHORT: u32 = 10;
+
+/// A Huffman code.
+pub struct Huffman {
+    /// For all values of the next [`SHORT`] bits; a length of 0 where the code is longer.
+    short: [Entry; 1 << SHORT],
+    values: Vec<u8>,
+    /// The last code of each length, or -1.
+    last: [i32; 17],
+    /// What added to a code of each length gives its place in `values`.
+    offset: [i32; 17],
+}
+
+#[derive(Clone, Copy, Default)]
+struct Entry {
+    length: u8,
+    symbol: u8,
+}
+
+impl Huffman {
+    /// `counts` says how many codes there are of each length from 1 on; `values` are their symbols (T.81, annex C).
+    ///
+    /// # Errors
+    /// Where there are more codes than bits can tell apart.
+    pub fn new(counts: &[u8; 16], values: &[u8]) -> Result<Self> {
+        let mut huffman =
+            Huffman { short: [Entry::default(); 1 << SHORT], values: values.to_vec(), last: [-1; 17], offset: [0; 17] };
+        let (mut code, mut place) = (0_i32, 0_usize);
+        for (length, &count) in (1_u32..).zip(counts) {
+            huffman.offset[length as usize] = place as i32 - code;
+            let count = i32::from(count);
+            ensure!(code + count <= 1 << length, "damaged: a Huffman table has more codes than there can be");
+            if length <= SHORT {
+                for (code, &symbol) in (code..).zip(&values[place..place + count as usize]) {
+                    let first = (code as usize) << (SHORT - length);
+                    huffman.short[first..first + (1 << (SHORT - length))].fill(Entry { length: length as u8, symbol });
+                }
+            }
+            if count > 0 {
+                huffman.last[length as usize] = code + count - 1;
+            }
+            place += count as usize;
+            code = (code + count) << 1;
+        }
+        Ok(huffman)
+    }
+}

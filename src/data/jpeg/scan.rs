@@ -1,0 +1,247 @@
+//! One scan: coefficients of some components, all of them or a part of their bits (ITU-T T.81, annexes F and G).
+
+use anyhow::{Context, Result, ensure};
+
+use super::Tables;
+use super::bits::{Bits, Huffman};
+use super::frame::{Component, Frame};
+
+/// Where in a block the coefficients lie that come one after another.
+#[rustfmt::skip]
+pub const ZIGZAG: [usize; 64] = [
+     0,  1,  8, 16,  9,  2,  3, 10, 17, 24, 32, 25, 18, 11,  4,  5,
+    12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13,  6,  7, 14, 21, 28,
+    35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51,
+    58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
+];
+
+/// A component's part in a scan.
+struct Part<'a> {
+    component: usize,
+    dc: Option<&'a Huffman>,
+    ac: Option<&'a Huffman>,
+    /// The DC coefficient of the block before.
+    before: i32,
+}
+
+/// Which coefficients a scan brings, and which of their bits.
+struct Band {
+    /// The first and the last, in zigzag order.
+    first: usize,
+    last: usize,
+    /// The lowest bit that this scan brings; above it, a scan before has brought all where `refines`.
+    shift: u32,
+    refines: bool,
+    /// Blocks to come that bring nothing more.
+    empty_blocks: i32,
+}
+
+/// Reads a scan whose header is `content` into the coefficients of `frame`.
+///
+/// # Errors
+/// Where it is cut short or damaged.
+pub fn read(frame: &mut Frame, tables: &Tables, content: &[u8], bits: &mut Bits) -> Result<()> {
+    let (mut parts, mut band) = header(frame, tables, content)?;
+    for part in &parts {
+        frame.components[part.component].keep_quantization(tables)?;
+    }
+    let (units_across, units_down) = match parts.as_slice() {
+        // A scan of one component has only the blocks that belong to the image.
+        [part] => {
+            let component = &frame.components[part.component];
+            (component.width.div_ceil(8), component.height.div_ceil(8))
+        }
+        _ => (frame.units.across, frame.units.down),
+    };
+    let is_alone = parts.len() == 1;
+    for unit in 0..units_across * units_down {
+        if tables.restart_interval > 0 && unit > 0 && unit % tables.restart_interval == 0 {
+            bits.restart()?;
+            band.empty_blocks = 0;
+            parts.iter_mut().for_each(|part| part.before = 0);
+        }
+        let (x, y) = (unit % units_across, unit / units_across);
+        for part in &mut parts {
+            let component = &mut frame.components[part.component];
+            let (across, down) = if is_alone { (1, 1) } else { (component.sampling.across, component.sampling.down) };
+            for row in y * down..(y + 1) * down {
+                for column in x * across..(x + 1) * across {
+                    let Component { coefficients, blocks_across, .. } = component;
+                    let block = &mut coefficients[row * *blocks_across + column];
+                    read_block(bits, part, &mut band, frame.is_progressive, block)?;
+                }
+            }
+        }
+        if x + 1 == units_across {
+            bits.check()?;
+        }
+    }
+    Ok(())
+}
+
+/// T.81, B.2.3.
+fn header<'a>(frame: &Frame, tables: &'a Tables, content: &[u8]) -> Result<(Vec<Part<'a>>, Band)> {
+    let cut = "damaged: a scan's description is cut short";
+    let count = usize::from(*content.first().context(cut)?);
+    let named = content.get(1..1 + 2 * count).context(cut)?;
+    let &[first, last, bits] = content.get(1 + 2 * count..).and_then(|rest| rest.first_chunk()).context(cut)?;
+    ensure!((1..=4).contains(&count), "damaged: a scan has {count} channels");
+    let mut parts: Vec<Part> = Vec::new();
+    for pair in named.chunks_exact(2) {
+        let component = frame.components.iter().position(|component| component.identifier == pair[0]);
+        let component = component.context("damaged: a scan of a channel that the image does not have")?;
+        ensure!(parts.iter().all(|part| part.component != component), "damaged: a scan has a channel twice");
+        let dc = tables.dc.get(usize::from(pair[1] >> 4)).and_then(Option::as_ref);
+        let ac = tables.ac.get(usize::from(pair[1] & 15)).and_then(Option::as_ref);
+        parts.push(Part { component, dc, ac, before: 0 });
+    }
+    if !frame.is_progressive {
+        return Ok((parts, Band { first: 0, last: 63, shift: 0, refines: false, empty_blocks: 0 }));
+    }
+    let band = Band {
+        first: first.into(),
+        last: last.into(),
+        shift: u32::from(bits & 15),
+        refines: bits >> 4 != 0,
+        empty_blocks: 0,
+    };
+    let is_band = if first == 0 { last == 0 } else { first <= last && last <= 63 && count == 1 };
+    ensure!(is_band && band.shift <= 13, "damaged: a progressive scan of coefficients {first} to {last}");
+    Ok((parts, band))
+}
+
+const NO_TABLE: &str = "damaged: a Huffman table is missing";
+
+#[inline(always)]
+fn read_block(
+    bits: &mut Bits,
+    part: &mut Part,
+    band: &mut Band,
+    progressive: bool,
+    block: &mut [i16; 64],
+) -> Result<()> {
+    match (band.first, band.refines) {
+        (0, true) => {
+            block[0] |= (bits.take(1) << band.shift) as i16;
+            Ok(())
+        }
+        (0, false) => {
+            dc(bits, part, band.shift, block)?;
+            if progressive { Ok(()) } else { ac(bits, part.ac.context(NO_TABLE)?, block) }
+        }
+        (_, false) => ac_first(bits, part.ac.context(NO_TABLE)?, band, block),
+        (_, true) => ac_refining(bits, part.ac.context(NO_TABLE)?, band, block),
+    }
+}
+
+#[inline(always)]
+fn dc(bits: &mut Bits, part: &mut Part, shift: u32, block: &mut [i16; 64]) -> Result<()> {
+    let size = bits.symbol(part.dc.context(NO_TABLE)?)?;
+    ensure!(size <= 15, "damaged: a DC coefficient of {size} bits");
+    part.before = part.before.wrapping_add(bits.signed(size));
+    block[0] = (part.before << shift) as i16;
+    Ok(())
+}
+
+/// All other coefficients at once (F.2.2.2).
+#[inline(always)]
+fn ac(bits: &mut Bits, table: &Huffman, block: &mut [i16; 64]) -> Result<()> {
+    let mut place = 1;
+    while place < 64 {
+        let symbol = bits.symbol(table)?;
+        let (zeros, size) = (usize::from(symbol >> 4), symbol & 15);
+        if size == 0 {
+            if zeros < 15 {
+                break;
+            }
+            place += 16;
+            continue;
+        }
+        place += zeros;
+        ensure!(place < 64, OVERFULL);
+        block[ZIGZAG[place]] = bits.signed(size) as i16;
+        place += 1;
+    }
+    Ok(())
+}
+
+const OVERFULL: &str = "damaged: a block has more than 64 coefficients";
+
+/// The upper bits of a band of coefficients (G.1.2.2).
+fn ac_first(bits: &mut Bits, table: &Huffman, band: &mut Band, block: &mut [i16; 64]) -> Result<()> {
+    if band.empty_blocks > 0 {
+        band.empty_blocks -= 1;
+        return Ok(());
+    }
+    let mut place = band.first;
+    while place <= band.last {
+        let symbol = bits.symbol(table)?;
+        let (zeros, size) = (usize::from(symbol >> 4), symbol & 15);
+        if size == 0 {
+            if zeros < 15 {
+                band.empty_blocks = (1 << zeros) + bits.take(zeros as u32) - 1;
+                break;
+            }
+            place += 16;
+            continue;
+        }
+        place += zeros;
+        ensure!(place < 64, OVERFULL);
+        block[ZIGZAG[place]] = (bits.signed(size) << band.shift) as i16;
+        place += 1;
+    }
+    Ok(())
+}
+
+/// One more bit of a band of coefficients (G.1.2.3): a bit for each that is not zero yet, and new ones between them.
+fn ac_refining(bits: &mut Bits, table: &Huffman, band: &mut Band, block: &mut [i16; 64]) -> Result<()> {
+    let bit = 1_i16 << band.shift;
+    let mut place = band.first;
+    if band.empty_blocks == 0 {
+        while place <= band.last {
+            let symbol = bits.symbol(table)?;
+            let (zeros, size) = (i32::from(symbol >> 4), symbol & 15);
+            let mut new = 0;
+            if size != 0 {
+                ensure!(size == 1, "damaged: a refining scan brings {size} bits at once");
+                new = if bits.take(1) == 1 { bit } else { -bit };
+            } else if zeros < 15 {
+                band.empty_blocks = (1 << zeros) + bits.take(zeros as u32);
+                break;
+            }
+            place = refine(bits, block, place..=band.last, zeros, bit);
+            if new != 0 && place <= band.last {
+                block[ZIGZAG[place]] = new;
+            }
+            place += 1;
+        }
+    }
+    if band.empty_blocks > 0 {
+        refine(bits, block, place..=band.last, i32::MAX, bit);
+        band.empty_blocks -= 1;
+    }
+    Ok(())
+}
+
+/// Reads a bit for each coefficient that is not zero, until `zeros` zeros are passed and another comes; gives its place.
+fn refine(
+    bits: &mut Bits,
+    block: &mut [i16; 64],
+    places: std::ops::RangeInclusive<usize>,
+    mut zeros: i32,
+    bit: i16,
+) -> usize {
+    let behind = places.end() + 1;
+    for place in places {
+        let value = &mut block[ZIGZAG[place]];
+        if *value == 0 {
+            if zeros == 0 {
+                return place;
+            }
+            zeros -= 1;
+        } else if bits.take(1) == 1 && *value & bit == 0 {
+            *value += if *value > 0 { bit } else { -bit };
+        }
+    }
+    behind
+}
