@@ -1,10 +1,11 @@
 //! What may be typed. No work is done here.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::views::Protocol;
+use crate::views::Named;
 
 #[derive(Parser)]
 #[command(
@@ -92,22 +93,52 @@ pub struct Train {
     pub common: Common,
 }
 
-/// A model: what to run.
+/// The weights of the models that are configs.
 #[derive(Args)]
 pub struct ModelArgs {
-    /// A checkpoint, a run folder, or a config together with --weights
-    pub model: PathBuf,
-    /// The weights for a config: a safetensors file or PyTorch's .pth
+    /// The weights for a config: a safetensors file or PyTorch's .pth; once for each config, in their order
     #[arg(long, value_name = "FILE")]
-    pub weights: Option<PathBuf>,
-    /// The test protocol [default: the experiment's for eval, center for predict]
-    #[arg(long, value_enum)]
-    pub views: Option<Protocol>,
+    pub weights: Vec<PathBuf>,
 }
 
+/// What `--views` of `eval` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ViewsArgument {
+    Named(Named),
+    All,
+}
+
+impl FromStr for ViewsArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "all" { Ok(ViewsArgument::All) } else { text.parse().map(ViewsArgument::Named) }
+    }
+}
+
+/// What `--help` says of the protocols.
+const PROTOCOLS: &str = "\
+Protocols (--views). For an input of 224 pixels; the sizes follow the input.
+  center            the shorter side to 256 (preprocess.crop_fraction), the central crop
+  mirror            the central crop and its mirror
+  ten-crop          AlexNet: corners and center, and their mirrors
+  googlenet-144     GoogLeNet: sides 256, 288, 320, 352; three squares of each; corners, center and whole; mirrors
+  dense             VGG: the network as a convolution over the whole image and its mirror; the side is the one that
+                    training cut from, or the middle of several
+  dense-multiscale  the same at three sides: 224, 256, 288, or the least, middle and greatest of training
+  multi-crop-50     VGG: a 5x5 grid of crops and their mirrors, at the side of dense
+  multi-crop-150    the same at the sides of dense-multiscale
+  dense+multi-crop  the mean of dense-multiscale and multi-crop-150
+  resnet-multiscale ResNet: the network as a convolution at the sides 224, 256, 384, 480, 640
+  resnet-multiscale-mirror   the same with mirrors
+Those of one side take another behind a colon: dense:384. Protocols of your own: evaluation.views in the JSON file.";
+
 #[derive(Args)]
-#[command(after_help = "Example: topfive eval runs/resnet34-photos --data photos/ --views ten-crop")]
+#[command(after_help = "Example: topfive eval runs/resnet34-photos --data photos/ --views ten-crop", after_long_help = format!("{PROTOCOLS}\n\nExample: topfive eval runs/resnet34-photos --data photos/ --views center,ten-crop"))]
 pub struct Eval {
+    /// A checkpoint, a run folder, or a config together with --weights; several are an ensemble
+    #[arg(required = true, value_name = "MODEL")]
+    pub models: Vec<PathBuf>,
     #[command(flatten)]
     pub model: ModelArgs,
     /// The folder of class folders, or one that holds them in val/; with --labels a flat folder of images
@@ -116,18 +147,38 @@ pub struct Eval {
     /// The labels of a flat folder: lines of FILE LABEL (ILSVRC's val.txt), or one class name for each image in order
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
+    /// Test protocols, one or several with commas between, or all; --help lists them [default: the experiment's]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub views: Vec<ViewsArgument>,
+    /// Write every image's label, prediction, probability and rank of the true class (.csv or .jsonl)
+    #[arg(long, value_name = "FILE")]
+    pub per_image: Option<PathBuf>,
+    /// Write how often each class was taken for which: a table (.csv) or a picture (.svg); may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub confusion: Vec<PathBuf>,
+    /// Write the errors of each class: a table (.csv) or a picture (.svg); may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub per_class: Vec<PathBuf>,
     #[command(flatten)]
     pub common: Common,
 }
 
 #[derive(Args)]
-#[command(after_help = "Example: topfive predict runs/resnet34-photos new/*.jpg")]
+#[command(
+    override_usage = "topfive predict [OPTIONS] <MODEL>... <IMAGE|DIR>...",
+    after_help = "Example: topfive predict runs/resnet34-photos new/*.jpg",
+    after_long_help = format!("{PROTOCOLS}\n\nExample: topfive predict runs/resnet34-photos new/*.jpg")
+)]
 pub struct Predict {
+    /// A checkpoint, a run folder, or a config together with --weights (several are an ensemble); then image files, and
+    /// folders of them
+    #[arg(required = true, value_name = "MODEL|IMAGE|DIR")]
+    pub inputs: Vec<PathBuf>,
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Image files, and folders of them
-    #[arg(required = true, value_name = "IMAGE|DIR")]
-    pub images: Vec<PathBuf>,
+    /// The test protocol; --help lists them
+    #[arg(long, value_name = "NAME", default_value = "center")]
+    pub views: Named,
     /// How many classes to name for each image
     #[arg(long, value_name = "K", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub top: u32,

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::network::shape;
 use crate::network::spec::{NetworkSpec, StartWeights};
-use crate::views::Protocol;
+use crate::views::{Part, Sizes, Views};
 
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -168,12 +168,12 @@ pub enum TrainingCrop {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Evaluation {
-    pub views: Protocol,
+    pub views: Views,
 }
 
 impl Default for Evaluation {
     fn default() -> Self {
-        Evaluation { views: Protocol::Center }
+        Evaluation { views: Views::center() }
     }
 }
 
@@ -223,6 +223,27 @@ impl Experiment {
         self.published.clear();
     }
 
+    /// Height and width of the network's input, in pixels.
+    pub fn input(&self) -> [u32; 2] {
+        // Proved to lie in 1..65536.
+        [self.network.input[1] as u32, self.network.input[2] as u32]
+    }
+
+    /// The views of a protocol for this network, worked out; they count equally.
+    ///
+    /// # Errors
+    /// See [`Views::parts`].
+    pub fn parts(&self, views: &Views) -> Result<Vec<Part>> {
+        let input = self.input();
+        let side = |fraction: f64| (f64::from(input[0].min(input[1])) / fraction).round() as u32;
+        let shorter_side = side(self.preprocess.crop_fraction);
+        let trained = match self.training.crop {
+            TrainingCrop::Random { crop_fraction: [least, most] } => [side(most), side(least)],
+            TrainingCrop::RandomResized { .. } | TrainingCrop::Padded { .. } => [shorter_side, shorter_side],
+        };
+        views.parts(&Sizes { input, shorter_side, trained })
+    }
+
     fn check(&self) -> Result<()> {
         let training = &self.training;
         let channels = self.network.input[0];
@@ -245,7 +266,8 @@ impl Experiment {
         for (index, &std) in self.preprocess.std.iter().enumerate() {
             within(&format!("preprocess.std[{index}]"), std, f64::MIN_POSITIVE, 1e6)?;
         }
-        shape::prove(&self.network).map(drop)
+        shape::prove(&self.network)?;
+        self.parts(&self.evaluation.views).context("evaluation.views").map(drop)
     }
 
     fn check_schedule(&self) -> Result<()> {

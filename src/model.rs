@@ -69,12 +69,6 @@ impl Model {
     }
 }
 
-/// The input of an experiment's network, [height, width] in pixels.
-pub fn input(experiment: &Experiment) -> [u32; 2] {
-    // Proved to lie in 1..65536.
-    [experiment.network.input[1] as u32, experiment.network.input[2] as u32]
-}
-
 /// Whether the file is a config: JSON text. Only its first bytes are read.
 ///
 /// # Errors

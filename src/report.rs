@@ -1,14 +1,17 @@
 //! What a person or a program is shown: progress, warnings, results.
 
-use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
-use tempfile::NamedTempFile;
+
+use crate::aside::write_aside;
 
 /// Where a command's words go. With JSON on standard output, people's text moves to standard error.
 #[derive(Clone, Copy, Debug)]
@@ -113,42 +116,23 @@ pub fn write_json(path: &Path, result: &impl Serialize) -> Result<()> {
     }
 }
 
-/// Writes a file so that it is, at any moment, either the old or the new one, whole: aside, synced, renamed.
-///
-/// # Errors
-/// Where it cannot be written, with the path; the old file is then unharmed.
-pub fn write_aside(path: &Path, bytes: &[u8]) -> Result<()> {
-    // A link's target is replaced, not the link; a device or a pipe is written to.
-    let path = &path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-    if path.exists() && !path.is_file() {
-        return std::fs::write(path, bytes).with_context(|| format!("cannot write to {}", path.display()));
+/// A table whose columns of numbers are aligned to the right.
+pub fn table<const COLUMNS: usize>(
+    header: [&str; COLUMNS],
+    rows: impl Iterator<Item = [String; COLUMNS]>,
+    numbers: Range<usize>,
+) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(header);
+    rows.for_each(|row| {
+        table.add_row(row);
+    });
+    for (index, column) in table.column_iter_mut().enumerate() {
+        if numbers.contains(&index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let failed = || {
-        format!(
-            "cannot write {} ({} bytes); what was there before is unharmed. Is there room on the disk?",
-            path.display(),
-            bytes.len()
-        )
-    };
-    let mut aside = temporary(folder).with_context(failed)?;
-    aside.write_all(bytes).with_context(failed)?;
-    aside.as_file().sync_all().with_context(failed)?;
-    aside.persist(path).map_err(|error| error.error).with_context(failed)?;
-    // The rename itself lasts only once the folder is on the disk.
-    File::open(folder).and_then(|folder| folder.sync_all()).with_context(failed)
-}
-
-/// What the name of a file starts with that is not finished, or that a killed program left.
-pub const ASIDE: &str = ".aside-";
-
-fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(ASIDE);
-    // Temporary files are for their owner's eyes alone; results are for whom the umask permits.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
+    table
 }
 
 /// The word of `known` that is nearest to `wrong`, if one is near.

@@ -112,7 +112,12 @@ fn a_config_with_a_slip_is_refused_with_its_path_and_the_nearest_word() {
     with("training.epochs=many").fails_saying(&["training.epochs", "many"]);
     with("training.learning_rate=-1").fails_saying(&["training.learning_rate", "found -1"]);
     with("training.schedule=cosin").fails_saying(&["did you mean `cosine`?"]);
-    with("evaluation.views=eleven-crop").fails_saying(&["evaluation.views", "eleven-crop", "ten-crop"]);
+    with("evaluation.views=eleven-crop").fails_saying(&[
+        "evaluation.views",
+        "eleven-crop",
+        "ten-crop",
+        "googlenet-144",
+    ]);
     with("network.layers[99]=relu").fails_saying(&["network.layers", "99"]);
     with("nothing").fails_saying(&["expected KEY=VALUE"]);
     let broken = place.write("broken.json", "{ \"name\": ");

@@ -9,16 +9,13 @@ use common::{Workplace, fixture};
 use image::RgbImage;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use serde_json::Value;
 use topfive::config::{Channels, Preprocess, Scale, TrainingCrop};
 use topfive::data::decode::decode;
 use topfive::data::folder::{Folder, open_splits};
 use topfive::data::loader::Loader;
-use topfive::data::resize::resize;
 use topfive::data::transform::{Cut, Normalisation, apply, choose};
 use topfive::data::{batch, transform};
 use topfive::random;
-use topfive::views::{self, Protocol};
 
 fn expected(name: &str) -> RgbImage {
     image::open(fixture("decode").join(format!("{name}.expected.png"))).expect("an image").into_rgb8()
@@ -106,37 +103,6 @@ fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, &byte| {
         (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 1 { 0xEDB8_8320 ^ (crc >> 1) } else { crc >> 1 })
     })
-}
-
-#[test]
-fn the_views_are_torchvisions_crops_to_the_byte() {
-    let fixtures = fixture("views");
-    let cases: Value = serde_json::from_slice(&fs::read(fixtures.join("cases.json")).expect("cases")).expect("JSON");
-    let input = cases["input"].as_u64().expect("a size") as u32;
-    for case in cases["cases"].as_array().expect("cases") {
-        let load =
-            |name: &Value| image::open(fixtures.join(name.as_str().expect("a name"))).expect("an image").into_rgb8();
-        let image = load(&case["image"]);
-        let protocol: Protocol = serde_json::from_value(case["views"].clone()).expect("a protocol");
-        let plan = views::plan(
-            protocol,
-            image.dimensions(),
-            [input, input],
-            cases["crop_fraction"].as_f64().expect("a fraction"),
-        );
-        let planes: Vec<RgbImage> =
-            plan.planes.iter().map(|plane| resize(&image, plane.from, plane.width, plane.height)).collect();
-        let mut stacked = Vec::new();
-        for view in &plan.views {
-            let mut crop = image::imageops::crop_imm(&planes[view.plane], view.x, view.y, input, input).to_image();
-            if view.mirror {
-                image::imageops::flip_horizontal_in_place(&mut crop);
-            }
-            stacked.extend(crop.into_raw());
-        }
-        assert_eq!(plan.views.len() as u64, case["count"].as_u64().expect("a count"));
-        assert!(stacked == load(&case["expected"]).into_raw(), "{case}");
-    }
 }
 
 // torchvision: Normalize(mean, std)(ToTensor()(image)).

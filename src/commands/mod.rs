@@ -8,6 +8,7 @@ pub mod summary;
 pub mod train;
 
 use std::num::NonZero;
+use std::path::PathBuf;
 use std::thread::available_parallelism;
 
 use anyhow::Result;
@@ -15,8 +16,8 @@ use tch::Device;
 
 use crate::cli::{Command, Common, ModelArgs};
 use crate::device;
+use crate::ensemble::Ensemble;
 use crate::evaluation::{BadImage, Pace};
-use crate::model::Model;
 use crate::report::Report;
 
 /// How a command ended, if it could do its work.
@@ -71,10 +72,10 @@ fn prepare(common: &Common) -> Result<(Device, usize, Report)> {
 /// Crops that share a forward pass unless `--batch-size` says otherwise.
 const BATCH_SIZE: u32 = 64;
 
-/// Opens the model of an `eval` or `predict`.
-fn open(args: &ModelArgs, common: &Common) -> Result<(Model, Pace, Report)> {
+/// Opens the models of an `eval` or `predict`.
+fn open(models: &[PathBuf], args: &ModelArgs, common: &Common) -> Result<(Ensemble, Pace, Report)> {
     let (device, workers, report) = prepare(common)?;
-    let model = Model::open(&args.model, args.weights.as_deref(), &common.changes, device)?;
+    let ensemble = Ensemble::open(models, &args.weights, &common.changes, device)?;
     let pace = Pace { batch_size: common.batch_size.unwrap_or(BATCH_SIZE) as usize, workers };
-    Ok((model, pace, report))
+    Ok((ensemble, pace, report))
 }

@@ -9,14 +9,16 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Outcome;
+use crate::aside::write_aside;
 use crate::cli::{Format, Predict};
 use crate::data::folder;
+use crate::ensemble::Ensemble;
 use crate::evaluation::{BadImage, classify};
 use crate::imagenet;
 use crate::metrics::top;
-use crate::model::Model;
-use crate::report::{Report, write_aside};
-use crate::views::Protocol;
+use crate::model::checkpoint_of;
+use crate::report::Report;
+use crate::views::Views;
 
 /// One class that an image may show.
 #[derive(Serialize)]
@@ -29,17 +31,18 @@ struct Guess {
 }
 
 pub fn run(args: Predict) -> Result<Outcome> {
-    let (model, pace, report) = super::open(&args.model, &args.common)?;
-    let paths = images(&args.images)?;
-    let protocol = args.model.views.unwrap_or(Protocol::Center);
+    let (models, images) = split(&args.inputs)?;
+    let (ensemble, pace, report) = super::open(models, &args.model, &args.common)?;
+    let paths = found(images)?;
 
     let mut lines = Lines::new(args.common.output.json.as_deref(), args.format, report)?;
     let mut bad = Vec::new();
     let mut bar = report.bar(paths.len() as u64, "predicting");
-    let _ = classify(&model.network, &model.experiment, paths.clone().into(), protocol, pace, |index, result| {
+    let views = [Views::Named(args.views)];
+    let _ = classify(&ensemble.members(), &views, paths.clone().into(), pace, |index, result| {
         bar.at(index as u64 + 1, "");
         bar.suspend(|| match result {
-            Ok(probabilities) => lines.write(&paths[index], &guesses(&model, &probabilities, args.top as usize)),
+            Ok(scores) => lines.write(&paths[index], &guesses(&ensemble, &scores[0].mean, args.top as usize)),
             Err(image) => {
                 report.warn(format!("{}: {}", image.path.display(), image.reason));
                 lines.write_bad(&image)?;
@@ -54,8 +57,25 @@ pub fn run(args: Predict) -> Result<Outcome> {
     Ok(Outcome::of(&bad))
 }
 
+/// The models, which come first, and the images. Behind the first, a checkpoint, a JSON file and a folder of a run are
+/// models.
+fn split(inputs: &[PathBuf]) -> Result<(&[PathBuf], &[PathBuf])> {
+    let is_model = |path: &PathBuf| match path.extension().and_then(|ending| ending.to_str()) {
+        Some("json" | "safetensors") => true,
+        _ => path.is_dir() && checkpoint_of(path).is_ok(),
+    };
+    let models = inputs.iter().skip(1).take_while(|path| is_model(path)).count() + 1;
+    let (models, images) = inputs.split_at(models);
+    ensure!(
+        !images.is_empty(),
+        "expected images behind the model; for example: topfive predict {} photo.jpg",
+        models[0].display()
+    );
+    Ok((models, images))
+}
+
 /// Files as they were named, and all images in the folders that were named.
-fn images(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
+fn found(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for path in named {
         if path.is_dir() {
@@ -70,12 +90,9 @@ fn images(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn guesses(model: &Model, probabilities: &[f32], k: usize) -> Vec<Guess> {
+fn guesses(ensemble: &Ensemble, probabilities: &[f32], k: usize) -> Vec<Guess> {
     let guess = |index: usize| {
-        let class = match &model.classes {
-            Some(classes) => classes[index].clone(),
-            None => format!("class {index}"),
-        };
+        let class = ensemble.class(index);
         Guess { name: imagenet::readable(&class).to_string(), class, probability: probabilities[index] }
     };
     top(probabilities, k).into_iter().map(guess).collect()

@@ -1,11 +1,9 @@
 //! `topfive summary`: a network's layers, with their parameters and multiply-adds.
 
-use std::ops::Range;
 use std::path::Path;
 
 use anyhow::Result;
-use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::Table;
 use serde_json::{Value, json};
 
 use super::Outcome;
@@ -14,7 +12,7 @@ use crate::config::Experiment;
 use crate::model::{checkpoint_of, is_config};
 use crate::network::cost::{self, Row};
 use crate::network::shape;
-use crate::report::{Report, grouped, write_json};
+use crate::report::{Report, grouped, table, write_json};
 use crate::training::checkpoint;
 
 pub fn run(args: Summary) -> Result<Outcome> {
@@ -166,23 +164,4 @@ fn layers(trunk: &[Row], heads: &[Row]) -> Table {
         ]
     });
     table(header, rows, 2..6)
-}
-
-/// A table whose columns of numbers are aligned to the right.
-fn table<const COLUMNS: usize>(
-    header: [&str; COLUMNS],
-    rows: impl Iterator<Item = [String; COLUMNS]>,
-    numbers: Range<usize>,
-) -> Table {
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_header(header);
-    rows.for_each(|row| {
-        table.add_row(row);
-    });
-    for (index, column) in table.column_iter_mut().enumerate() {
-        if numbers.contains(&index) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table
 }

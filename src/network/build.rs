@@ -3,13 +3,15 @@
 use anyhow::{Context, Result};
 use tch::{Device, Kind, TchError, Tensor};
 
+use super::dense::dense;
 use super::node::{Node, Op, Window};
 use super::parameters::{self, Parameter, Start};
 use super::shape;
-use super::spec::NetworkSpec;
+use super::spec::{self, NetworkSpec};
 
 /// A network on a device, with its parameters.
 pub struct Network {
+    nodes: Vec<Node>,
     layers: Vec<Layer>,
     parameters: Vec<(Parameter, Tensor)>,
     device: Device,
@@ -66,7 +68,24 @@ impl Network {
         let mut tensors = parameters.iter().map(|(_, tensor)| tensor.shallow_clone());
         let layers = assemble(&nodes, &mut tensors)?;
         drop(tensors);
-        Ok(Network { layers, parameters, device })
+        Ok(Network { nodes, layers, parameters, device })
+    }
+
+    /// The same network, of the same tensors, as a convolution over images of the input's size and larger: the class scores
+    /// are averaged over all places.
+    ///
+    /// # Errors
+    /// Where a layer has no counterpart, with its path and why.
+    pub fn dense(&self) -> Result<Self> {
+        let nodes = dense(&self.nodes)?;
+        let shapes = parameters::parameters(&nodes, &spec::Start::default());
+        let reshaped = |((_, tensor), parameter): (&(Parameter, Tensor), Parameter)| {
+            let tensor = tensor.f_view(parameter.shape.as_slice())?;
+            Ok((parameter, tensor))
+        };
+        let parameters = self.parameters.iter().zip(shapes).map(reshaped).collect::<Result<Vec<_>>>()?;
+        let layers = assemble(&nodes, &mut parameters.iter().map(|(_, tensor)| tensor.shallow_clone()))?;
+        Ok(Network { nodes, layers, parameters, device: self.device })
     }
 
     /// Every parameter with its tensor, running statistics too, in the order of the forward pass.
@@ -86,6 +105,9 @@ impl Network {
     pub fn forward(&self, images: &Tensor, training: bool) -> Pass<Output> {
         let mut auxiliary = Vec::new();
         let logits = chain(&self.layers, images, training, &mut auxiliary)?;
+        // A dense network's map of class scores.
+        let logits =
+            if logits.dim() == 4 { logits.f_mean_dim([2i64, 3].as_slice(), false, None::<Kind>)? } else { logits };
         Ok(Output { logits, auxiliary })
     }
 }

@@ -1,9 +1,11 @@
 //! Networks: read from JSON (`spec`), rows of the papers' tables written out (`blocks`), sizes proved (`shape`) for every
-//! layer in its place (`node`), parameters listed (`parameters`), tensors made and run (`build`), costs counted (`cost`).
+//! layer in its place (`node`), parameters listed (`parameters`), tensors made and run (`build`), also over images larger than
+//! the input (`dense`), costs counted (`cost`).
 
 mod blocks;
 mod build;
 pub mod cost;
+mod dense;
 pub mod node;
 pub mod parameters;
 pub mod shape;

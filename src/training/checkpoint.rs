@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use tch::Kind;
 
 use super::optimizer::Sgd;
+use crate::aside::ASIDE;
 use crate::config::Experiment;
 use crate::metrics::Errors;
 use crate::network::Network;
-use crate::report::ASIDE;
 use crate::weights::{StoredTensor, safetensors};
 
 /// What a checkpoint says beside its weights.

@@ -6,7 +6,7 @@ use plotters::prelude::*;
 use serde_json::Value;
 
 use super::run::RunFolder;
-use crate::report::write_aside;
+use crate::aside::write_aside;
 
 /// A line of the drawing: the log's field, its name, its colour.
 type Curve = (&'static str, &'static str, RGBColor);

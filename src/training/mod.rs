@@ -21,13 +21,12 @@ use crate::data::folder::Folder;
 use crate::data::loader::Loader;
 use crate::data::transform::{self, Normalisation};
 use crate::device;
-use crate::evaluation::{BadImage, Pace, evaluate};
+use crate::evaluation::{BadImage, Member, Pace, evaluate};
 use crate::metrics::Errors;
-use crate::model;
 use crate::network::{Network, Output};
 use crate::random;
 use crate::report::Report;
-use crate::views::Protocol;
+use crate::views::Views;
 
 use checkpoint::{Note, Position};
 use optimizer::Sgd;
@@ -114,7 +113,7 @@ impl Trainer<'_> {
     /// Starts workers that decode, cut and mirror the samples of `order`; all choices are keyed by seed, epoch and sample.
     fn images(&self, order: &[u32], epoch: u64) -> Result<Loader<(usize, Result<RgbImage, String>)>> {
         let experiment = self.experiment.clone();
-        let input = model::input(self.experiment);
+        let input = self.experiment.input();
         let (order, samples) = (order.to_vec(), self.train.samples.clone());
         let ahead = 2 * experiment.training.batch_size + self.workers;
         Loader::start(order.len(), self.workers, ahead, move |job| {
@@ -195,15 +194,17 @@ impl Trainer<'_> {
         progress.clear();
         let mut bar = self.report.bar(self.val.samples.len() as u64, "validation");
         let mut seen = 0;
-        let validated = evaluate(self.network, self.experiment, self.val, Protocol::Center, pace, |_| {
+        let member = Member { network: self.network, experiment: self.experiment, order: None };
+        let validated = evaluate(&[member], &[Views::center()], self.val, pace, |_, _, _| {
             seen += 1;
             bar.at(seen, "");
-            if self.interrupted.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            let is_over = self.interrupted.load(Ordering::Relaxed);
+            Ok(if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
         bar.clear();
-        let Some((tally, unread)) = validated else { return Ok(false) };
+        let Some((measured, unread)) = validated else { return Ok(false) };
         unread.into_iter().for_each(|image| self.remember(bad, image));
-        let Some(errors) = tally.errors() else { bail!("there are no validation images") };
+        let Some(errors) = measured[0].tally.errors() else { bail!("there are no validation images") };
 
         let training_loss = position.loss_sum / position.loss_images as f64;
         let is_best = position.best.is_none_or(|best| (errors.top1_error, errors.loss) < (best.top1_error, best.loss));

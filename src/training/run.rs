@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use crate::aside::{ASIDE, write_aside};
 use crate::config::Experiment;
-use crate::report::{ASIDE, write_aside};
 
 pub struct RunFolder {
     path: PathBuf,

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use safetensors::tensor::{SafeTensors, TensorView};
 
 use super::{Contents, StoredTensor};
-use crate::report::write_aside;
+use crate::aside::write_aside;
 
 /// The metadata key that holds what topfive knows of a checkpoint; one key, so that the same run gives the same bytes.
 const KEY: &str = "topfive";

@@ -1,4 +1,10 @@
-//! Counts of what was classified rightly. Counted over all images and divided once, at the end.
+//! Counts of what was classified rightly, by class too (`confusion`), and pictures of them. Counted over all images and
+//! divided once, at the end.
+
+mod confusion;
+pub mod picture;
+
+pub use confusion::{ClassErrors, Confusion};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +19,7 @@ pub struct Tally {
 }
 
 /// A tally as means.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
 pub struct Errors {
     /// Percent of the images whose most probable class is not the true one.
     pub top1_error: f64,

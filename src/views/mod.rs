@@ -1,0 +1,162 @@
+//! How images are viewed at test time: at which scales, in which crops, mirrored or not. Written down here, by a paper's
+//! name in `protocol`, worked out for one image in `plan`. Pure geometry: no pixel and no tensor is touched.
+
+pub mod plan;
+pub mod protocol;
+
+use std::fmt;
+
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::Value;
+
+pub use protocol::{Named, Protocol};
+
+/// The views of an image: those of a paper's protocol, or one's own.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Views {
+    Named(Named),
+    /// Parts that count equally, whatever their numbers of views.
+    Custom(Vec<Part>),
+}
+
+/// Crops of an image at several scales; all of them, and their mirrors if asked for, count equally.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// The shorter sides, in pixels, that the image is resized to.
+    pub scales: Vec<u32>,
+    /// Crops are cut out of the left, central and right squares of the resized image (of a portrait the top, central and
+    /// bottom ones) instead of the whole.
+    #[serde(default)]
+    pub squares: bool,
+    pub crops: Vec<Crop>,
+    #[serde(default)]
+    pub mirrors: bool,
+    #[serde(default)]
+    pub average: Average,
+}
+
+/// What is cut out of a resized image, or of a square of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Crop {
+    /// One crop of the input's size, in the middle.
+    Center,
+    /// Four crops of the input's size, in the corners.
+    Corners,
+    /// n x n crops of the input's size, evenly spread from corner to corner.
+    Grid(u32),
+    /// All of it, resized to the input's size.
+    Whole,
+    /// All of it as it is: the network runs over it as a convolution, and its scores are averaged over the places.
+    Dense,
+}
+
+/// What of the views is averaged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Average {
+    /// Class probabilities.
+    #[default]
+    Softmax,
+    /// Class scores before the softmax, which is taken of their mean.
+    Logits,
+}
+
+/// What the sizes of a protocol follow from, in pixels.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Height and width of the network's input.
+    pub input: [u32; 2],
+    /// The shorter side of the image that a central crop is cut from.
+    pub shorter_side: u32,
+    /// The least and the greatest shorter side that training cut its crops from: the VGG paper's S_min and S_max.
+    pub trained: [u32; 2],
+}
+
+/// Shorter sides past this are slips of the pen.
+const LARGEST_SIDE: u32 = 8192;
+const LARGEST_GRID: u32 = 64;
+
+impl Views {
+    pub fn center() -> Self {
+        Views::Named(Named { protocol: Protocol::Center, side: None })
+    }
+
+    /// The views worked out for a network, whose parts count equally.
+    ///
+    /// # Errors
+    /// Where a number is out of its range or a crop is larger than the image that it is cut from.
+    pub fn parts(&self, sizes: &Sizes) -> Result<Vec<Part>> {
+        let parts = match self {
+            Views::Named(named) => named.parts(sizes),
+            Views::Custom(parts) => parts.clone(),
+        };
+        ensure!(!parts.is_empty(), "{self}: expected at least one part, found none");
+        parts.iter().try_for_each(|part| self.check(part, sizes))?;
+        Ok(parts)
+    }
+
+    fn check(&self, part: &Part, sizes: &Sizes) -> Result<()> {
+        let least = sizes.input[0].min(sizes.input[1]);
+        ensure!(!part.scales.is_empty(), "{self}: scales: expected at least one shorter side, found none");
+        ensure!(!part.crops.is_empty(), "{self}: crops: expected at least one kind of crop, found none");
+        for side in &part.scales {
+            ensure!(
+                (least..=LARGEST_SIDE).contains(side),
+                "{self}: expected a shorter side from {least} pixels, the network's input, to {LARGEST_SIDE}, found {side}"
+            );
+        }
+        for crop in &part.crops {
+            if let Crop::Grid(count) = crop {
+                let range = 1..=LARGEST_GRID;
+                ensure!(
+                    range.contains(count),
+                    "{self}: grid: expected a number from 1 to {LARGEST_GRID}, found {count}"
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Views {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Views::Named(named) => named.fmt(f),
+            Views::Custom(_) => f.write_str("custom"),
+        }
+    }
+}
+
+impl Serialize for Views {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Views::Named(named) => serializer.collect_str(named),
+            Views::Custom(parts) => match parts.as_slice() {
+                [part] => part.serialize(serializer),
+                parts => parts.serialize(serializer),
+            },
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Views {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::String(name) => name.parse().map(Views::Named).map_err(de::Error::custom),
+            Value::Array(parts) => {
+                parts.into_iter().map(part).collect::<Result<_, _>>().map(Views::Custom).map_err(de::Error::custom)
+            }
+            value @ Value::Object(_) => part(value).map(|part| Views::Custom(vec![part])).map_err(de::Error::custom),
+            other => Err(de::Error::custom(format!(
+                "expected a protocol's name, or an object with scales and crops, or a list of such objects, found {other}"
+            ))),
+        }
+    }
+}
+
+fn part(value: Value) -> Result<Part, serde_json::Error> {
+    serde_json::from_value(value)
+}

@@ -1,0 +1,267 @@
+//! Protocols and ensembles on the command line, and what `eval` writes of single images and classes.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::LazyLock;
+
+use common::{Workplace, config};
+use safetensors::SafeTensors;
+use safetensors::tensor::{TensorView, serialize};
+use serde_json::{Value, json};
+
+/// A workplace with 12 classes of shapes and two models that were trained on them for a moment.
+fn two_models() -> Workplace {
+    let place = Workplace::with_shapes(8, 3);
+    for (run, seed) in [("a", "1"), ("b", "2")] {
+        place.train(run, &["--seed", seed, "--set", "training.epochs=1"]).succeeds();
+    }
+    place
+}
+
+/// The same for tests that change nothing in it and name their own files.
+fn shared() -> &'static Workplace {
+    static SHARED: LazyLock<Workplace> = LazyLock::new(two_models);
+    &SHARED
+}
+
+fn eval(place: &Workplace, arguments: &[&str]) -> Value {
+    let ran = place.run(&[&["eval", "--data", "shapes", "--threads", "1", "--json", "-"], arguments].concat()).succeeds();
+    serde_json::from_str(&ran.stdout).expect("JSON alone on standard output")
+}
+
+fn errors(result: &Value) -> [f64; 3] {
+    ["top1_error", "top5_error", "loss"].map(|key| result[key].as_f64().expect("a number"))
+}
+
+/// Each image's probabilities by class.
+fn probabilities(place: &Workplace, models: &[&str]) -> Vec<BTreeMap<String, f64>> {
+    let ran =
+        place.run(&[&["predict"], models, &["shapes/val", "--top", "12", "--threads", "1", "--format", "jsonl"]].concat()).succeeds();
+    let line = |line: &str| {
+        let object: Value = serde_json::from_str(line).expect("JSON");
+        let guess = |guess: &Value| {
+            (guess["class"].as_str().expect("a class").to_string(), guess["probability"].as_f64().expect("a number"))
+        };
+        object["predictions"].as_array().expect("predictions").iter().map(guess).collect()
+    };
+    ran.stdout.lines().map(line).collect()
+}
+
+#[test]
+fn a_model_beside_itself_errs_as_it_does_alone() {
+    let place = shared();
+    let alone = eval(place, &["a"]);
+    let twice = eval(place, &["a", "a"]);
+    assert_eq!(errors(&alone)[..2], errors(&twice)[..2]);
+    assert!((errors(&alone)[2] - errors(&twice)[2]).abs() < 1e-6);
+    assert_eq!(twice["members"].as_array().expect("members").len(), 2);
+    assert_eq!(errors(&twice["members"][1]), errors(&alone));
+}
+
+#[test]
+fn an_ensembles_probabilities_are_the_mean_of_its_members() {
+    let place = shared();
+    let [a, b, both] = [vec!["a"], vec!["b"], vec!["a", "b"]].map(|models| probabilities(place, &models));
+    assert_eq!(both.len(), 36);
+    for ((a, b), both) in a.iter().zip(&b).zip(&both) {
+        for (class, probability) in both {
+            assert!((probability - (a[class] + b[class]) / 2.0).abs() < 1e-6, "{class}");
+        }
+    }
+    let together = eval(place, &["a", "b"]);
+    assert_eq!(errors(&together["members"][0]), errors(&eval(place, &["a"])));
+    assert_eq!(errors(&together["members"][1]), errors(&eval(place, &["b"])));
+}
+
+/// The checkpoint with its classes in the opposite order, and its classifier's rows with them: the same model.
+fn reversed(checkpoint: &[u8]) -> Vec<u8> {
+    let (_, header) = SafeTensors::read_metadata(checkpoint).expect("a header");
+    let mut metadata = header.metadata().clone().expect("metadata");
+    let mut note: Value = serde_json::from_str(&metadata["topfive"]).expect("a note");
+    note["classes"].as_array_mut().expect("classes").reverse();
+    metadata.insert("topfive".to_string(), note.to_string());
+    let file = SafeTensors::deserialize(checkpoint).expect("a file");
+    let tensors: Vec<_> = file
+        .iter()
+        .map(|(name, view)| {
+            let rows = view.shape()[0];
+            let row = view.data().len() / rows;
+            let is_per_class = name == "fc.weight" || name == "fc.bias" || name.starts_with("aux.fc");
+            let data: Vec<u8> =
+                if is_per_class { view.data().rchunks(row).flatten().copied().collect() } else { view.data().to_vec() };
+            (name.to_string(), view.dtype(), view.shape().to_vec(), data)
+        })
+        .collect();
+    let views = tensors.iter().map(|(name, dtype, shape, data)| {
+        (name.clone(), TensorView::new(*dtype, shape.clone(), data).expect("a tensor"))
+    });
+    serialize(views, Some(metadata)).expect("a file")
+}
+
+#[test]
+fn members_that_know_the_classes_in_another_order_are_matched_by_name() {
+    let place = shared();
+    place.write("reversed.safetensors", reversed(&place.read("a/best.safetensors")));
+    let alone = eval(place, &["a"]);
+    assert_eq!(errors(&eval(place, &["reversed.safetensors"])), errors(&alone));
+    let both = eval(place, &["a", "reversed.safetensors"]);
+    assert_eq!(errors(&both)[..2], errors(&alone)[..2]);
+    assert!((errors(&both)[2] - errors(&alone)[2]).abs() < 1e-6);
+}
+
+#[test]
+fn models_of_other_classes_are_refused() {
+    let place = two_models();
+    fs::rename(place.path("shapes/train/ring"), place.path("shapes/train/annulus")).expect("a rename");
+    fs::rename(place.path("shapes/val/ring"), place.path("shapes/val/annulus")).expect("a rename");
+    place.train("c", &["--set", "training.epochs=1"]).succeeds();
+    place.run(&["eval", "a", "c", "--data", "shapes"]).fails_saying(&["c/best.safetensors", "'ring'", "same classes"]);
+}
+
+#[test]
+fn configs_take_the_weights_in_their_order_and_none_is_left_over() {
+    let place = shared();
+    let (tiny, twelve) = (config("tiny"), ["--set", "network.classes=12"]);
+    let both = [&[tiny.as_str(), "--weights", "a/best.safetensors", "b"], twelve.as_slice()].concat();
+    assert_eq!(errors(&eval(place, &both)), errors(&eval(place, &["a", "b"])));
+    place
+        .run(&["eval", "a", "--weights", "b/best.safetensors", "--data", "shapes"])
+        .fails_saying(&["b/best.safetensors", "no config"]);
+    place.run(&["eval", "a", &tiny, "--data", "shapes"]).fails_saying(&["tiny.json", "--weights FILE"]);
+}
+
+#[test]
+fn several_protocols_give_each_what_it_gives_alone() {
+    let place = shared();
+    let names =
+        ["center", "ten-crop", "googlenet-144", "dense", "multi-crop-50", "dense+multi-crop", "resnet-multiscale"];
+    let together = eval(place, &["a", "--views", &names.join(",")]);
+    for (index, name) in names.into_iter().enumerate() {
+        let (found, alone) = (&together["results"][index], eval(place, &["a", "--views", name]));
+        assert_eq!((&found["views"], &found["crops"]), (&alone["views"], &alone["crops"]));
+        // Batches of another size round otherwise.
+        assert_eq!(errors(found)[..2], errors(&alone)[..2], "{name}");
+        assert!((errors(found)[2] - errors(&alone)[2]).abs() < 1e-5, "{name}");
+    }
+}
+
+#[test]
+fn all_protocols_are_one_table_with_the_gain_against_the_center_crop() {
+    let place = shared();
+    let ran = place.run(&["eval", "a", "--data", "shapes", "--views", "all"]).succeeds();
+    for word in ["against center", "googlenet-144", "144", "multi-crop-150", "150", "resnet-multiscale-mirror", "+0.00"]
+    {
+        assert!(ran.stdout.contains(word), "no '{word}' in:\n{}", ran.stdout);
+    }
+    assert_eq!(ran.stdout.lines().count(), 1 + 11 + 1, "{}", ran.stdout);
+}
+
+#[test]
+fn views_of_ones_own_equal_the_protocol_that_they_spell_out() {
+    let place = shared();
+    let own = |views: Value| format!("evaluation.views={views}");
+    let ten = own(json!({ "scales": [37], "crops": ["corners", "center"], "mirrors": true }));
+    assert_eq!(errors(&eval(place, &["a", "--set", &ten])), errors(&eval(place, &["a", "--views", "ten-crop"])));
+    let parts = own(json!([
+        { "scales": [32, 37, 42], "crops": ["dense"], "mirrors": true },
+        { "scales": [32, 37, 42], "crops": [{ "grid": 5 }], "mirrors": true }
+    ]));
+    let both = errors(&eval(place, &["a", "--views", "dense+multi-crop"]));
+    assert_eq!(errors(&eval(place, &["a", "--set", &parts])), both);
+    let logits = own(json!({ "scales": [37], "crops": ["corners", "center"], "mirrors": true, "average": "logits" }));
+    assert_ne!(errors(&eval(place, &["a", "--set", &logits]))[2], errors(&eval(place, &["a", "--set", &ten]))[2]);
+}
+
+#[test]
+fn a_batch_of_one_and_any_number_of_workers_change_no_result() {
+    let place = shared();
+    let views = "googlenet-144,dense-multiscale";
+    let expected = eval(place, &["a", "--views", views]);
+    let found = eval(place, &["a", "--views", views, "--batch-size", "1", "--workers", "3"]);
+    for index in 0..2 {
+        let [a, b] = [&expected, &found].map(|it| errors(&it["results"][index]));
+        assert_eq!(a[..2], b[..2]);
+        assert!((a[2] - b[2]).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn every_image_is_written_with_the_rank_of_its_class() {
+    let place = two_models();
+    place.write("shapes/val/ring/broken.jpg", "no image");
+    let ran = place.run(&[
+        "eval",
+        "a",
+        "--data",
+        "shapes",
+        "--views",
+        "center,mirror",
+        "--per-image",
+        "images.csv",
+        "--json",
+        "r.json",
+    ]);
+    assert_eq!(ran.status, 1, "{}", ran.stderr);
+    let mut csv = csv::Reader::from_reader(fs::File::open(place.path("images.csv")).expect("a file"));
+    let rows: Vec<BTreeMap<String, String>> = csv.deserialize().map(|row| row.expect("a row")).collect();
+    assert_eq!(rows.len(), 2 * 36 + 1);
+    let results = place.read_json("r.json");
+    for (index, views) in ["center", "mirror"].into_iter().enumerate() {
+        let own: Vec<_> = rows.iter().filter(|row| row["views"] == views).collect();
+        let right = own.iter().filter(|row| row["rank"] == "1").count();
+        assert_eq!(right, own.iter().filter(|row| row["label"] == row["prediction"]).count());
+        let top5 = own.iter().filter(|row| row["rank"].parse::<u32>().expect("a rank") <= 5).count();
+        let [top1_error, top5_error, _] = errors(&results["results"][index]);
+        assert!((top1_error - 100.0 * (36 - right) as f64 / 36.0).abs() < 1e-9);
+        assert!((top5_error - 100.0 * (36 - top5) as f64 / 36.0).abs() < 1e-9);
+    }
+    let bad: Vec<_> = rows.iter().filter(|row| !row["error"].is_empty()).collect();
+    assert!(bad.len() == 1 && bad[0]["path"].ends_with("broken.jpg"));
+}
+
+#[test]
+fn the_confusion_matrix_and_the_classes_add_up_to_the_errors() {
+    let place = shared();
+    let files = ["--confusion", "m.csv", "--confusion", "m.svg", "--per-class", "c.csv", "--per-class", "c.svg"];
+    let result = eval(place, &[&["a"], files.as_slice()].concat());
+    let mut csv = csv::Reader::from_reader(fs::File::open(place.path("m.csv")).expect("a file"));
+    let columns: Vec<String> = csv.headers().expect("a header").iter().map(String::from).collect();
+    let (mut images, mut right) = (0, 0);
+    for row in csv.records() {
+        let row = row.expect("a row");
+        for (column, count) in row.iter().enumerate().skip(1) {
+            let count: u64 = count.parse().expect("a count");
+            images += count;
+            right += if columns[column] == row[0] { count } else { 0 };
+        }
+    }
+    assert_eq!(images, 36);
+    assert!((errors(&result)[0] - 100.0 * (36 - right) as f64 / 36.0).abs() < 1e-9);
+    let mut csv = csv::Reader::from_reader(fs::File::open(place.path("c.csv")).expect("a file"));
+    let classes: Vec<BTreeMap<String, String>> = csv.deserialize().map(|row| row.expect("a row")).collect();
+    assert_eq!(classes.len(), 12);
+    let mean: f64 =
+        classes.iter().map(|class| class["top1_error"].parse::<f64>().expect("a number")).sum::<f64>() / 12.0;
+    assert!((errors(&result)[0] - mean).abs() < 1e-9, "classes of equal size");
+    for (picture, words) in [("m.svg", ["<svg", "ring"]), ("c.svg", ["<svg", "top-5 error"])] {
+        let text = String::from_utf8(place.read(picture)).expect("text");
+        words.iter().for_each(|word| assert!(text.contains(word), "no '{word}' in {picture}"));
+    }
+}
+
+#[test]
+fn options_that_cannot_work_are_refused_before_the_work_begins() {
+    let place = shared();
+    let fails = |arguments: &[&str], words: &[&str]| {
+        place.run(&[&["eval", "a", "--data", "shapes"], arguments].concat()).fails_saying(words);
+    };
+    fails(&["--confusion", "m.png"], &["m.png", ".csv", ".svg"]);
+    fails(&["--confusion", "nowhere/m.csv"], &["nowhere/m.csv", "no such folder"]);
+    fails(&["--confusion", "m.csv", "--views", "center,mirror"], &["one protocol", "--views"]);
+    fails(&["--per-image", "images.txt"], &["images.txt", ".csv", ".jsonl"]);
+    fails(&["--views", "tencrop"], &["unknown protocol 'tencrop'", "ten-crop", "googlenet-144"]);
+    fails(&["--views", "center:20"], &["center:20", "32 pixels", "found 20"]);
+    place.run(&["predict", "a"]).fails_saying(&["expected images behind the model", "topfive predict a"]);
+}
