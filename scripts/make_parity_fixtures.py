@@ -5,9 +5,10 @@ networks the gradient of each parameter as its norm and its sum weighted by the 
 
 Run with torch 2.11 and torchvision 0.26: python3 scripts/make_parity_fixtures.py
 
-    python3 scripts/make_parity_fixtures.py --files DIR
+    python3 scripts/make_parity_fixtures.py --files DIR [PHOTOGRAPHS]
 
-also saves every network's weights as .pth, zip and legacy, and as safetensors; scripts/parity checks those.
+instead saves every network's weights as .pth, zip and legacy, and as safetensors, and for some of the photographs below the
+folder PHOTOGRAPHS what torchvision's preprocessing and each network make of them; scripts/parity checks those.
 """
 
 import json
@@ -18,6 +19,8 @@ import numpy
 import safetensors.torch
 import torch
 import torchvision
+from PIL import Image
+from torchvision import transforms
 
 OUT = pathlib.Path(__file__).parent.parent / "tests/fixtures/parity"
 
@@ -31,6 +34,7 @@ NETWORKS = {
 }
 GRADIENTS = ["alexnet-owt", "vgg16", "googlenet-bn", "resnet34"]
 LABEL = 7
+PHOTOGRAPHS = 40
 
 
 def noise(name, count):
@@ -80,19 +84,45 @@ def fixture(ours, model):
     return result
 
 
-def main(files):
+def photographs(folder, out):
+    """Writes photographs.json and each photograph as Pillow resizes it; gives torchvision's inputs."""
+    paths = sorted(path for path in pathlib.Path(folder).resolve().rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
+    paths = [paths[number * len(paths) // PHOTOGRAPHS] for number in range(PHOTOGRAPHS)]
+    for number, path in enumerate(paths[::4]):
+        # Photographs of other shapes, decoded from JPEG like the rest.
+        box, copy = [(0, 40, 224, 190), (37, 0, 150, 224)][number % 2], out / f"cut-{number}.jpg"
+        Image.open(path).convert("RGB").crop(box).save(copy, quality=90)
+        paths.append(copy)
+    (out / "photographs.json").write_text(json.dumps([str(path) for path in paths]))
+    resized = [transforms.Resize(256)(Image.open(path).convert("RGB")) for path in paths]
+    for number, image in enumerate(resized):
+        image.save(out / f"resized-{number}.png")
+    prepare = transforms.Compose([
+        transforms.CenterCrop(224), transforms.ToTensor(), transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))])
+    return torch.stack([prepare(image) for image in resized])
+
+
+def save(ours, model, inputs, folder):
+    torch.save(model.state_dict(), folder / f"{ours}.zip.pth")
+    torch.save(model.state_dict(), folder / f"{ours}.legacy.pth", _use_new_zipfile_serialization=False)
+    safetensors.torch.save_file(model.state_dict(), folder / f"{ours}.safetensors")
+    if inputs is not None:
+        with torch.no_grad():
+            logits = torch.cat([model(batch) for batch in inputs.split(10)])
+        (folder / f"{ours}.logits.json").write_text(json.dumps(logits.tolist()))
+
+
+def main(files=None, folder=None):
     OUT.mkdir(parents=True, exist_ok=True)
+    inputs = photographs(folder, pathlib.Path(files)) if folder else None
     for ours, theirs in NETWORKS.items():
         model = network(theirs)
         if files:
-            folder = pathlib.Path(files)
-            torch.save(model.state_dict(), folder / f"{ours}.zip.pth")
-            torch.save(model.state_dict(), folder / f"{ours}.legacy.pth", _use_new_zipfile_serialization=False)
-            safetensors.torch.save_file(model.state_dict(), folder / f"{ours}.safetensors")
+            save(ours, model, inputs, pathlib.Path(files))
         else:
             (OUT / f"{ours}.json").write_text(json.dumps(fixture(ours, model)) + "\n")
         print(ours, flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[2] if sys.argv[1:2] == ["--files"] else None)
+    main(*(sys.argv[2:] if sys.argv[1:2] == ["--files"] else []))

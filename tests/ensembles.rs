@@ -27,7 +27,8 @@ fn shared() -> &'static Workplace {
 }
 
 fn eval(place: &Workplace, arguments: &[&str]) -> Value {
-    let ran = place.run(&[&["eval", "--data", "shapes", "--threads", "1", "--json", "-"], arguments].concat()).succeeds();
+    let ran =
+        place.run(&[&["eval", "--data", "shapes", "--threads", "1", "--json", "-"], arguments].concat()).succeeds();
     serde_json::from_str(&ran.stdout).expect("JSON alone on standard output")
 }
 
@@ -37,8 +38,9 @@ fn errors(result: &Value) -> [f64; 3] {
 
 /// Each image's probabilities by class.
 fn probabilities(place: &Workplace, models: &[&str]) -> Vec<BTreeMap<String, f64>> {
-    let ran =
-        place.run(&[&["predict"], models, &["shapes/val", "--top", "12", "--threads", "1", "--format", "jsonl"]].concat()).succeeds();
+    let ran = place
+        .run(&[&["predict"], models, &["shapes/val", "--top", "12", "--threads", "1", "--format", "jsonl"]].concat())
+        .succeeds();
     let line = |line: &str| {
         let object: Value = serde_json::from_str(line).expect("JSON");
         let guess = |guess: &Value| {

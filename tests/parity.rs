@@ -1,14 +1,20 @@
 //! Networks against torchvision's, for weights that the same formula fills on both sides (`scripts/make_parity_fixtures.py`).
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
 use topfive::config::Experiment;
+use topfive::data::decode::decode;
+use topfive::data::resize::{Rect, resize};
+use topfive::evaluation::{Member, Pace, classify};
+use topfive::metrics::top;
 use topfive::network::Network;
 use topfive::training::loss;
 use topfive::training::optimizer::Sgd;
+use topfive::views::Views;
 use topfive::weights::{self, Classifier};
 
 const LABEL: i64 = 7;
@@ -42,10 +48,13 @@ fn filled(name: &str, shape: &[i64]) -> Tensor {
     Tensor::from_slice(&values).reshape(shape)
 }
 
-fn network(name: &str) -> Network {
+fn experiment(name: &str) -> Experiment {
     let config = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("configs/{name}.json"));
-    let experiment = Experiment::load(&config, &[]).expect("a config");
-    Network::new(&experiment.network, Device::Cpu, 0).expect("a network")
+    Experiment::load(&config, &[]).expect("a config")
+}
+
+fn network(name: &str) -> Network {
+    Network::new(&experiment(name).network, Device::Cpu, 0).expect("a network")
 }
 
 fn filled_network(name: &str) -> Network {
@@ -156,11 +165,15 @@ fn ten_steps_of_training_give_pytorchs_losses_and_weights() {
     }
 }
 
+fn files() -> PathBuf {
+    PathBuf::from(std::env::var_os("TOPFIVE_PARITY_FILES").expect("a folder"))
+}
+
 /// `scripts/parity` runs it, on 6 GB of files that Python saved.
 #[test]
 #[ignore = "needs TOPFIVE_PARITY_FILES, a folder that scripts/parity fills"]
 fn weights_that_python_saved_in_all_formats_load_to_the_bit() {
-    let folder = PathBuf::from(std::env::var_os("TOPFIVE_PARITY_FILES").expect("a folder"));
+    let folder = files();
     for (name, _) in fixtures() {
         for ending in ["zip.pth", "legacy.pth", "safetensors"] {
             let (path, network) = (folder.join(format!("{name}.{ending}")), network(&name));
@@ -175,5 +188,48 @@ fn weights_that_python_saved_in_all_formats_load_to_the_bit() {
                 );
             }
         }
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(path: &Path) -> T {
+    serde_json::from_slice(&fs::read(path).expect("a file")).expect("JSON")
+}
+
+/// From the file of a photograph to its logits: decoded, resized, cropped, normalised, through each network.
+#[test]
+#[ignore = "needs TOPFIVE_PARITY_FILES, a folder that scripts/parity fills from photographs"]
+fn photographs_give_torchvisions_pixels_and_logits() {
+    let folder = files();
+    let paths: Vec<PathBuf> = read(&folder.join("photographs.json"));
+    for (number, path) in paths.iter().enumerate() {
+        let image = decode(path, true).expect("a photograph");
+        let expected = image::open(folder.join(format!("resized-{number}.png"))).expect("an image").into_rgb8();
+        let found = resize(&image, Rect::whole(&image), expected.width(), expected.height());
+        assert!(found == expected, "{}: other pixels than Pillow's", path.display());
+    }
+    for (name, _) in fixtures() {
+        let experiment = experiment(&name);
+        let network = Network::new(&experiment.network, Device::Cpu, 0).expect("a network");
+        let weights_file = folder.join(format!("{name}.zip.pth"));
+        let contents = weights::read(&weights_file).expect("weights");
+        weights::load(&network, &contents.tensors, &weights_file, Classifier::MustFit).expect("weights that fit");
+        let expected: Vec<Vec<f32>> = read(&folder.join(format!("{name}.logits.json")));
+        let member = Member { network: &network, experiment: &experiment, order: None };
+        let pace = Pace { batch_size: 10, workers: 1 };
+        let mut largest = 0.0f64;
+        let _ = classify(&[member], &[Views::center()], paths.clone().into(), pace, |index, scores| {
+            let found = scores.expect("a photograph")[0].mean.clone();
+            let expected = &expected[index];
+            assert_eq!(top(&found, 5), top(expected, 5), "{name}: {}", paths[index].display());
+            // Class probabilities hold the logits but for a constant, which the highest one settles.
+            let best = top(expected, 1)[0];
+            for (found, logit) in found.iter().map(|it| (it / found[best]).ln()).zip(expected) {
+                largest = largest.max(f64::from(found - (logit - expected[best])).abs());
+            }
+            Ok(ControlFlow::Continue(()))
+        })
+        .expect("probabilities");
+        println!("{name}: largest difference of a logit {largest:.1e}");
+        assert!(largest <= 1e-2, "{name}: {largest}");
     }
 }

@@ -167,3 +167,66 @@ fn flat_images_are_evaluated_with_a_list_of_labels() {
     refused("00-1.jpg 12\n", &["labels.txt line 1", "class 12", "count from 0"]);
     refused("00-1.jpg stars\n", &["'stars' is no class", "did you mean 'star'?"]);
 }
+
+/// A safetensors file with this header.
+fn with_header(length: u64, header: &str, data: &[u8]) -> Vec<u8> {
+    [&length.to_le_bytes(), header.as_bytes(), data].concat()
+}
+
+fn whole(header: &str, data: &[u8]) -> Vec<u8> {
+    with_header(header.len() as u64, header, data)
+}
+
+#[test]
+fn hostile_safetensors_files_are_refused_before_their_claims_are_believed() {
+    let place = Workplace::with_shapes(1, 1);
+    let refused = |contents: &[u8], words: &[&str]| {
+        place.write("hostile.safetensors", contents);
+        let words = [&["hostile.safetensors", "no whole safetensors file"], words].concat();
+        eval(&place, &["hostile.safetensors"]).fails_saying(&words);
+    };
+    let tensor = |name: &str, shape: &str, begin: u64, end: u64| {
+        format!(r#""{name}":{{"dtype":"F32","shape":{shape},"data_offsets":[{begin},{end}]}}"#)
+    };
+    refused(&with_header(1 << 60, "{}", &[]), &["header claims 1152921504606846976 bytes"]);
+    refused(&with_header(90_000_000, "{}", &[]), &["header claims 90000000 bytes"]);
+    refused(&whole("{not JSON", &[]), &["header is damaged"]);
+    let overlapping = format!("{{{},{}}}", tensor("a", "[2]", 0, 8), tensor("b", "[2]", 4, 12));
+    refused(&whole(&overlapping, &[0; 12]), &["header is damaged", "b"]);
+    let gap = format!("{{{},{}}}", tensor("a", "[2]", 0, 8), tensor("b", "[2]", 12, 20));
+    refused(&whole(&gap, &[0; 20]), &["header is damaged", "b"]);
+    let overflowing = format!("{{{}}}", tensor("a", "[4294967296,4294967296,4294967296]", 0, 8));
+    refused(&whole(&overflowing, &[0; 8]), &["header is damaged"]);
+    let huge = format!("{{{}}}", tensor("a", "[268435456,1024]", 0, 1 << 40));
+    refused(&whole(&huge, &[0; 8]), &["lists 1099511627776 bytes", "8 follow"]);
+    let short = format!("{{{}}}", tensor("a", "[2]", 0, 8));
+    refused(&whole(&short, &[0; 7]), &["lists 8 bytes", "7 follow"]);
+    refused(&whole(&short, &[0; 9]), &["lists 8 bytes", "9 follow"]);
+    // A file that is mostly a hole costs neither time nor memory.
+    let file = fs::File::create(place.path("hole.safetensors")).expect("a file");
+    file.set_len(1 << 42).expect("a hole");
+    use std::io::Write;
+    (&file).write_all(&whole(&short, &[0; 8])).expect("a header");
+    eval(&place, &["hole.safetensors"]).fails_saying(&["hole.safetensors", "lists 8 bytes"]);
+}
+
+#[test]
+fn no_cut_and_no_flipped_bit_of_a_header_makes_the_program_fail_otherwise_than_with_an_error() {
+    let (place, tensors) = trained();
+    save(&place, "whole.safetensors", &tensors);
+    let bytes = place.read("whole.safetensors");
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")) as usize;
+    for length in (0..bytes.len()).step_by(bytes.len() / 40) {
+        place.write("cut.safetensors", &bytes[..length]);
+        assert!(topfive::weights::read(&place.path("cut.safetensors")).is_err(), "{length}");
+    }
+    for bit in (0..8 * header).step_by(7) {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        // A name or a kind may have become another one, which comparing with the network finds.
+        if let Ok(contents) = topfive::weights::read(&place.write("flipped.safetensors", flipped)) {
+            let read = contents.tensors.iter().map(|tensor| tensor.data.len()).sum::<usize>();
+            assert_eq!(read, bytes.len() - header);
+        }
+    }
+}

@@ -1,11 +1,12 @@
 //! Safetensors files: tensors by name, and a text of ours beside them in the header's metadata.
 
 use std::collections::HashMap;
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
-use safetensors::tensor::{SafeTensors, TensorView};
+use anyhow::{Context, Result, bail, ensure};
+use safetensors::tensor::{Metadata, TensorView};
 
 use super::{Contents, StoredTensor};
 use crate::aside::write_aside;
@@ -13,28 +14,44 @@ use crate::aside::write_aside;
 /// The metadata key that holds what topfive knows of a checkpoint; one key, so that the same run gives the same bytes.
 const KEY: &str = "topfive";
 
+/// The longest header that the format permits.
+const LONGEST_HEADER: u64 = 100_000_000;
+
 /// Reads a whole file.
 ///
 /// # Errors
-/// Where it cannot be read, is cut short, or is no safetensors file; nothing the header claims is believed unchecked.
+/// Where it cannot be read, is cut short, or is no safetensors file. The header is read and proved to describe exactly the
+/// bytes that the file has before any memory is taken for them.
 pub fn read(path: &Path) -> Result<Contents> {
-    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let broken = || {
+    let mut file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let length = file.metadata().with_context(|| format!("cannot read {}", path.display()))?.len();
+    contents(&mut file, length).with_context(|| {
         format!(
-            "{} is no whole safetensors file ({} bytes): it was cut short, damaged, or is something else",
-            path.display(),
-            bytes.len()
+            "{} is no whole safetensors file ({length} bytes): it was cut short, damaged, or is something else",
+            path.display()
         )
-    };
-    let (_, header) = SafeTensors::read_metadata(&bytes).with_context(broken)?;
-    let note = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY).cloned());
-    let file = SafeTensors::deserialize(&bytes).with_context(broken)?;
-    let mut tensors = Vec::with_capacity(file.len());
-    for (name, view) in file.iter() {
-        let (dtype, shape, data) = (view.dtype(), view.shape().to_vec(), view.data().to_vec());
-        tensors.push(StoredTensor { name: name.to_string(), dtype, shape, data });
+    })
+}
+
+fn contents(file: &mut File, length: u64) -> Result<Contents> {
+    let mut header_length = [0; 8];
+    file.read_exact(&mut header_length)?;
+    let header_length = u64::from_le_bytes(header_length);
+    let most = LONGEST_HEADER.min(length - 8);
+    ensure!(header_length <= most, "its header claims {header_length} bytes, where at most {most} can be");
+    let mut header = vec![0; header_length as usize];
+    file.read_exact(&mut header)?;
+    let header: Metadata = serde_json::from_slice(&header).context("its header is damaged")?;
+    let (found, listed) = (length - 8 - header_length, header.data_len());
+    ensure!(found == listed as u64, "its header lists {listed} bytes of tensors, and {found} follow");
+    let mut tensors = Vec::new();
+    for name in header.offset_keys() {
+        let info = header.info(&name).with_context(|| format!("its header lacks {name}"))?;
+        let mut data = vec![0; info.data_offsets.1 - info.data_offsets.0];
+        file.read_exact(&mut data)?;
+        tensors.push(StoredTensor { name, dtype: info.dtype, shape: info.shape.clone(), data });
     }
-    Ok(Contents { tensors, note })
+    Ok(Contents { tensors, note: header.metadata().as_ref().and_then(|metadata| metadata.get(KEY).cloned()) })
 }
 
 /// Writes tensors and a note, aside and renamed.
@@ -54,7 +71,7 @@ pub fn write(path: &Path, tensors: &[StoredTensor], note: String) -> Result<()> 
 
 /// Whether the file's first bytes are those of a safetensors file: a header's length, then its opening brace.
 pub fn recognises(first_bytes: &[u8]) -> bool {
-    matches!(first_bytes, [_, _, _, _, _, 0, 0, 0, b'{', ..])
+    first_bytes.get(8) == Some(&b'{')
 }
 
 /// # Errors
