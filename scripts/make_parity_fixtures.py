@@ -107,6 +107,9 @@ def save(ours, model, inputs, folder):
     torch.save(model.state_dict(), folder / f"{ours}.legacy.pth", _use_new_zipfile_serialization=False)
     safetensors.torch.save_file(model.state_dict(), folder / f"{ours}.safetensors")
     if inputs is not None:
+        if ours == "googlenet-bn":
+            # As with its published weights: it normalises otherwise than torchvision's other networks.
+            model.transform_input = True
         with torch.no_grad():
             logits = torch.cat([model(batch) for batch in inputs.split(10)])
         (folder / f"{ours}.logits.json").write_text(json.dumps(logits.tolist()))

@@ -118,20 +118,24 @@ impl FromStr for ViewsArgument {
 
 /// What `--help` says of the protocols.
 const PROTOCOLS: &str = "\
-Protocols (--views). For an input of 224 pixels; the sizes follow the input.
-  center            the shorter side to 256 (preprocess.crop_fraction), the central crop
-  mirror            the central crop and its mirror
-  ten-crop          AlexNet: corners and center, and their mirrors
-  googlenet-144     GoogLeNet: sides 256, 288, 320, 352; three squares of each; corners, center and whole; mirrors
-  dense             VGG: the network as a convolution over the whole image and its mirror; the side is the one that
-                    training cut from, or the middle of several
-  dense-multiscale  the same at three sides: 224, 256, 288, or the least, middle and greatest of training
-  multi-crop-50     VGG: a 5x5 grid of crops and their mirrors, at the side of dense
-  multi-crop-150    the same at the sides of dense-multiscale
-  dense+multi-crop  the mean of dense-multiscale and multi-crop-150
-  resnet-multiscale ResNet: the network as a convolution at the sides 224, 256, 384, 480, 640
-  resnet-multiscale-mirror   the same with mirrors
-Those of one side take another behind a colon: dense:384. Protocols of your own: evaluation.views in the JSON file.";
+Protocols (sizes for an input of 224 pixels; they follow the input):
+  center                    the shorter side to 256, the central crop
+  mirror                    the central crop and its mirror
+  ten-crop                  AlexNet: corners and center, and their mirrors
+  googlenet-144             GoogLeNet: sides 256, 288, 320, 352, three squares
+                            of each, six crops of each, and their mirrors
+  dense                     VGG: as a convolution over the whole image and its
+                            mirror, at the side of training (its middle side)
+  dense-multiscale          dense at three sides: 224, 256, 288, or the least,
+                            middle and greatest of training
+  multi-crop-50             VGG: a 5x5 grid and its mirrors, at dense's side
+  multi-crop-150            the same at the three sides of dense-multiscale
+  dense+multi-crop          the mean of dense-multiscale and multi-crop-150
+  resnet-multiscale         ResNet: as a convolution over the whole image, at
+                            the sides 224, 256, 384, 480, 640
+  resnet-multiscale-mirror  the same with mirrors
+Those of one side take another behind a colon: dense:384. Views of your own
+are written in the JSON file, under evaluation.views.";
 
 #[derive(Args)]
 #[command(after_help = "Example: topfive eval runs/resnet34-photos --data photos/ --views ten-crop", after_long_help = format!("{PROTOCOLS}\n\nExample: topfive eval runs/resnet34-photos --data photos/ --views center,ten-crop"))]

@@ -134,7 +134,7 @@ pub fn per_class(confusion: &Confusion, title: &str, name: impl Fn(usize) -> Str
                 }
             }
             let end = left + (f64::from(full) * class.errors.top1_error / 100.0).round() as i32;
-            let text = format!("{:.1} of {}", class.errors.top1_error, class.images);
+            let text = format!("{:.1} % of {}", class.errors.top1_error, class.images);
             let style = ("sans-serif", 10).into_text_style(area).pos(Pos::new(HPos::Left, VPos::Center));
             area.draw(&Text::new(text, (end + 5, y + bar / 2), style))?;
         }

@@ -83,7 +83,7 @@ impl<'a> Details<'a> {
         let name = |class: usize| self.ensemble.class(class);
         let views = self.protocols.first().map_or_else(String::new, Views::to_string);
         for path in self.matrix {
-            let title = format!("{}, {views} view: what each class was taken for", self.ensemble.name());
+            let title = format!("{}, {views} view: what each row's class was taken for", self.ensemble.name());
             let bytes = match ending(path) {
                 Some("svg") => picture::confusion(&self.confusion, &title, name)?,
                 _ => self.confusion.matrix_csv(name)?,
