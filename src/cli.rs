@@ -12,7 +12,7 @@ use crate::views::Named;
     name = "topfive",
     version,
     about = "Trains, evaluates and runs ImageNet-style image classifiers, and reports top-1 and top-5 error under the protocols that the papers used.",
-    after_help = "Exit status: 0 done; 1 done, but some images could not be read; 2 could not do the work; 130 interrupted, state saved.",
+    after_help = "Exit status: 0 done; 1 done, but some images could not be read; 2 could not do the work; 130 interrupted, the state of a training saved.",
     arg_required_else_help = true
 )]
 pub struct Cli {

@@ -4,7 +4,10 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::process::{Command, Stdio};
 use std::sync::LazyLock;
+use std::thread;
+use std::time::Duration;
 
 use common::{Workplace, config};
 use safetensors::SafeTensors;
@@ -36,6 +39,13 @@ fn errors(result: &Value) -> [f64; 3] {
     ["top1_error", "top5_error", "loss"].map(|key| result[key].as_f64().expect("a number"))
 }
 
+/// The same errors, and the same loss but for the rounding in batches of another size.
+fn assert_same(found: &Value, expected: &Value) {
+    let [found, expected] = [errors(found), errors(expected)];
+    assert_eq!(found[..2], expected[..2]);
+    assert!((found[2] - expected[2]).abs() < 1e-5, "{found:?}, expected {expected:?}");
+}
+
 /// Each image's probabilities by class.
 fn probabilities(place: &Workplace, models: &[&str]) -> Vec<BTreeMap<String, f64>> {
     let ran = place
@@ -56,10 +66,9 @@ fn a_model_beside_itself_errs_as_it_does_alone() {
     let place = shared();
     let alone = eval(place, &["a"]);
     let twice = eval(place, &["a", "a"]);
-    assert_eq!(errors(&alone)[..2], errors(&twice)[..2]);
-    assert!((errors(&alone)[2] - errors(&twice)[2]).abs() < 1e-6);
+    assert_same(&twice, &alone);
     assert_eq!(twice["members"].as_array().expect("members").len(), 2);
-    assert_eq!(errors(&twice["members"][1]), errors(&alone));
+    assert_same(&twice["members"][1], &alone);
 }
 
 #[test]
@@ -73,8 +82,8 @@ fn an_ensembles_probabilities_are_the_mean_of_its_members() {
         }
     }
     let together = eval(place, &["a", "b"]);
-    assert_eq!(errors(&together["members"][0]), errors(&eval(place, &["a"])));
-    assert_eq!(errors(&together["members"][1]), errors(&eval(place, &["b"])));
+    assert_same(&together["members"][0], &eval(place, &["a"]));
+    assert_same(&together["members"][1], &eval(place, &["b"]));
 }
 
 /// The checkpoint with its classes in the opposite order, and its classifier's rows with them: the same model.
@@ -109,8 +118,7 @@ fn members_that_know_the_classes_in_another_order_are_matched_by_name() {
     let alone = eval(place, &["a"]);
     assert_eq!(errors(&eval(place, &["reversed.safetensors"])), errors(&alone));
     let both = eval(place, &["a", "reversed.safetensors"]);
-    assert_eq!(errors(&both)[..2], errors(&alone)[..2]);
-    assert!((errors(&both)[2] - errors(&alone)[2]).abs() < 1e-6);
+    assert_same(&both, &alone);
 }
 
 #[test]
@@ -127,7 +135,7 @@ fn configs_take_the_weights_in_their_order_and_none_is_left_over() {
     let place = shared();
     let (tiny, twelve) = (config("tiny"), ["--set", "network.classes=12"]);
     let both = [&[tiny.as_str(), "--weights", "a/best.safetensors", "b"], twelve.as_slice()].concat();
-    assert_eq!(errors(&eval(place, &both)), errors(&eval(place, &["a", "b"])));
+    assert_same(&eval(place, &both), &eval(place, &["a", "b"]));
     place
         .run(&["eval", "a", "--weights", "b/best.safetensors", "--data", "shapes"])
         .fails_saying(&["b/best.safetensors", "no config"]);
@@ -143,9 +151,7 @@ fn several_protocols_give_each_what_it_gives_alone() {
     for (index, name) in names.into_iter().enumerate() {
         let (found, alone) = (&together["results"][index], eval(place, &["a", "--views", name]));
         assert_eq!((&found["views"], &found["crops"]), (&alone["views"], &alone["crops"]));
-        // Batches of another size round otherwise.
-        assert_eq!(errors(found)[..2], errors(&alone)[..2], "{name}");
-        assert!((errors(found)[2] - errors(&alone)[2]).abs() < 1e-5, "{name}");
+        assert_same(found, &alone);
     }
 }
 
@@ -165,7 +171,7 @@ fn views_of_ones_own_equal_the_protocol_that_they_spell_out() {
     let place = shared();
     let own = |views: Value| format!("evaluation.views={views}");
     let ten = own(json!({ "scales": [37], "crops": ["corners", "center"], "mirrors": true }));
-    assert_eq!(errors(&eval(place, &["a", "--set", &ten])), errors(&eval(place, &["a", "--views", "ten-crop"])));
+    assert_same(&eval(place, &["a", "--set", &ten]), &eval(place, &["a", "--views", "ten-crop"]));
     let parts = own(json!([
         { "scales": [32, 37, 42], "crops": ["dense"], "mirrors": true },
         { "scales": [32, 37, 42], "crops": [{ "grid": 5 }], "mirrors": true }
@@ -183,9 +189,7 @@ fn a_batch_of_one_and_any_number_of_workers_change_no_result() {
     let expected = eval(place, &["a", "--views", views]);
     let found = eval(place, &["a", "--views", views, "--batch-size", "1", "--workers", "3"]);
     for index in 0..2 {
-        let [a, b] = [&expected, &found].map(|it| errors(&it["results"][index]));
-        assert_eq!(a[..2], b[..2]);
-        assert!((a[2] - b[2]).abs() < 1e-5);
+        assert_same(&found["results"][index], &expected["results"][index]);
     }
 }
 
@@ -266,4 +270,45 @@ fn options_that_cannot_work_are_refused_before_the_work_begins() {
     fails(&["--views", "tencrop"], &["unknown protocol 'tencrop'", "ten-crop", "googlenet-144"]);
     fails(&["--views", "center:20"], &["center:20", "32 pixels", "found 20"]);
     place.run(&["predict", "a"]).fails_saying(&["expected images behind the model", "topfive predict a"]);
+}
+
+#[test]
+fn an_image_of_any_form_is_viewed_in_batches_as_small_as_one_likes() {
+    let place = shared();
+    for (name, width, height) in [("wide.png", 6000, 400), ("tall.png", 30, 900), ("dot.png", 1, 1)] {
+        image::RgbImage::from_fn(width, height, |x, y| image::Rgb([x as u8, y as u8, 99]))
+            .save(place.path(name))
+            .expect("saved");
+    }
+    for views in ["googlenet-144", "dense+multi-crop", "resnet-multiscale"] {
+        let files = ["wide.png", "tall.png", "dot.png"];
+        let options = ["--views", views, "--batch-size", "2", "--format", "csv", "--top", "1", "--threads", "1"];
+        let ran = place.run(&[&["predict", "a"], files.as_slice(), &options].concat()).succeeds();
+        assert_eq!(ran.stdout.lines().count(), 1 + 3, "{views}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_eval_leaves_nothing_behind() {
+    let place = two_models();
+    for index in 0..3000 {
+        let link = place.path(&format!("shapes/val/ring/{index}.jpg"));
+        fs::hard_link(place.path("shapes/val/ring/ring-0001.jpg"), link).expect("a link");
+    }
+    let names = || -> Vec<String> {
+        let entries = fs::read_dir(place.path("")).expect("a folder");
+        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
+    };
+    let arguments = ["eval", "a", "--data", "shapes", "--views", "all", "--per-image", "images.csv"];
+    let mut child = place.command(&arguments).stderr(Stdio::piped()).spawn().expect("the program runs");
+    while !names().iter().any(|name| name.starts_with(".aside")) {
+        assert!(child.try_wait().expect("a status").is_none(), "ended before it could be interrupted");
+        thread::sleep(Duration::from_millis(5));
+    }
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill").success());
+    let output = child.wait_with_output().expect("an end");
+    assert_eq!(output.status.code(), Some(130));
+    assert!(names().iter().all(|name| name != "images.csv" && !name.starts_with(".aside")), "{:?}", names());
 }

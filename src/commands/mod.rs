@@ -9,9 +9,12 @@ pub mod train;
 
 use std::num::NonZero;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::available_parallelism;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use signal_hook::consts::TERM_SIGNALS;
 use tch::Device;
 
 use crate::cli::{Command, Common, ModelArgs};
@@ -26,7 +29,7 @@ pub enum Outcome {
     Done,
     /// Some images could not be read; each was named.
     SomeBad,
-    /// By a signal, with the state saved.
+    /// By a signal; what there is to save is saved.
     Interrupted,
 }
 
@@ -78,4 +81,15 @@ fn open(models: &[PathBuf], args: &ModelArgs, common: &Common) -> Result<(Ensemb
     let ensemble = Ensemble::open(models, &args.weights, &common.changes, device)?;
     let pace = Pace { batch_size: common.batch_size.unwrap_or(BATCH_SIZE) as usize, workers };
     Ok((ensemble, pace, report))
+}
+
+/// A flag that Ctrl-C and SIGTERM set; the second signal ends the program at once.
+fn watch_signals() -> Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    for &signal in TERM_SIGNALS {
+        signal_hook::flag::register_conditional_shutdown(signal, 130, flag.clone())
+            .context("cannot watch for signals")?;
+        signal_hook::flag::register(signal, flag.clone()).context("cannot watch for signals")?;
+    }
+    Ok(flag)
 }

@@ -1,12 +1,9 @@
 //! `topfive train`: a network trained on folders of images, into a run folder.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
-use signal_hook::consts::TERM_SIGNALS;
 use tch::Device;
 
 use super::Outcome;
@@ -50,7 +47,7 @@ pub fn run(args: Train) -> Result<Outcome> {
         out.display()
     ));
 
-    let interrupted = watch_signals()?;
+    let interrupted = super::watch_signals()?;
     let (experiment, network) = (&experiment, &network);
     let trainer = Trainer {
         experiment,
@@ -194,15 +191,4 @@ fn differences(path: &str, then: &Value, now: &Value, found: &mut Vec<(String, S
         _ if then != now => found.push((path.to_string(), format!("{then} then, {now} now"))),
         _ => {}
     }
-}
-
-/// A flag that Ctrl-C and SIGTERM set; the second signal ends the program at once.
-fn watch_signals() -> Result<Arc<AtomicBool>> {
-    let flag = Arc::new(AtomicBool::new(false));
-    for &signal in TERM_SIGNALS {
-        signal_hook::flag::register_conditional_shutdown(signal, 130, flag.clone())
-            .context("cannot watch for signals")?;
-        signal_hook::flag::register(signal, flag.clone()).context("cannot watch for signals")?;
-    }
-    Ok(flag)
 }

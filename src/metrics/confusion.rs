@@ -59,7 +59,7 @@ impl Confusion {
     ///
     /// # Errors
     /// None that a user could meet: the table is made in memory.
-    pub fn matrix_csv(&self, name: impl Fn(usize) -> String) -> Result<Vec<u8>> {
+    pub fn matrix_csv(&self, name: &dyn Fn(usize) -> String) -> Result<Vec<u8>> {
         let predicted = self.counts.values().flat_map(|row| row.keys().copied());
         let columns: BTreeSet<usize> = self.labels().chain(predicted).collect();
         let mut csv = csv::Writer::from_writer(Vec::new());
@@ -75,7 +75,7 @@ impl Confusion {
     ///
     /// # Errors
     /// None that a user could meet: the table is made in memory.
-    pub fn classes_csv(&self, name: impl Fn(usize) -> String) -> Result<Vec<u8>> {
+    pub fn classes_csv(&self, name: &dyn Fn(usize) -> String) -> Result<Vec<u8>> {
         let mut csv = csv::Writer::from_writer(Vec::new());
         csv.write_record(["class", "name", "images", "top1_error", "top5_error", "loss", "mistaken_for", "times"])?;
         for ClassErrors { class, images, errors, mistaken_for } in self.classes() {

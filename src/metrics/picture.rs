@@ -30,7 +30,7 @@ const MOST_NUMBERED: usize = 24;
 ///
 /// # Errors
 /// Where the picture cannot be drawn.
-pub fn confusion(confusion: &Confusion, title: &str, name: impl Fn(usize) -> String) -> Result<Vec<u8>> {
+pub fn confusion(confusion: &Confusion, title: &str, name: &dyn Fn(usize) -> String) -> Result<Vec<u8>> {
     let labels: Vec<usize> = confusion.labels().collect();
     let rows: Vec<Row> = confusion.classes().map(|class| Row::new(confusion, &labels, &class)).collect();
     let has_others = rows.iter().any(|row| row.others > 0);
@@ -98,7 +98,7 @@ const MOST_BARS: usize = 100;
 ///
 /// # Errors
 /// Where the picture cannot be drawn.
-pub fn per_class(confusion: &Confusion, title: &str, name: impl Fn(usize) -> String) -> Result<Vec<u8>> {
+pub fn per_class(confusion: &Confusion, title: &str, name: &dyn Fn(usize) -> String) -> Result<Vec<u8>> {
     let mut classes: Vec<ClassErrors> = confusion.classes().collect();
     classes.sort_by(|a, b| b.errors.top1_error.total_cmp(&a.errors.top1_error).then(a.class.cmp(&b.class)));
     let all = classes.len();

@@ -80,23 +80,24 @@ impl<'a> Details<'a> {
     /// Where a file cannot be written.
     pub fn finish(self) -> Result<()> {
         self.per_image.map_or(Ok(()), |per_image| per_image.file.finish())?;
-        let name = |class: usize| self.ensemble.class(class);
-        let views = self.protocols.first().map_or_else(String::new, Views::to_string);
+        let (confusion, name) = (&self.confusion, |class: usize| self.ensemble.class(class));
+        let title = |what: &str| {
+            let views = self.protocols.first().map_or_else(String::new, Views::to_string);
+            format!("{}, {views} view: {what}", self.ensemble.name())
+        };
         for path in self.matrix {
-            let title = format!("{}, {views} view: what each row's class was taken for", self.ensemble.name());
             let bytes = match ending(path) {
-                Some("svg") => picture::confusion(&self.confusion, &title, name)?,
-                _ => self.confusion.matrix_csv(name)?,
+                Some("svg") => picture::confusion(confusion, &title("what each row's class was taken for"), &name),
+                _ => confusion.matrix_csv(&name),
             };
-            write_aside(path, &bytes)?;
+            write_aside(path, &bytes?)?;
         }
         for path in self.per_class {
-            let title = format!("{}, {views} view: errors by class", self.ensemble.name());
             let bytes = match ending(path) {
-                Some("svg") => picture::per_class(&self.confusion, &title, name)?,
-                _ => self.confusion.classes_csv(name)?,
+                Some("svg") => picture::per_class(confusion, &title("errors by class"), &name),
+                _ => confusion.classes_csv(&name),
             };
-            write_aside(path, &bytes)?;
+            write_aside(path, &bytes?)?;
         }
         Ok(())
     }

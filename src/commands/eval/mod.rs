@@ -5,6 +5,7 @@ mod results;
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
@@ -25,6 +26,7 @@ pub fn run(args: Eval) -> Result<Outcome> {
     let (ensemble, pace, report) = super::open(&args.models, &args.model, &args.common)?;
     let protocols = protocols(&args.views, &ensemble, report)?;
     let folder = labelled(&ensemble, &args.data, args.labels.as_deref())?;
+    let interrupted = super::watch_signals()?;
     let mut details = Details::new(&args, &protocols, &ensemble)?;
 
     let begun = Instant::now();
@@ -35,11 +37,15 @@ pub fn run(args: Eval) -> Result<Outcome> {
         let errors = measured.last().and_then(|it| it.tally.errors());
         let text = errors.map(|it| format!("top-1 error {:.2} %  top-5 error {:.2} %", it.top1_error, it.top5_error));
         bar.at(index as u64 + 1, text.unwrap_or_default());
-        Ok(ControlFlow::Continue(()))
+        let is_over = interrupted.load(Ordering::Relaxed);
+        Ok(if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
     bar.clear();
+    let Some((measured, bad)) = evaluated else {
+        report.note("interrupted; nothing was written");
+        return Ok(Outcome::Interrupted);
+    };
     details.finish()?;
-    let (measured, bad) = evaluated.unwrap_or_default();
     let results = Results { ensemble: &ensemble, protocols: &protocols, measured, bad, seconds: begun.elapsed() };
     results.show(report)?;
     args.common.output.json.as_ref().map_or(Ok(()), |path| write_json(path, &results.json()))?;
