@@ -1,7 +1,8 @@
 """Makes tests/fixtures/parity: what torchvision's networks give for weights and an input that a formula fills.
 
-The formula stands in tests/parity.rs too, so the fixtures hold no weights: only logits, the loss, and for the four main
-networks the gradient of each parameter as its norm and its sum weighted by the same formula.
+The formula stands in tests/parity.rs too, so the fixtures hold no weights: only logits, and for the four main networks the
+gradient of each parameter as its norm and its sum weighted by the same formula, and the logits of a larger image, over which
+the network runs as a convolution.
 
 Run with torch 2.11 and torchvision 0.26: python3 scripts/make_parity_fixtures.py
 
@@ -32,7 +33,7 @@ NETWORKS = {
     "googlenet-bn": "googlenet",
     "resnet18": "resnet18", "resnet34": "resnet34", "resnet50": "resnet50", "resnet101": "resnet101", "resnet152": "resnet152",
 }
-GRADIENTS = ["alexnet-owt", "vgg16", "googlenet-bn", "resnet34"]
+MAIN = ["alexnet-owt", "vgg16", "googlenet-bn", "resnet34"]
 LABEL = 7
 PHOTOGRAPHS = 40
 
@@ -75,13 +76,30 @@ def fixture(ours, model):
     image = torch.from_numpy(noise("input", 3 * 224 * 224).astype(numpy.float32).reshape(1, 3, 224, 224))
     logits = model(image)
     result = {"logits": logits[0].tolist()}
-    if ours in GRADIENTS:
+    if ours in MAIN:
         torch.nn.functional.cross_entropy(logits, torch.tensor([LABEL])).backward()
         result["gradients"] = {
             name: [parameter.grad.double().norm().item(),
                    (parameter.grad.double().flatten() * torch.from_numpy(noise(name, parameter.numel()))).sum().item()]
             for name, parameter in model.named_parameters()}
+        with torch.no_grad():
+            result["dense"] = dense(model, torch.from_numpy(
+                noise("large", 3 * 256 * 320).astype(numpy.float32).reshape(1, 3, 256, 320)))[0].tolist()
     return result
+
+
+def dense(model, image):
+    """Fully connected layers behind a map as convolutions, the scores averaged over the places; global pools are so anyway."""
+    if not hasattr(model, "classifier"):
+        return model(image)
+    x, side = model.features(image), 7 if isinstance(model, torchvision.models.VGG) else 6
+    for layer in model.classifier:
+        if isinstance(layer, torch.nn.Linear):
+            x = torch.nn.functional.conv2d(x, layer.weight.view(len(layer.weight), -1, side, side), layer.bias)
+            side = 1
+        else:
+            x = layer(x)
+    return x.mean((2, 3))
 
 
 def photographs(folder, out):

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use tempfile::NamedTempFile;
 
-/// Writes a file so that it is, at any moment, either the old or the new one, whole: aside, synced, renamed.
+/// Writes a file so that it is, at any moment, either the old or the new one, whole.
 ///
 /// # Errors
 /// Where it cannot be written, with the path; the old file is then unharmed.
@@ -15,6 +15,17 @@ pub fn write_aside(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut aside = Aside::create(path)?;
     aside.write(bytes)?;
     aside.finish()
+}
+
+/// Whether a file can have its place: asked before hours of work, not after.
+///
+/// # Errors
+/// Where its folder does not exist, or it is a folder itself.
+pub fn check_place(path: &Path) -> Result<()> {
+    let folder = folder_of(path);
+    ensure!(folder.is_dir(), "cannot write {}: there is no folder {}; make it first", path.display(), folder.display());
+    ensure!(!path.is_dir(), "cannot write {}: it is a folder; name a file in it", path.display());
+    Ok(())
 }
 
 /// A file that is written piece by piece beside its place, and takes it when it is whole.

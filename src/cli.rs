@@ -93,18 +93,13 @@ pub struct Train {
     pub common: Common,
 }
 
-/// The weights of the models that are configs.
-#[derive(Args)]
-pub struct ModelArgs {
-    /// The weights for a config: a safetensors file or PyTorch's .pth; once for each config, in their order
-    #[arg(long, value_name = "FILE")]
-    pub weights: Vec<PathBuf>,
-}
-
-/// What `--views` of `eval` takes.
+/// What `--views` takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ViewsArgument {
     Named(Named),
+    /// Those that the experiment names, or spells out.
+    Config,
+    /// Every protocol; for `eval` alone.
     All,
 }
 
@@ -112,7 +107,11 @@ impl FromStr for ViewsArgument {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == "all" { Ok(ViewsArgument::All) } else { text.parse().map(ViewsArgument::Named) }
+        match text {
+            "config" => Ok(ViewsArgument::Config),
+            "all" => Ok(ViewsArgument::All),
+            _ => text.parse().map(ViewsArgument::Named),
+        }
     }
 }
 
@@ -134,8 +133,9 @@ Protocols (sizes for an input of 224 pixels; they follow the input):
   resnet-multiscale         ResNet: as a convolution over the whole image, at
                             the sides 224, 256, 384, 480, 640
   resnet-multiscale-mirror  the same with mirrors
-Those of one side take another behind a colon: dense:384. Views of your own
-are written in the JSON file, under evaluation.views.";
+  config                    evaluation.views of the JSON file, where views of
+                            your own can be spelled out
+Those of one side take another behind a colon: dense:384.";
 
 #[derive(Args)]
 #[command(after_help = "Example: topfive eval runs/resnet34-photos --data photos/ --views ten-crop", after_long_help = format!("{PROTOCOLS}\n\nExample: topfive eval runs/resnet34-photos --data photos/ --views center,ten-crop"))]
@@ -143,16 +143,17 @@ pub struct Eval {
     /// A checkpoint, a run folder, or a config together with --weights; several are an ensemble
     #[arg(required = true, value_name = "MODEL")]
     pub models: Vec<PathBuf>,
-    #[command(flatten)]
-    pub model: ModelArgs,
+    /// The weights for a config: a safetensors file or PyTorch's .pth; once for each config, in their order
+    #[arg(long, value_name = "FILE")]
+    pub weights: Vec<PathBuf>,
     /// The folder of class folders, or one that holds them in val/; with --labels a flat folder of images
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
     /// The labels of a flat folder: lines of FILE LABEL (ILSVRC's val.txt), or one class name for each image in order
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
-    /// Test protocols, one or several with commas between, or all; --help lists them [default: the experiment's]
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    /// Test protocols, one or several with commas between, or all; --help lists them
+    #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "config")]
     pub views: Vec<ViewsArgument>,
     /// Write every image's label, prediction, probability and rank of the true class (.csv or .jsonl)
     #[arg(long, value_name = "FILE")]
@@ -178,11 +179,12 @@ pub struct Predict {
     /// folders of them
     #[arg(required = true, value_name = "MODEL|IMAGE|DIR")]
     pub inputs: Vec<PathBuf>,
-    #[command(flatten)]
-    pub model: ModelArgs,
+    /// The weights for a config: a safetensors file or PyTorch's .pth; once for each config, in their order
+    #[arg(long, value_name = "FILE")]
+    pub weights: Vec<PathBuf>,
     /// The test protocol; --help lists them
-    #[arg(long, value_name = "NAME", default_value = "center")]
-    pub views: Named,
+    #[arg(long, value_name = "NAME", default_value = "config")]
+    pub views: ViewsArgument,
     /// How many classes to name for each image
     #[arg(long, value_name = "K", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub top: u32,

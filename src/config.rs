@@ -9,9 +9,9 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::network::shape;
 use crate::network::spec::{NetworkSpec, StartWeights};
-use crate::views::{Part, Sizes, Views};
+use crate::network::{dense, shape};
+use crate::views::{Crop, Part, Sizes, Views};
 
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -38,7 +38,7 @@ pub struct Experiment {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Published {
-    pub views: String,
+    pub views: Views,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top1_error: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -266,8 +266,12 @@ impl Experiment {
         for (index, &std) in self.preprocess.std.iter().enumerate() {
             within(&format!("preprocess.std[{index}]"), std, f64::MIN_POSITIVE, 1e6)?;
         }
-        shape::prove(&self.network)?;
-        self.parts(&self.evaluation.views).context("evaluation.views").map(drop)
+        let nodes = shape::prove(&self.network)?;
+        let parts = self.parts(&self.evaluation.views).context("evaluation.views")?;
+        if parts.iter().any(|part| part.crops.contains(&Crop::Dense)) {
+            dense(&nodes).context("evaluation.views")?;
+        }
+        Ok(())
     }
 
     fn check_schedule(&self) -> Result<()> {
@@ -345,7 +349,7 @@ fn apply(experiment: &mut Value, change: &str) -> Result<()> {
 fn located(path: &serde_path_to_error::Path, message: &str) -> anyhow::Error {
     let words: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     let near = match words.split_first() {
-        Some((wrong, known)) if message.starts_with("unknown") => crate::report::nearest(wrong, known.iter().copied()),
+        Some((wrong, known)) if message.starts_with("unknown") => crate::nearest::nearest(wrong, known.iter().copied()),
         _ => None,
     };
     let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));

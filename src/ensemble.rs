@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail, ensure};
 use tch::Device;
 
+use crate::config::Experiment;
 use crate::evaluation::Member;
 use crate::model::{Model, is_config};
-use crate::report::nearest;
+use crate::nearest::nearest;
+use crate::views::Views;
 
 pub struct Ensemble {
     /// At least one.
@@ -22,18 +24,28 @@ impl Ensemble {
     /// # Errors
     /// Where one cannot be opened, configs and weights do not pair up, or the models know different classes.
     pub fn open(paths: &[PathBuf], weights: &[PathBuf], changes: &[String], device: Device) -> Result<Self> {
-        let mut left = weights.iter();
-        let open = |path: &PathBuf| {
-            let own = if path.exists() && is_config(path)? { left.next() } else { None };
-            Model::open(path, own.map(PathBuf::as_path), changes, device)
-        };
-        let models = paths.iter().map(open).collect::<Result<Vec<_>>>()?;
-        if let Some(over) = left.next() {
+        let are_configs = paths.iter().map(|path| is_config(path)).collect::<Result<Vec<_>>>()?;
+        let configs = are_configs.iter().filter(|&&is_config| is_config).count();
+        if let Some(over) = weights.get(configs) {
             bail!(
                 "--weights {} has no config to go with; checkpoints and run folders hold weights of their own",
                 over.display()
             );
         }
+        let mut weights = weights.iter();
+        let open = |(path, is_config): (&PathBuf, bool)| {
+            if !is_config {
+                return Model::from_checkpoint(path, changes, device);
+            }
+            let weights = weights.next().with_context(|| {
+                format!(
+                    "{} describes a network but has no trained weights; add --weights FILE, or name a checkpoint",
+                    path.display()
+                )
+            })?;
+            Model::from_config(Experiment::load(path, changes)?, weights, device)
+        };
+        let models = paths.iter().zip(are_configs).map(open).collect::<Result<Vec<_>>>()?;
         let first = models.first().context("expected at least one model")?;
         let orders = models.iter().map(|model| order(first, model)).collect::<Result<_>>()?;
         Ok(Ensemble { models, orders })
@@ -51,6 +63,24 @@ impl Ensemble {
             order: order.as_deref(),
         });
         members.collect()
+    }
+
+    /// The views that the models' experiments name for evaluation.
+    ///
+    /// # Errors
+    /// Where they differ.
+    pub fn views(&self) -> Result<&Views> {
+        let first = &self.first().experiment.evaluation.views;
+        for Model { experiment, .. } in &self.models {
+            let own = &experiment.evaluation.views;
+            ensure!(
+                own == first,
+                "evaluation.views of {} is {own} and of {} {first}; name one for all: --views {first}",
+                experiment.name,
+                self.first().experiment.name
+            );
+        }
+        Ok(first)
     }
 
     /// The names of the classes, where they are known.

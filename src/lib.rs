@@ -26,6 +26,7 @@ pub mod imagenet;
 pub mod memory;
 pub mod metrics;
 pub mod model;
+pub mod nearest;
 pub mod network;
 pub mod random;
 pub mod report;

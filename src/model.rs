@@ -23,26 +23,11 @@ pub struct Model {
 }
 
 impl Model {
-    /// Opens a checkpoint, a run folder (its best checkpoint), or a config together with a weights file.
+    /// Opens a checkpoint, or the best one of a run folder.
     ///
     /// # Errors
-    /// Where it is none of these, or does not fit together; the message says what was found and the way out.
-    pub fn open(path: &Path, weights: Option<&Path>, changes: &[String], device: Device) -> Result<Self> {
-        ensure!(
-            path.exists(),
-            "there is no {}; expected a checkpoint, a run folder, or a config with --weights FILE",
-            path.display()
-        );
-        if is_config(path)? {
-            let weights = weights.with_context(|| {
-                format!(
-                    "{} describes a network but has no trained weights; add --weights FILE, or name a checkpoint",
-                    path.display()
-                )
-            })?;
-            return Model::from_config(Experiment::load(path, changes)?, weights, device);
-        }
-        ensure!(weights.is_none(), "{} holds weights of its own; --weights goes with a config", path.display());
+    /// Where it is neither, or its parts do not fit together; the message says what was found and the way out.
+    pub fn from_checkpoint(path: &Path, changes: &[String], device: Device) -> Result<Self> {
         let path = checkpoint_of(path)?;
         let (note, tensors) = checkpoint::read(&path)?;
         let experiment = Experiment::parse(&serde_json::to_string(&note.experiment)?, changes)
@@ -52,7 +37,11 @@ impl Model {
         Ok(Model { experiment, network, classes: Some(note.classes), weights: path })
     }
 
-    fn from_config(mut experiment: Experiment, path: &Path, device: Device) -> Result<Self> {
+    /// Opens a config together with the weights in the file `path`.
+    ///
+    /// # Errors
+    /// Where the file is damaged or holds the weights of another network.
+    pub fn from_config(mut experiment: Experiment, path: &Path, device: Device) -> Result<Self> {
         let contents = weights::read(path)?;
         // A checkpoint of ours knows its classes, whichever config is put before it.
         let note: Option<Note> = contents.note.as_deref().and_then(|text| serde_json::from_str(text).ok());
@@ -74,6 +63,11 @@ impl Model {
 /// # Errors
 /// Where it cannot be read.
 pub fn is_config(path: &Path) -> Result<bool> {
+    ensure!(
+        path.exists(),
+        "there is no {}; expected a checkpoint, a run folder, or a config with --weights FILE",
+        path.display()
+    );
     if path.is_dir() {
         return Ok(false);
     }

@@ -5,13 +5,13 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use crate::aside::write_aside;
+use crate::aside::{check_place, write_aside};
 
 /// Where a command's words go. With JSON on standard output, people's text moves to standard error.
 #[derive(Clone, Copy, Debug)]
@@ -24,11 +24,8 @@ impl Report {
     /// # Errors
     /// Where the folder that `json` is to be written into does not exist: told before hours of work, not after.
     pub fn new(quiet: bool, json: Option<&Path>) -> Result<Self> {
-        let folder = json.and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty());
-        if let (Some(path), Some(folder)) = (json, folder) {
-            let (path, folder_name) = (path.display(), folder.display());
-            ensure!(folder.is_dir(), "cannot write {path}: there is no folder {folder_name}; make it first");
-        }
+        let file = json.filter(|path| *path != Path::new("-"));
+        file.map_or(Ok(()), check_place)?;
         Ok(Report { quiet, to_error: json.is_some_and(|path| path == Path::new("-")) })
     }
 
@@ -133,15 +130,6 @@ pub fn table<const COLUMNS: usize>(
         }
     }
     table
-}
-
-/// The word of `known` that is nearest to `wrong`, if one is near.
-pub fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .map(|word| (strsim::damerau_levenshtein(wrong, word), word))
-        .filter(|&(distance, word)| distance <= word.chars().count().max(3) / 3)
-        .min_by_key(|&(distance, _)| distance)
-        .map(|(_, word)| word)
 }
 
 /// 1234567 as 1,234,567.

@@ -102,13 +102,6 @@ fn with_padding_dense_scores_stay_near_the_mean_over_the_crops() {
 }
 
 #[test]
-fn dense_scores_of_a_global_average_pool_are_those_of_the_larger_map() {
-    let network = network(&experiment("resnet18"));
-    let image = image(320);
-    assert_eq!(difference(&logits(&network.dense().expect("a dense network"), &image), &logits(&network, &image)), 0.0);
-}
-
-#[test]
 fn a_network_that_flattens_its_map_into_the_scores_is_refused_with_the_layers_path() {
     let mut experiment = experiment("tiny");
     experiment["network"] = json!({
@@ -117,7 +110,23 @@ fn a_network_that_flattens_its_map_into_the_scores_is_refused_with_the_layers_pa
     });
     let error = network(&experiment).dense().map(drop).expect_err("no dense form");
     let message = format!("{error:#}");
+    // Told before training, too, where the experiment asks for such views.
+    experiment["evaluation"] = json!({ "views": "dense" });
+    let early = Experiment::parse(&experiment.to_string(), &[]).map(drop).expect_err("views that cannot be");
+    assert!(format!("{early:#}").contains("evaluation.views: this network cannot run over a whole image"), "{early:#}");
     for words in ["network.layers[2].flatten", "1x2x2", "linear", "global_average_pool"] {
         assert!(message.contains(words), "no '{words}' in: {message}");
     }
+}
+
+#[test]
+fn a_map_of_one_place_that_is_flattened_into_the_scores_is_the_mean_over_the_places() {
+    let mut experiment = experiment("tiny");
+    let conv = json!({ "conv": { "channels": "classes", "kernel": 7 } });
+    experiment["network"] = json!({ "input": [3, 7, 7], "classes": 4, "layers": [conv, "flatten"] });
+    let network = network(&experiment);
+    let image = image(8);
+    let crops = [(0, 0), (0, 1), (1, 0), (1, 1)].map(|(y, x)| logits(&network, &image.narrow(2, y, 7).narrow(3, x, 7)));
+    let expected = Tensor::stack(&crops, 0).mean_dim([0i64].as_slice(), false, None::<Kind>);
+    assert!(difference(&logits(&network.dense().expect("a dense network"), &image), &expected) <= 1e-5);
 }

@@ -16,7 +16,11 @@ use serde_json::{Value, json};
 
 /// A workplace with 12 classes of shapes and two models that were trained on them for a moment.
 fn two_models() -> Workplace {
-    let place = Workplace::with_shapes(8, 3);
+    fill(Workplace::new())
+}
+
+fn fill(place: Workplace) -> Workplace {
+    place.draw_shapes(8, 3);
     for (run, seed) in [("a", "1"), ("b", "2")] {
         place.train(run, &["--seed", seed, "--set", "training.epochs=1"]).succeeds();
     }
@@ -25,7 +29,7 @@ fn two_models() -> Workplace {
 
 /// The same for tests that change nothing in it and name their own files.
 fn shared() -> &'static Workplace {
-    static SHARED: LazyLock<Workplace> = LazyLock::new(two_models);
+    static SHARED: LazyLock<Workplace> = LazyLock::new(|| fill(Workplace::lasting("two-models")));
     &SHARED
 }
 
@@ -51,14 +55,16 @@ fn probabilities(place: &Workplace, models: &[&str]) -> Vec<BTreeMap<String, f64
     let ran = place
         .run(&[&["predict"], models, &["shapes/val", "--top", "12", "--threads", "1", "--format", "jsonl"]].concat())
         .succeeds();
-    let line = |line: &str| {
-        let object: Value = serde_json::from_str(line).expect("JSON");
-        let guess = |guess: &Value| {
-            (guess["class"].as_str().expect("a class").to_string(), guess["probability"].as_f64().expect("a number"))
-        };
-        object["predictions"].as_array().expect("predictions").iter().map(guess).collect()
+    ran.stdout.lines().map(guesses).collect()
+}
+
+/// The probabilities by class in a line of JSON.
+fn guesses(line: &str) -> BTreeMap<String, f64> {
+    let object: Value = serde_json::from_str(line).expect("JSON");
+    let guess = |guess: &Value| {
+        (guess["class"].as_str().expect("a class").to_string(), guess["probability"].as_f64().expect("a number"))
     };
-    ran.stdout.lines().map(line).collect()
+    object["predictions"].as_array().expect("predictions").iter().map(guess).collect()
 }
 
 #[test]
@@ -178,8 +184,49 @@ fn views_of_ones_own_equal_the_protocol_that_they_spell_out() {
     ]));
     let both = errors(&eval(place, &["a", "--views", "dense+multi-crop"]));
     assert_eq!(errors(&eval(place, &["a", "--set", &parts])), both);
-    let logits = own(json!({ "scales": [37], "crops": ["corners", "center"], "mirrors": true, "average": "logits" }));
-    assert_ne!(errors(&eval(place, &["a", "--set", &logits]))[2], errors(&eval(place, &["a", "--set", &ten]))[2]);
+    let beside = eval(place, &["a", "--set", &ten, "--views", "center,config"]);
+    assert_eq!(beside["results"][1]["views"], "custom");
+    assert_same(&beside["results"][1], &eval(place, &["a", "--views", "ten-crop"]));
+}
+
+/// The class probabilities of one image, by class.
+fn of_image(place: &Workplace, image: &str, options: &[&str]) -> BTreeMap<String, f64> {
+    let arguments = [&["predict", "a", image, "--top", "12", "--threads", "1", "--json", "-"], options].concat();
+    guesses(&place.run(&arguments).succeeds().stdout)
+}
+
+fn assert_near(found: &BTreeMap<String, f64>, expected: impl Fn(&str) -> f64) {
+    found.iter().for_each(|(class, found)| assert!((found - expected(class)).abs() < 1e-5, "{class}: {found}"));
+}
+
+#[test]
+fn the_crops_and_mirrors_of_an_image_count_as_the_same_crops_cut_by_another_program() {
+    let place = shared();
+    let image = image::RgbImage::from_fn(40, 40, |x, y| image::Rgb([(x * 6) as u8, (y * 6) as u8, (x * y / 7) as u8]));
+    image.save(place.path("views.png")).expect("saved");
+    let mut crops = Vec::new();
+    for mirror in [false, true] {
+        for (x, y) in [(0, 0), (8, 0), (0, 8), (8, 8), (4, 4)] {
+            let mut crop = image::imageops::crop_imm(&image, x, y, 32, 32).to_image();
+            if mirror {
+                image::imageops::flip_horizontal_in_place(&mut crop);
+            }
+            crop.save(place.path("views-crop.png")).expect("saved");
+            crops.push(of_image(
+                place,
+                "views-crop.png",
+                &["--set", "preprocess.crop_fraction=1", "--views", "center"],
+            ));
+        }
+    }
+    let mean = |class: &str| crops.iter().map(|crop| crop[class]).sum::<f64>() / 10.0;
+    assert_near(&of_image(place, "views.png", &["--views", "ten-crop:40"]), mean);
+
+    // A constant that the softmax drops from the logits of a view drops out of their mean, too.
+    let views = r#"evaluation.views={"scales":[40],"crops":["corners","center"],"mirrors":true,"average":"logits"}"#;
+    let power = |class: &str| (crops.iter().map(|crop| crop[class].ln()).sum::<f64>() / 10.0).exp();
+    let sum: f64 = crops[0].keys().map(|class| power(class)).sum();
+    assert_near(&of_image(place, "views.png", &["--set", views]), |class| power(class) / sum);
 }
 
 #[test]
@@ -264,11 +311,16 @@ fn options_that_cannot_work_are_refused_before_the_work_begins() {
         place.run(&[&["eval", "a", "--data", "shapes"], arguments].concat()).fails_saying(words);
     };
     fails(&["--confusion", "m.png"], &["m.png", ".csv", ".svg"]);
-    fails(&["--confusion", "nowhere/m.csv"], &["nowhere/m.csv", "no such folder"]);
+    fails(&["--confusion", "nowhere/m.csv"], &["nowhere/m.csv", "no folder nowhere"]);
     fails(&["--confusion", "m.csv", "--views", "center,mirror"], &["one protocol", "--views"]);
+    fails(&["--confusion", "m.csv", "--per-class", "m.csv"], &["m.csv", "another option"]);
+    fails(&["--per-class", "c.csv", "--json", "shapes"], &["shapes", "it is a folder"]);
+    fails(&["--per-image", "nowhere/i.csv"], &["nowhere/i.csv", "no folder nowhere"]);
     fails(&["--per-image", "images.txt"], &["images.txt", ".csv", ".jsonl"]);
     fails(&["--views", "tencrop"], &["unknown protocol 'tencrop'", "ten-crop", "googlenet-144"]);
     fails(&["--views", "center:20"], &["center:20", "32 pixels", "found 20"]);
+    place.run(&["predict", "a", "b-typo", "shapes/val"]).fails_saying(&["there is no b-typo", "the folder of a run"]);
+    place.run(&["predict", "a", "shapes/val", "--views", "all"]).fails_saying(&["predict takes one protocol"]);
     place.run(&["predict", "a"]).fails_saying(&["expected images behind the model", "topfive predict a"]);
 }
 

@@ -72,8 +72,21 @@ fn fill(network: Network) -> Network {
 }
 
 fn input() -> Tensor {
-    let values: Vec<f32> = noise("input", 3 * 224 * 224).into_iter().map(|value| value as f32).collect();
-    Tensor::from_slice(&values).reshape([1, 3, 224, 224])
+    noise_image("input", 224, 224)
+}
+
+fn noise_image(name: &str, height: usize, width: usize) -> Tensor {
+    let values: Vec<f32> = noise(name, 3 * height * width).into_iter().map(|value| value as f32).collect();
+    Tensor::from_slice(&values).reshape([1, 3, height as i64, width as i64])
+}
+
+/// Whether logits are the expected ones but for a ten-thousandth of the largest.
+fn assert_logits(name: &str, logits: &Tensor, expected: &Value) {
+    let expected: Vec<f64> = serde_json::from_value(expected.clone()).expect("logits");
+    let logits = Vec::<f64>::try_from(logits.to_kind(Kind::Double).squeeze()).expect("logits");
+    let largest = expected.iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
+    let difference = logits.iter().zip(&expected).fold(0.0f64, |most, (a, b)| most.max((a - b).abs()));
+    assert!(logits.len() == expected.len() && difference <= 1e-4 * largest, "{name}: {difference} of {largest}");
 }
 
 /// The networks' names, each with what torchvision gives.
@@ -94,12 +107,20 @@ fn every_network_that_torchvision_has_gives_its_logits() {
     let fixtures = fixtures();
     assert_eq!(fixtures.len(), 15);
     for (name, expected) in fixtures {
-        let expected: Vec<f64> = serde_json::from_value(expected["logits"].clone()).expect("logits");
         let output = no_grad(|| filled_network(&name).forward(&input(), false)).expect("a forward pass");
-        let logits = Vec::<f64>::try_from(output.logits.to_kind(Kind::Double).squeeze()).expect("logits");
-        let largest = expected.iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
-        let difference = logits.iter().zip(&expected).fold(0.0f64, |most, (a, b)| most.max((a - b).abs()));
-        assert!(logits.len() == expected.len() && difference <= 1e-4 * largest, "{name}: {difference} of {largest}");
+        assert_logits(&name, &output.logits, &expected["logits"]);
+    }
+}
+
+#[test]
+fn the_four_main_networks_run_over_a_larger_image_as_their_convolutions_in_pytorch() {
+    let image = noise_image("large", 256, 320);
+    let fixtures: Vec<_> = fixtures().into_iter().filter(|(_, expected)| expected["dense"].is_array()).collect();
+    assert_eq!(fixtures.len(), 4);
+    for (name, expected) in fixtures {
+        let dense = filled_network(&name).dense().expect("a dense network");
+        let output = no_grad(|| dense.forward(&image, false)).expect("a forward pass");
+        assert_logits(&name, &output.logits, &expected["dense"]);
     }
 }
 

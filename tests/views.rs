@@ -112,6 +112,20 @@ fn each_scale_is_resized_once_whatever_is_cut_out_of_it() {
     }
 }
 
+#[test]
+fn ten_crops_cost_ten_center_crops_and_a_dense_view_a_fraction_of_its_grid() {
+    // A convolution's work grows with the pixels that it runs over.
+    let pixels = |views: &str| -> f64 {
+        let (_, views) = planned(views, (500, 375), &VGG);
+        views.iter().map(|view| f64::from(view.crop.width) * f64::from(view.crop.height)).sum()
+    };
+    assert_eq!(pixels("ten-crop") / pixels("center"), 10.0);
+    for (dense, grid) in [("dense:256", "multi-crop-50:256"), ("dense-multiscale", "multi-crop-150")] {
+        let times = pixels(grid) / pixels(dense);
+        assert!(times > 5.0, "{dense} is only {times} times cheaper than {grid}");
+    }
+}
+
 // VGG, section 4: trained at S = 256 it is tested at 256, and at 224, 256 and 288.
 #[test]
 fn dense_sides_follow_from_the_sides_of_training() {
@@ -123,6 +137,8 @@ fn dense_sides_follow_from_the_sides_of_training() {
     assert_eq!(heights("dense-multiscale", &trained_at_256), [224, 256, 288]);
     assert_eq!(heights("dense", &VGG), [384]);
     assert_eq!(heights("dense-multiscale", &VGG), [256, 384, 512]);
+    // Of an input that is the whole shorter side there is none smaller.
+    assert_eq!(heights("dense-multiscale", &Sizes { trained: [224, 224], ..VGG }), [224, 256]);
     let vgg16 = Experiment::load(config("vgg16").as_ref(), &[]).expect("a config");
     assert_eq!(vgg16.parts(&views_of(&"dense".into())).expect("parts")[0].scales, [384]);
 }
@@ -157,6 +173,8 @@ fn views_that_cannot_work_are_refused_with_the_way_out() {
         (json!({ "scales": [16], "crops": ["center"] }), vec!["32 pixels", "found 16"]),
         (json!({ "scales": [40], "crops": [{ "grid": 0 }] }), vec!["grid", "found 0"]),
         (json!([]), vec!["at least one part"]),
+        (json!("center:5000"), vec!["4096", "found 5000"]),
+        (json!("dense:3000"), vec!["at most 2896 pixels for dense views", "found 3000"]),
     ] {
         let message = refusal(views);
         for word in words {

@@ -17,7 +17,7 @@ use anyhow::{Context, Result};
 use signal_hook::consts::TERM_SIGNALS;
 use tch::Device;
 
-use crate::cli::{Command, Common, ModelArgs};
+use crate::cli::{Command, Common};
 use crate::device;
 use crate::ensemble::Ensemble;
 use crate::evaluation::{BadImage, Pace};
@@ -76,9 +76,9 @@ fn prepare(common: &Common) -> Result<(Device, usize, Report)> {
 const BATCH_SIZE: u32 = 64;
 
 /// Opens the models of an `eval` or `predict`.
-fn open(models: &[PathBuf], args: &ModelArgs, common: &Common) -> Result<(Ensemble, Pace, Report)> {
+fn open(models: &[PathBuf], weights: &[PathBuf], common: &Common) -> Result<(Ensemble, Pace, Report)> {
     let (device, workers, report) = prepare(common)?;
-    let ensemble = Ensemble::open(models, &args.weights, &common.changes, device)?;
+    let ensemble = Ensemble::open(models, weights, &common.changes, device)?;
     let pace = Pace { batch_size: common.batch_size.unwrap_or(BATCH_SIZE) as usize, workers };
     Ok((ensemble, pace, report))
 }

@@ -4,13 +4,13 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use serde_json::json;
 
 use super::Outcome;
 use crate::aside::write_aside;
-use crate::cli::{Format, Predict};
+use crate::cli::{Format, Predict, ViewsArgument};
 use crate::data::folder;
 use crate::ensemble::Ensemble;
 use crate::evaluation::{BadImage, classify};
@@ -32,14 +32,18 @@ struct Guess {
 
 pub fn run(args: Predict) -> Result<Outcome> {
     let (models, images) = split(&args.inputs)?;
-    let (ensemble, pace, report) = super::open(models, &args.model, &args.common)?;
+    let (ensemble, pace, report) = super::open(models, &args.weights, &args.common)?;
     let paths = found(images)?;
 
     let mut lines = Lines::new(args.common.output.json.as_deref(), args.format, report)?;
     let mut bad = Vec::new();
     let mut bar = report.bar(paths.len() as u64, "predicting");
-    let views = [Views::Named(args.views)];
-    let _ = classify(&ensemble.members(), &views, paths.clone().into(), pace, |index, result| {
+    let views = match args.views {
+        ViewsArgument::Named(named) => Views::Named(named),
+        ViewsArgument::Config => ensemble.views()?.clone(),
+        ViewsArgument::All => bail!("--views all: predict takes one protocol; `topfive eval` compares them"),
+    };
+    let _ = classify(&ensemble.members(), &[views], paths.clone().into(), pace, |index, result| {
         bar.at(index as u64 + 1, "");
         bar.suspend(|| match result {
             Ok(scores) => lines.write(&paths[index], &guesses(&ensemble, &scores[0].mean, args.top as usize)),
@@ -66,6 +70,9 @@ fn split(inputs: &[PathBuf]) -> Result<(&[PathBuf], &[PathBuf])> {
     };
     let models = inputs.iter().skip(1).take_while(|path| is_model(path)).count() + 1;
     let (models, images) = inputs.split_at(models);
+    if let Some(path) = images.iter().find(|path| !path.exists() && path.extension().is_none()) {
+        bail!("there is no {}; expected an image, a folder of images, or the folder of a run", path.display());
+    }
     ensure!(
         !images.is_empty(),
         "expected images behind the model; for example: topfive predict {} photo.jpg",

@@ -1,4 +1,4 @@
-//! Images of one size as one tensor of bytes, on the processor.
+//! Images as tensors of bytes, on the processor: those of one size as one, or each alone.
 
 use anyhow::{Context, Result};
 use image::RgbImage;
@@ -18,4 +18,13 @@ pub fn stack(images: &[RgbImage]) -> Result<Tensor> {
     images.iter().for_each(|image| bytes.extend_from_slice(image.as_raw()));
     let shape = [images.len() as i64, i64::from(height), i64::from(width), 3];
     Ok(Tensor::f_from_data_size(&bytes, &shape, Kind::Uint8)?)
+}
+
+/// One image alone, (1, height, width, 3) bytes.
+///
+/// # Errors
+/// Where the memory does not suffice.
+pub fn single(image: &RgbImage) -> Result<Tensor> {
+    let shape = [1, i64::from(image.height()), i64::from(image.width()), 3];
+    Ok(Tensor::f_from_data_size(image.as_raw(), &shape, Kind::Uint8)?)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use image::ImageFormat;
 
-use crate::report::nearest;
+use crate::nearest::nearest;
 
 /// An image file and the position of its class in the class list.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::folder::{Folder, Sample, images};
-use crate::report::nearest;
+use crate::nearest::nearest;
 
 /// Reads the images of `dir` with the labels of the list `list`. A line of it is one of
 ///

@@ -87,7 +87,7 @@ const MOST_RESIZED_PIXELS: u64 = 1 << 26;
 pub fn fits((from_width, from_height): (u32, u32), width: u32, height: u32) -> Result<()> {
     ensure!(
         u64::from(width) * u64::from(height) <= MOST_RESIZED_PIXELS,
-        "the image is {from_width}x{from_height}, so thin that it would be resized to {width}x{height}; cut it first"
+        "the image is {from_width}x{from_height}, so thin that it would be resized to {width}x{height}, more than {MOST_RESIZED_PIXELS} pixels; cut it first"
     );
     Ok(())
 }
@@ -99,7 +99,7 @@ pub fn resized((width, height): (u32, u32), side: u32, input: [u32; 2]) -> (u32,
     let longer = |side: u32| u32::try_from(ratio(side)).unwrap_or(u32::MAX);
     let sized = |side: u32| if width < height { (side, longer(side)) } else { (longer(side), side) };
     let mut side = side.max(1);
-    // At most a step or two, and only for inputs that are not square.
+    // Only for inputs that are not square.
     while sized(side).0 < input[1] || sized(side).1 < input[0] {
         side += 1;
     }

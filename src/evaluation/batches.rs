@@ -80,8 +80,7 @@ impl<'a> Batches<'a> {
         first: usize,
         open: &mut VecDeque<Result<Open, BadImage>>,
     ) -> Result<()> {
-        let planes = looked.planes.iter().map(|plane| batch::stack(std::slice::from_ref(plane)));
-        let planes = planes.collect::<Result<Vec<_>>>()?;
+        let planes = looked.planes.iter().map(batch::single).collect::<Result<Vec<_>>>()?;
         for (member, views) in looked.views.into_iter().enumerate() {
             for Wanted { view, counts } in views {
                 let crop = cut(&planes[view.plane], view)?;
@@ -123,7 +122,7 @@ impl<'a> Batches<'a> {
         let Some((kind, crops)) = self.queues.pop_front() else { return Ok(()) };
         self.waiting -= self.crops(kind) * crops.len() as u64;
         let begun = Instant::now();
-        let logits = self.runners[kind.member].run(&crops, kind.dense)?;
+        let logits = self.runners[kind.member].run(&crops, kind, self.crops(kind) as usize * crops.len())?;
         let seconds = begun.elapsed().as_secs_f64() / crops.len() as f64;
         for (waiting, logits) in crops.into_iter().zip(logits) {
             if let Some(Ok(open)) = open.get_mut(waiting.image - first) {
@@ -135,15 +134,22 @@ impl<'a> Batches<'a> {
 }
 
 impl Runner<'_> {
-    /// The logits of each crop.
-    fn run(&self, crops: &[Waiting], dense: bool) -> Result<Vec<Vec<f32>>> {
-        let network = self.dense.as_ref().filter(|_| dense).unwrap_or(self.network);
+    /// The logits of each crop; together they are as large as `size` crops of the input's size.
+    fn run(&self, crops: &[Waiting], kind: Kind, size: usize) -> Result<Vec<Vec<f32>>> {
+        let network = self.dense.as_ref().filter(|_| kind.dense).unwrap_or(self.network);
         let bytes: Vec<&Tensor> = crops.iter().map(|waiting| &waiting.crop).collect();
         let logits = no_grad(|| {
             let input = self.normalisation.apply(&Tensor::f_cat(&bytes, 0)?)?;
             network.forward(&input, false)?.logits.f_to_device(Device::Cpu)
         })
-        .map_err(|error| device::explain(error, crops.len(), network.device()))?;
+        .map_err(|error| {
+            let error = device::explain(error, size, network.device());
+            let dense = format!(
+                "in a dense view of {}x{} pixels, where a smaller side or a protocol of crops takes less",
+                kind.width, kind.height
+            );
+            if kind.dense { error.context(dense) } else { error }
+        })?;
         let logits = Vec::<Vec<f32>>::try_from(&logits).context("the network gave no table of class scores")?;
         ensure!(
             logits.iter().flatten().all(|logit| logit.is_finite()),
@@ -153,9 +159,15 @@ impl Runner<'_> {
     }
 }
 
-/// A view as a part of its plane, (1, height, width, 3) bytes; only mirrors are copied.
+/// A waiting crop keeps all of its plane in memory; one that is so much smaller is copied instead.
+const SHARE_OF_PLANE: usize = 16;
+
+/// A view as a part of its plane, (1, height, width, 3) bytes; mirrors are copied.
 fn cut(plane: &Tensor, View { crop, mirror, .. }: View) -> Result<Tensor> {
     let rows = plane.f_narrow(1, crop.y.into(), crop.height.into())?;
     let cut = rows.f_narrow(2, crop.x.into(), crop.width.into())?;
-    Ok(if mirror { cut.f_flip([2])? } else { cut })
+    if mirror {
+        return Ok(cut.f_flip([2])?);
+    }
+    Ok(if plane.numel() > SHARE_OF_PLANE * cut.numel() { cut.f_contiguous()? } else { cut })
 }

@@ -12,7 +12,7 @@ use crate::data::decode::decode;
 use crate::data::resize::resize;
 use crate::data::transform::fits;
 use crate::views::plan::{Plan, View};
-use crate::views::{Average, Crop, Part};
+use crate::views::{Average, Crop, MOST_DENSE_PIXELS, Part};
 
 /// What one network is asked of each image: the parts of all protocols.
 pub struct Question {
@@ -62,9 +62,6 @@ pub struct Looker {
     pub questions: Arc<[Question]>,
 }
 
-/// An image of which a network as a convolution keeps some GB between two layers.
-const MOST_DENSE_PIXELS: u64 = 1 << 23;
-
 impl Looker {
     /// # Errors
     /// Where the file cannot be decoded, or the image is so long and thin that its views would take all memory.
@@ -83,7 +80,7 @@ impl Looker {
             let (width, height) = image.dimensions();
             ensure!(
                 !dense || u64::from(crop.width) * u64::from(crop.height) <= MOST_DENSE_PIXELS,
-                "the image is {width}x{height}, so thin that a dense view of it has {}x{} pixels; cut it first, or use a protocol of crops",
+                "the image is {width}x{height}, and a dense view of it has {}x{} pixels, more than {MOST_DENSE_PIXELS}; cut it first, or use a smaller side or a protocol of crops",
                 crop.width,
                 crop.height
             );

@@ -39,7 +39,7 @@ pub fn confusion(confusion: &Confusion, title: &str, name: &dyn Fn(usize) -> Str
     let cell = (900 / columns.max(1) as i32).clamp(1, 44);
     let margin = if is_named { NAME_ROOM } else { 20 };
     let (left, top) = (margin, TITLE_ROOM + margin);
-    let size = (left + cell * columns as i32 + 20, top + cell * labels.len() as i32 + 20);
+    let size = (room_for(title, left + cell * columns as i32 + 20), top + cell * labels.len() as i32 + 20);
     draw(size, |area| {
         area.draw(&Text::new(title.to_string(), (12, 14), ("sans-serif", 16)))?;
         for (index, row) in rows.iter().enumerate() {
@@ -110,8 +110,9 @@ pub fn per_class(confusion: &Confusion, title: &str, name: &dyn Fn(usize) -> Str
     };
     let (left, top, bar, full) = (NAME_ROOM, TITLE_ROOM + 24, 18, 560);
     let bottom = top + bar * classes.len() as i32;
-    draw((left + full + 90, bottom + 40), |area| {
-        area.draw(&Text::new(format!("{title}{only}"), (12, 14), ("sans-serif", 16)))?;
+    let title = format!("{title}{only}");
+    draw((room_for(&title, left + full + 90), bottom + 40), |area| {
+        area.draw(&Text::new(title.clone(), (12, 14), ("sans-serif", 16)))?;
         for percent in [0, 25, 50, 75, 100] {
             let x = left + full * percent / 100;
             area.draw(&PathElement::new([(x, top), (x, bottom)], GRID))?;
@@ -142,6 +143,11 @@ pub fn per_class(confusion: &Confusion, title: &str, name: &dyn Fn(usize) -> Str
     })
 }
 
+/// The width of a picture with this title, at least `width`.
+fn room_for(title: &str, width: i32) -> i32 {
+    width.max(24 + 9 * title.chars().count() as i32)
+}
+
 /// An SVG document of this width and height, white where nothing is drawn.
 fn draw((width, height): (i32, i32), paint: impl FnOnce(&Area) -> Drawn) -> Result<Vec<u8>> {
     let mut svg = String::new();
@@ -165,10 +171,12 @@ fn name_column(area: &Area, name: &str, x: i32, y: i32) -> Drawn {
     Ok(area.draw(&Text::new(name.to_string(), (x, y), style))?)
 }
 
-/// The first of a class's names, cut where it is too long.
+/// The class's name, the first of a synset's, cut where it is too long.
 fn short(class: &str) -> String {
-    let name = imagenet::readable(class);
-    let name = name.split(',').next().unwrap_or(name);
+    let name = match imagenet::readable(class) {
+        own if own == class => own,
+        names => names.split(',').next().unwrap_or(names),
+    };
     if name.chars().count() <= LONGEST_NAME {
         return name.to_string();
     }

@@ -79,9 +79,9 @@ impl Network {
     pub fn dense(&self) -> Result<Self> {
         let nodes = dense(&self.nodes)?;
         let shapes = parameters::parameters(&nodes, &spec::Start::default());
-        let reshaped = |((_, tensor), parameter): (&(Parameter, Tensor), Parameter)| {
-            let tensor = tensor.f_view(parameter.shape.as_slice())?;
-            Ok((parameter, tensor))
+        let reshaped = |((own, tensor), dense): (&(Parameter, Tensor), Parameter)| {
+            let tensor = tensor.f_view(dense.shape.as_slice())?;
+            Ok((Parameter { shape: dense.shape, ..own.clone() }, tensor))
         };
         let parameters = self.parameters.iter().zip(shapes).map(reshaped).collect::<Result<Vec<_>>>()?;
         let layers = assemble(&nodes, &mut parameters.iter().map(|(_, tensor)| tensor.shallow_clone()))?;

@@ -30,7 +30,7 @@ enum Flattened {
         at: String,
         map: Shape,
     },
-    /// And every linear layer since is a convolution of 1x1.
+    /// And every linear layer from here on is a convolution of 1x1.
     Before,
 }
 
@@ -40,8 +40,10 @@ fn convert(nodes: &[Node], flattened: &mut Flattened) -> Result<Vec<Node>> {
         let op = match &node.op {
             Op::Flatten => {
                 // A vector flattened stays what it is.
-                if let Shape::Map { .. } = node.input {
-                    *flattened = Flattened::Just { at: node.at.clone(), map: node.input };
+                match node.input {
+                    Shape::Map { height: 1, width: 1, .. } => *flattened = Flattened::Before,
+                    Shape::Map { .. } => *flattened = Flattened::Just { at: node.at.clone(), map: node.input },
+                    Shape::Vector { .. } => {}
                 }
                 continue;
             }

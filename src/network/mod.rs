@@ -12,3 +12,4 @@ pub mod shape;
 pub mod spec;
 
 pub use build::{Network, Output};
+pub use dense::dense;

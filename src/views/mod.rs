@@ -76,7 +76,10 @@ pub struct Sizes {
 }
 
 /// Shorter sides past this are slips of the pen.
-const LARGEST_SIDE: u32 = 8192;
+const LARGEST_SIDE: u32 = 4096;
+
+/// Pixels of a dense view: of more, a network keeps some GB between two layers.
+pub const MOST_DENSE_PIXELS: u64 = 1 << 23;
 const LARGEST_GRID: u32 = 64;
 
 impl Views {
@@ -109,12 +112,20 @@ impl Views {
             );
         }
         for crop in &part.crops {
-            if let Crop::Grid(count) = crop {
-                let range = 1..=LARGEST_GRID;
-                ensure!(
-                    range.contains(count),
+            match crop {
+                Crop::Grid(count) => ensure!(
+                    (1..=LARGEST_GRID).contains(count),
                     "{self}: grid: expected a number from 1 to {LARGEST_GRID}, found {count}"
-                );
+                ),
+                Crop::Dense => {
+                    let most = (MOST_DENSE_PIXELS as f64).sqrt() as u32;
+                    let side = part.scales.iter().copied().max().unwrap_or(0);
+                    ensure!(
+                        side <= most,
+                        "{self}: expected shorter sides of at most {most} pixels for dense views, found {side}"
+                    );
+                }
+                Crop::Center | Crop::Corners | Crop::Whole => {}
             }
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{Average, Crop, Part, Sizes};
-use crate::report::nearest;
+use crate::nearest::nearest;
 
 /// A test protocol of a paper. Sizes are its authors' for an input of 224 pixels, and follow the input elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,11 +116,13 @@ impl Named {
         // Trained at one scale S the paper tests at S and S -+ 32, trained at several at the least, middle and greatest.
         let step = follow(&[32])[0];
         let input = sizes.input[0].min(sizes.input[1]);
-        let three = if least == most {
+        let mut three = if least == most {
             vec![(least - step.min(least)).max(input), least, least + step]
         } else {
             vec![least, middle, most]
         };
+        // Where the input leaves no room for a smaller side.
+        three.dedup();
         let trained = vec![self.side.unwrap_or(middle)];
         let part = |scales: &[u32], crops: &[Crop]| Part {
             scales: scales.to_vec(),

@@ -12,8 +12,8 @@ use ::safetensors::Dtype;
 use anyhow::{Context, Result, bail, ensure};
 use tch::{Device, Kind, Tensor};
 
+use crate::nearest::nearest;
 use crate::network::Network;
-use crate::report::nearest;
 
 /// A tensor as a file holds it: contiguous little-endian values in row-major order.
 #[derive(Clone, Debug, PartialEq)]
@@ -114,12 +114,15 @@ pub fn load(network: &Network, tensors: &[StoredTensor], file: &Path, classifier
         .filter(|(name, _)| !name.ends_with(UNUSED))
         .collect();
     let (fresh, faults) = compare(network, &stored, classifier);
+    let shown = &faults[..faults.len().min(MOST_FAULTS)];
+    let more = faults.len() - shown.len();
     ensure!(
         faults.is_empty(),
-        "{} does not hold this network's weights; {} tensors differ:\n  {}\nIs it the config that the weights were made with?",
+        "{} does not hold this network's weights; {} tensors differ:\n  {}{}\nIs it the config that the weights were made with?",
         file.display(),
         faults.len(),
-        faults.join("\n  ")
+        shown.join("\n  "),
+        if more > 0 { format!("\n  and {more} more") } else { String::new() }
     );
     for (parameter, tensor) in network.parameters().iter().filter(|(parameter, _)| !fresh.contains(&parameter.name)) {
         if let Some(stored) = stored.get(parameter.name.as_str()) {
@@ -145,6 +148,12 @@ fn wrapping(network: &Network, tensors: &[StoredTensor]) -> usize {
     length
 }
 
+/// Faults of one kind past these are told without the nearest name: a hostile file may have any number.
+const MOST_HINTS: usize = 50;
+
+/// Faults past these are counted only.
+const MOST_FAULTS: usize = 1000;
+
 /// The parameters that start fresh, and all that does not fit.
 fn compare(
     network: &Network,
@@ -160,7 +169,8 @@ fn compare(
             // Evaluation does without; training starts them fresh, and says so.
             None if parameter.auxiliary => fresh.push(name.to_string()),
             None => {
-                let near = hint(name, stored.keys().copied().filter(|name| !known.contains(name)));
+                let others = stored.keys().copied().filter(|name| !known.contains(name));
+                let near = if faults.len() < MOST_HINTS { hint(name, others) } else { String::new() };
                 faults.push(format!("missing     {name} {expected:?}{near}"));
             }
             Some(found) if found.shape == expected && kind(found.dtype).is_some() => {}
@@ -179,8 +189,9 @@ fn compare(
     }
     let mut unexpected: Vec<&&str> = stored.keys().filter(|name| !known.contains(*name)).collect();
     unexpected.sort();
-    for name in unexpected {
-        faults.push(format!("unexpected  {name} {:?}{}", stored[*name].shape, hint(name, known.iter().copied())));
+    for (count, name) in unexpected.into_iter().enumerate() {
+        let near = if count < MOST_HINTS { hint(name, known.iter().copied()) } else { String::new() };
+        faults.push(format!("unexpected  {name} {:?}{near}", stored[*name].shape));
     }
     (fresh, faults)
 }

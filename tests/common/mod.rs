@@ -8,7 +8,9 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 pub struct Workplace {
-    folder: tempfile::TempDir,
+    folder: PathBuf,
+    /// Removes the folder at the end.
+    _temporary: Option<tempfile::TempDir>,
 }
 
 /// What a run of the program left.
@@ -20,19 +22,34 @@ pub struct Ran {
 
 impl Workplace {
     pub fn new() -> Self {
-        Workplace { folder: tempfile::tempdir().expect("a temporary folder") }
+        let temporary = tempfile::tempdir().expect("a temporary folder");
+        Workplace { folder: temporary.path().to_path_buf(), _temporary: Some(temporary) }
+    }
+
+    /// A workplace that stays until the next run of the tests: what is never dropped cannot remove its folder.
+    pub fn lasting(name: &str) -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        if folder.exists() {
+            fs::remove_dir_all(&folder).expect("a folder removed");
+        }
+        fs::create_dir_all(&folder).expect("a folder made");
+        Workplace { folder, _temporary: None }
     }
 
     /// A workplace with a data set of 12 classes of shapes in `shapes`.
     pub fn with_shapes(train: usize, val: usize) -> Self {
         let place = Workplace::new();
-        let [train, val] = [train, val].map(|count| count.to_string());
-        place.run(&["shapes", "shapes", "--train", &train, "--val", &val, "--size", "40"]).succeeds();
+        place.draw_shapes(train, val);
         place
     }
 
+    pub fn draw_shapes(&self, train: usize, val: usize) {
+        let [train, val] = [train, val].map(|count| count.to_string());
+        self.run(&["shapes", "shapes", "--train", &train, "--val", &val, "--size", "40"]).succeeds();
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.join(name)
     }
 
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
@@ -53,7 +70,7 @@ impl Workplace {
     /// The program, to be run inside the workplace.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_topfive"));
-        command.current_dir(self.folder.path()).args(arguments);
+        command.current_dir(&self.folder).args(arguments);
         command
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
-use crate::aside::{Aside, write_aside};
+use crate::aside::{Aside, check_place, write_aside};
 use crate::cli::Eval;
 use crate::ensemble::Ensemble;
 use crate::evaluation::{Averaged, BadImage};
@@ -26,24 +26,22 @@ impl<'a> Details<'a> {
     /// Where a file's ending says no form that can be written, its folder does not exist, or the classes are to be counted
     /// under several protocols at once.
     pub fn new(args: &'a Eval, protocols: &'a [Views], ensemble: &'a Ensemble) -> Result<Self> {
+        let mut seen: Vec<&Path> = args.per_image.as_deref().into_iter().collect();
         for (option, paths) in [("--confusion", &args.confusion), ("--per-class", &args.per_class)] {
             for path in paths {
+                let name = path.display();
                 ensure!(
                     matches!(ending(path), Some("csv" | "svg")),
-                    "{option} {}: expected a name that ends in .csv (a table) or .svg (a picture)",
-                    path.display()
+                    "{option} {name}: expected a name that ends in .csv (a table) or .svg (a picture)"
                 );
                 ensure!(
                     protocols.len() == 1,
                     "{option} needs one protocol, and {} are to be evaluated; name one with --views",
                     protocols.len()
                 );
-                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-                ensure!(
-                    folder.is_none_or(Path::is_dir),
-                    "{option} {}: there is no such folder; make it first",
-                    path.display()
-                );
+                ensure!(!seen.contains(&path.as_path()), "{option} {name}: another option writes that file");
+                check_place(path).context(option)?;
+                seen.push(path);
             }
         }
         Ok(Details {
@@ -116,7 +114,8 @@ impl PerImage {
             Some("jsonl") => false,
             _ => bail!("--per-image {}: expected a name that ends in .csv or .jsonl", path.display()),
         };
-        let file = Aside::create(path).context("--per-image")?;
+        check_place(path).context("--per-image")?;
+        let file = Aside::create(path)?;
         let mut per_image = PerImage { file, is_csv };
         if is_csv {
             per_image.csv(["path", "views", "label", "prediction", "probability", "rank", "error"])?;

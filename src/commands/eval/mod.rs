@@ -16,6 +16,7 @@ use crate::data::folder::{Folder, validation_dir};
 use crate::data::labels::open_with_labels;
 use crate::ensemble::Ensemble;
 use crate::evaluation::evaluate;
+use crate::model::Model;
 use crate::report::{Report, write_json};
 use crate::views::{Crop, Named, Protocol, Views};
 
@@ -23,7 +24,7 @@ use details::Details;
 use results::Results;
 
 pub fn run(args: Eval) -> Result<Outcome> {
-    let (ensemble, pace, report) = super::open(&args.models, &args.model, &args.common)?;
+    let (ensemble, pace, report) = super::open(&args.models, &args.weights, &args.common)?;
     let protocols = protocols(&args.views, &ensemble, report)?;
     let folder = labelled(&ensemble, &args.data, args.labels.as_deref())?;
     let interrupted = super::watch_signals()?;
@@ -45,10 +46,11 @@ pub fn run(args: Eval) -> Result<Outcome> {
         report.note("interrupted; nothing was written");
         return Ok(Outcome::Interrupted);
     };
-    details.finish()?;
     let results = Results { ensemble: &ensemble, protocols: &protocols, measured, bad, seconds: begun.elapsed() };
     results.show(report)?;
     args.common.output.json.as_ref().map_or(Ok(()), |path| write_json(path, &results.json()))?;
+    // Last, so that whatever happens to these files the errors have been shown.
+    details.finish()?;
     Ok(Outcome::of(&results.bad))
 }
 
@@ -65,6 +67,7 @@ fn protocols(asked: &[ViewsArgument], ensemble: &Ensemble, report: Report) -> Re
     for argument in asked {
         let views = match argument {
             ViewsArgument::Named(named) => vec![Views::Named(*named)],
+            ViewsArgument::Config => vec![ensemble.views()?.clone()],
             ViewsArgument::All => all(ensemble, report),
         };
         for views in views {
@@ -73,16 +76,14 @@ fn protocols(asked: &[ViewsArgument], ensemble: &Ensemble, report: Report) -> Re
             }
         }
     }
-    if protocols.is_empty() {
-        protocols.push(ensemble.first().experiment.evaluation.views.clone());
-    }
     Ok(protocols)
 }
 
 fn all(ensemble: &Ensemble, report: Report) -> Vec<Views> {
-    let refusal = ensemble.models.iter().find_map(|model| model.network.dense().err());
-    if let Some(refusal) = &refusal {
-        report.warn(format!("without the dense protocols: {refusal:#}"));
+    let refusal = |model: &Model| Some((model.experiment.name.clone(), model.network.dense().err()?));
+    let refusal = ensemble.models.iter().find_map(refusal);
+    if let Some((name, refusal)) = &refusal {
+        report.warn(format!("without the dense protocols, for {name}: {refusal:#}"));
     }
     let experiment = &ensemble.first().experiment;
     let named = Protocol::all().map(|protocol| Views::Named(Named { protocol, side: None }));

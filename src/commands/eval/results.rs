@@ -44,7 +44,7 @@ impl Results<'_> {
                 measured.tally.images,
             ));
         }
-        let header = ["model", "views", "crops", "top-1 error", "top-5 error", "against center", "images/s"];
+        let header = ["model", "views", "crops", "top-1 error", "top-5 error", "against center", "network images/s"];
         report.result(table(header, self.rows(), 2..7).trim_fmt())?;
         report.result(format!("{} on {} images{without} ({time} in all)", self.ensemble.name(), self.images()))
     }

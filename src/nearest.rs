@@ -1,0 +1,17 @@
+//! The known word that somebody may have meant by one that is not known.
+
+/// Words of more bytes are no slips of the pen.
+const LONGEST: usize = 256;
+
+/// The word of `known` that is nearest to `wrong`, if one is near: a third of its letters may differ.
+pub fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let most = |word: &str| word.chars().count().max(3) / 3;
+    known
+        // A difference in length is a difference in letters: most words need no closer look.
+        .filter(|word| word.len().max(wrong.len()) <= LONGEST)
+        .filter(|word| word.chars().count().abs_diff(wrong.chars().count()) <= most(word))
+        .map(|word| (strsim::damerau_levenshtein(wrong, word), word))
+        .filter(|&(distance, word)| distance <= most(word))
+        .min_by_key(|&(distance, _)| distance)
+        .map(|(_, word)| word)
+}
