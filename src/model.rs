@@ -32,6 +32,13 @@ impl Model {
         let (note, tensors) = checkpoint::read(&path)?;
         let experiment = Experiment::parse(&serde_json::to_string(&note.experiment)?, changes)
             .with_context(|| format!("the experiment of {} does not work", path.display()))?;
+        ensure!(
+            note.classes.len() as i64 == experiment.network.classes,
+            "{} names {} classes, and its network gives {}; leave network.classes as it was trained",
+            path.display(),
+            note.classes.len(),
+            experiment.network.classes
+        );
         let network = Network::new(&experiment.network, device, 0)?;
         weights::load(&network, &tensors, &path, Classifier::MustFit)?;
         Ok(Model { experiment, network, classes: Some(note.classes), weights: path })

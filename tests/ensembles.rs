@@ -98,6 +98,7 @@ fn reversed(checkpoint: &[u8]) -> Vec<u8> {
     let mut metadata = header.metadata().clone().expect("metadata");
     let mut note: Value = serde_json::from_str(&metadata["topfive"]).expect("a note");
     note["classes"].as_array_mut().expect("classes").reverse();
+    note.as_object_mut().expect("an object").remove("crc32");
     metadata.insert("topfive".to_string(), note.to_string());
     let file = SafeTensors::deserialize(checkpoint).expect("a file");
     let tensors: Vec<_> = file

@@ -230,3 +230,32 @@ fn no_cut_and_no_flipped_bit_of_a_header_makes_the_program_fail_otherwise_than_w
         }
     }
 }
+
+#[test]
+fn a_flipped_bit_in_the_values_of_a_checkpoint_is_noticed() {
+    let place = Workplace::with_shapes(4, 2);
+    place.train("run", &["--set", "training.epochs=1"]).succeeds();
+    let bytes = place.read("run/best.safetensors");
+    for distance in [1, 777, 4000] {
+        let mut flipped = bytes.clone();
+        let last = flipped.len();
+        flipped[last - distance] ^= 4;
+        place.write("flipped.safetensors", flipped);
+        place.run(&["eval", "flipped.safetensors", "--data", "shapes"]).fails_saying(&[
+            "flipped.safetensors",
+            "not those that were written",
+            "damaged",
+        ]);
+    }
+}
+
+#[test]
+fn weights_with_thousands_of_tensors_of_other_names_are_refused_at_once() {
+    let place = Workplace::with_shapes(1, 1);
+    let names = (0..20_000)
+        .map(|index| format!(r#""layer1.{index}.conv1.weight":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#));
+    let header = format!("{{{}}}", names.collect::<Vec<_>>().join(","));
+    place.write("many.safetensors", whole(&header, &[]));
+    let ran = eval(&place, &["many.safetensors"]).fails_saying(&["missing", "unexpected", "more"]);
+    assert!(ran.stderr.lines().count() < 1100, "{}", ran.stderr.lines().count());
+}

@@ -87,7 +87,7 @@ pub fn write(path: &Path, network: &Network, note: &Note) -> Result<()> {
         );
     }
     let tensors = network.parameters().iter().map(|(parameter, tensor)| StoredTensor::of(&parameter.name, tensor));
-    safetensors::write(path, &tensors.collect::<Result<Vec<_>>>()?, serde_json::to_string(note)?)
+    safetensors::write(path, &tensors.collect::<Result<Vec<_>>>()?, note)
 }
 
 fn last(run: &Path) -> PathBuf {
@@ -105,7 +105,7 @@ fn state_of(run: &Path, step: u64) -> PathBuf {
 pub fn write_last(run: &Path, network: &Network, note: &Note, optimizer: &Sgd, position: &Position) -> Result<()> {
     let velocities = optimizer.velocities().map(|(name, tensor)| StoredTensor::of(name, tensor));
     let state = state_of(run, note.step);
-    safetensors::write(&state, &velocities.collect::<Result<Vec<_>>>()?, serde_json::to_string(position)?)?;
+    safetensors::write(&state, &velocities.collect::<Result<Vec<_>>>()?, position)?;
     write(&last(run), network, note)?;
     remove_other_states(run, &state)
 }

@@ -7,12 +7,17 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use safetensors::tensor::{Metadata, TensorView};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::{Contents, StoredTensor};
 use crate::aside::write_aside;
 
 /// The metadata key that holds what topfive knows of a checkpoint; one key, so that the same run gives the same bytes.
 const KEY: &str = "topfive";
+
+/// The field of the note that holds the tensors' checksum.
+const CHECKSUM: &str = "crc32";
 
 /// The longest header that the format permits.
 const LONGEST_HEADER: u64 = 100_000_000;
@@ -51,20 +56,39 @@ fn contents(file: &mut File, length: u64) -> Result<Contents> {
         file.read_exact(&mut data)?;
         tensors.push(StoredTensor { name, dtype: info.dtype, shape: info.shape.clone(), data });
     }
-    Ok(Contents { tensors, note: header.metadata().as_ref().and_then(|metadata| metadata.get(KEY).cloned()) })
+    let note = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY).cloned());
+    let fields: Option<Value> = note.as_deref().and_then(|note| serde_json::from_str(note).ok());
+    if let Some(written) = fields.as_ref().and_then(|fields| fields[CHECKSUM].as_u64()) {
+        ensure!(written == checksum(&tensors), "its values are not those that were written: it was damaged since");
+    }
+    Ok(Contents { tensors, note })
 }
 
-/// Writes tensors and a note, aside and renamed.
+/// CRC-32 of names and values: the format itself would not notice a flipped bit.
+fn checksum(tensors: &[StoredTensor]) -> u64 {
+    let mut sorted: Vec<&StoredTensor> = tensors.iter().collect();
+    sorted.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut hasher = crc32fast::Hasher::new();
+    for tensor in sorted {
+        hasher.update(tensor.name.as_bytes());
+        hasher.update(&tensor.data);
+    }
+    hasher.finalize().into()
+}
+
+/// Writes tensors and a note, an object of JSON to which their checksum is added; aside and renamed.
 ///
 /// # Errors
 /// Where the file cannot be written; an older one is unharmed.
-pub fn write(path: &Path, tensors: &[StoredTensor], note: String) -> Result<()> {
+pub fn write(path: &Path, tensors: &[StoredTensor], note: &impl Serialize) -> Result<()> {
+    let mut note = serde_json::to_value(note)?;
+    note[CHECKSUM] = checksum(tensors).into();
     let mut views = Vec::with_capacity(tensors.len());
     for tensor in tensors {
         let view = TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.data);
         views.push((tensor.name.as_str(), view.with_context(|| format!("{} does not fit its shape", tensor.name))?));
     }
-    let metadata = HashMap::from([(KEY.to_string(), note)]);
+    let metadata = HashMap::from([(KEY.to_string(), note.to_string())]);
     let bytes = safetensors::serialize(views, Some(metadata)).context("cannot put the tensors into one file")?;
     write_aside(path, &bytes)
 }
