@@ -45,40 +45,35 @@ impl Results<'_> {
             ));
         }
         let header = ["model", "views", "crops", "top-1 error", "top-5 error", "against center", "network images/s"];
-        report.result(table(header, self.rows(), 2..7).trim_fmt())?;
+        report.result(table(header, self.rows().into_iter(), 2..7).trim_fmt())?;
         report.result(format!("{} on {} images{without} ({time} in all)", self.ensemble.name(), self.images()))
     }
 
-    /// A row for each protocol; of an ensemble one for each member too.
-    fn rows(&self) -> impl Iterator<Item = [String; 7]> {
-        let center = self.protocols.iter().position(|views| *views == Views::center());
+    /// A row for each protocol; of an ensemble one for each member before it.
+    fn rows(&self) -> Vec<[String; 7]> {
         let models = self.ensemble.models.as_slice();
-        self.protocols.iter().zip(&self.measured).flat_map(move |(views, measured)| {
-            let row = |name: String, tally: &Tally, center: Option<&Tally>, crops: String, speed: String| {
-                let errors = tally.errors()?;
+        let center =
+            self.protocols.iter().position(|views| *views == Views::center()).map(|index| &self.measured[index]);
+        let mut rows = Vec::new();
+        for (views, measured) in self.protocols.iter().zip(&self.measured) {
+            let row = |name: &str, tally: &Tally, center: Option<&Tally>| {
+                let errors = tally.errors().unwrap_or_default();
                 let gain = center.and_then(Tally::errors).map(|center| errors.top1_error - center.top1_error);
                 let [top1, top5] = [errors.top1_error, errors.top5_error].map(|error| format!("{error:.2} %"));
-                Some([
-                    name,
-                    views.to_string(),
-                    crops,
-                    top1,
-                    top5,
-                    gain.map_or(String::new(), |gain| format!("{gain:+.2}")),
-                    speed,
-                ])
+                let gain = gain.map_or(String::new(), |gain| format!("{gain:+.2}"));
+                [name.to_string(), views.to_string(), String::new(), top1, top5, gain, String::new()]
             };
-            let reference = center.map(|index| &self.measured[index]);
-            let speed = measured.tally.images as f64 / measured.seconds;
-            let members = models.iter().enumerate().filter(|_| models.len() > 1).filter_map(move |(index, model)| {
-                let center = reference.map(|center| &center.members[index]);
-                row(model.experiment.name.clone(), &measured.members[index], center, String::new(), String::new())
-            });
+            for (index, model) in models.iter().enumerate().filter(|_| models.len() > 1) {
+                let center = center.map(|center| &center.members[index]);
+                rows.push(row(&model.experiment.name, &measured.members[index], center));
+            }
             let name = if models.len() > 1 { "all together".to_string() } else { self.ensemble.name() };
-            let center = reference.map(|center| &center.tally);
-            let together = row(name, &measured.tally, center, measured.crops.to_string(), format!("{speed:.1}"));
-            members.chain(together).collect::<Vec<_>>()
-        })
+            let mut together = row(&name, &measured.tally, center.map(|center| &center.tally));
+            together[2] = measured.crops.to_string();
+            together[6] = format!("{:.1}", measured.tally.images as f64 / measured.seconds);
+            rows.push(together);
+        }
+        rows
     }
 
     /// The same for programs.
