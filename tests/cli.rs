@@ -137,6 +137,7 @@ fn files_that_are_no_checkpoint_of_this_network_are_refused() {
     place.write("zero.safetensors", "");
     eval("zero.safetensors").fails_saying(&["zero.safetensors", "0 bytes"]);
     eval("nowhere.safetensors").fails_saying(&["nowhere.safetensors", "expected a checkpoint"]);
+    place.run(&["summary", "nowhere.json"]).fails_saying(&["nowhere.json", "expected a checkpoint"]);
     eval("shapes").fails_saying(&["shapes", "best.safetensors"]);
     eval(&config("tiny")).fails_saying(&["no trained weights", "--weights"]);
     let other = ["eval", &config("resnet34"), "--weights", "run/best.safetensors", "--data", "shapes"];

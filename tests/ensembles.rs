@@ -318,7 +318,7 @@ fn options_that_cannot_work_are_refused_before_the_work_begins() {
     fails(&["--per-class", "c.csv", "--json", "shapes"], &["shapes", "it is a folder"]);
     fails(&["--per-image", "nowhere/i.csv"], &["nowhere/i.csv", "no folder nowhere"]);
     fails(&["--per-image", "images.txt"], &["images.txt", ".csv", ".jsonl"]);
-    fails(&["--views", "tencrop"], &["unknown protocol 'tencrop'", "ten-crop", "googlenet-144"]);
+    fails(&["--views", "tencrop"], &["unknown protocol 'tencrop'", "did you mean ten-crop?", "googlenet-144"]);
     fails(&["--views", "center:20"], &["center:20", "32 pixels", "found 20"]);
     place.run(&["predict", "a", "b-typo", "shapes/val"]).fails_saying(&["there is no b-typo", "the folder of a run"]);
     place.run(&["predict", "a", "shapes/val", "--views", "all"]).fails_saying(&["predict takes one protocol"]);

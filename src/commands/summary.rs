@@ -118,7 +118,7 @@ fn side_by_side(networks: &[Described]) -> Table {
 }
 
 fn experiment(path: &Path, changes: &[String]) -> Result<Experiment> {
-    if path.is_file() && is_config(path)? {
+    if is_config(path)? {
         return Experiment::load(path, changes);
     }
     let (note, _) = checkpoint::read(&checkpoint_of(path)?)?;
