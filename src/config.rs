@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::network::spec::{NetworkSpec, StartWeights};
 use crate::network::{dense, shape};
-use crate::views::{Crop, Part, Sizes, Views};
+use crate::views::{Part, Sizes, Views};
 
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -268,7 +268,7 @@ impl Experiment {
         }
         let nodes = shape::prove(&self.network)?;
         let parts = self.parts(&self.evaluation.views).context("evaluation.views")?;
-        if parts.iter().any(|part| part.crops.contains(&Crop::Dense)) {
+        if parts.iter().any(Part::is_dense) {
             dense(&nodes).context("evaluation.views")?;
         }
         Ok(())

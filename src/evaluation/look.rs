@@ -12,7 +12,7 @@ use crate::data::decode::decode;
 use crate::data::resize::resize;
 use crate::data::transform::fits;
 use crate::views::plan::{Plan, View};
-use crate::views::{Average, Crop, MOST_DENSE_PIXELS, Part};
+use crate::views::{Average, MOST_DENSE_PIXELS, Part};
 
 /// What one network is asked of each image: the parts of all protocols.
 pub struct Question {
@@ -40,7 +40,7 @@ impl Question {
 
     /// Whether a part has a view for which the network must be a convolution.
     pub fn is_dense(&self) -> bool {
-        self.slots.iter().any(|slot| slot.part.crops.contains(&Crop::Dense))
+        self.slots.iter().any(|slot| slot.part.is_dense())
     }
 }
 

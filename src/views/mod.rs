@@ -37,6 +37,13 @@ pub struct Part {
     pub average: Average,
 }
 
+impl Part {
+    /// Whether the network must run as a convolution for it.
+    pub fn is_dense(&self) -> bool {
+        self.crops.contains(&Crop::Dense)
+    }
+}
+
 /// What is cut out of a resized image, or of a square of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]

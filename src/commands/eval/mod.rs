@@ -18,7 +18,7 @@ use crate::ensemble::Ensemble;
 use crate::evaluation::evaluate;
 use crate::model::Model;
 use crate::report::{Report, write_json};
-use crate::views::{Crop, Named, Protocol, Views};
+use crate::views::{Named, Part, Protocol, Views};
 
 use details::Details;
 use results::Results;
@@ -87,10 +87,7 @@ fn all(ensemble: &Ensemble, report: Report) -> Vec<Views> {
     }
     let experiment = &ensemble.first().experiment;
     let named = Protocol::all().map(|protocol| Views::Named(Named { protocol, side: None }));
-    let is_dense = |views: &Views| {
-        let parts = experiment.parts(views).unwrap_or_default();
-        parts.iter().any(|part| part.crops.contains(&Crop::Dense))
-    };
+    let is_dense = |views: &Views| experiment.parts(views).is_ok_and(|parts| parts.iter().any(Part::is_dense));
     named.filter(|views| refusal.is_none() || !is_dense(views)).collect()
 }
 
