@@ -1,14 +1,20 @@
-//! Tells the linker where libtorch lies, so that the program starts without LD_LIBRARY_PATH, and the program which
-//! version it was built with.
+//! Tells the linker where libtorch lies, so that the program starts without LD_LIBRARY_PATH, and the program which version it
+//! was built with; and gathers the experiments and recipes of `configs/` to be built into the program.
 
-use std::fs;
-use std::path::Path;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
 
-fn main() {
+fn main() -> io::Result<()> {
     println!("cargo:rerun-if-changed=build.rs");
+    link();
+    build_in()
+}
+
+fn link() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     // Set by torch-sys's build script, which found the folder.
-    let lib = std::env::var("DEP_TCH_LIBTORCH_LIB").unwrap_or_default();
+    let lib = env::var("DEP_TCH_LIBTORCH_LIB").unwrap_or_default();
     println!("cargo:rustc-env=TOPFIVE_LIBTORCH_VERSION={}", version(&lib).unwrap_or("of unknown version".to_string()));
     if lib.is_empty() {
         return;
@@ -32,4 +38,27 @@ fn version(lib: &str) -> Option<String> {
         header.lines().find_map(|line| line.strip_prefix(&prefix)).map(str::trim)
     };
     Some(format!("{}.{}.{}", number("MAJOR")?, number("MINOR")?, number("PATCH")?))
+}
+
+/// Writes builtin.rs, which `src/experiment/builtin.rs` includes.
+fn build_in() -> io::Result<()> {
+    let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
+    let mut code = String::new();
+    for (constant, folder) in [("EXPERIMENTS", "configs"), ("RECIPES", "configs/recipes")] {
+        println!("cargo:rerun-if-changed={folder}");
+        let mut paths: Vec<PathBuf> =
+            fs::read_dir(root.join(folder))?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+        paths.retain(|path| path.extension().is_some_and(|ending| ending == "json"));
+        paths.sort();
+        let entries: String = paths
+            .iter()
+            .map(|path| {
+                let name = path.file_stem().unwrap_or_default().to_string_lossy();
+                format!("({name:?}, include_str!({:?})), ", path.display().to_string())
+            })
+            .collect();
+        let _ = writeln!(code, "const {constant}: &[(&str, &str)] = &[{entries}];");
+    }
+    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
+    fs::write(out.join("builtin.rs"), code)
 }

@@ -1,26 +1,33 @@
 //! What may be typed. No work is done here.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::{Arg, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
-use crate::views::Named;
+use crate::experiment::builtin;
+use crate::views::{Named, Protocol};
 
-#[derive(Parser)]
+/// The whole command line.
+#[derive(Debug, Parser)]
 #[command(
     name = "topfive",
     version,
     about = "Trains, evaluates and runs ImageNet-style image classifiers, and reports top-1 and top-5 error under the protocols that the papers used.",
-    after_help = "Exit status: 0 done; 1 done, but some images could not be read; 2 could not do the work; 130 interrupted, the state of a training saved.",
+    after_help = "Exit status: 0 done; 1 done, but some images could not be read; 2 could not do the work; 130 interrupted, state of a training saved.",
     arg_required_else_help = true
 )]
 pub struct Cli {
+    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-#[derive(Subcommand)]
+/// The subcommands.
+#[derive(Debug, Subcommand)]
 pub enum Command {
     /// Train a network on folders of images
     Train(Train),
@@ -28,101 +35,188 @@ pub enum Command {
     Eval(Eval),
     /// Name what images show
     Predict(Predict),
-    /// Show a network's layers, parameters and multiply-adds
+    /// Show the layers, parameters and multiply-adds of networks
     Summary(Summary),
     /// Draw a small labelled data set of JPEG files to try things on
     Shapes(Shapes),
-    /// Say which libtorch and which devices there are, and what is missing
+    /// Show which libtorch and which devices are in use, and what is missing
     Doctor(Doctor),
+    /// Print shell completions
+    Completions(Completions),
 }
 
-/// Options that all commands share that run a network.
-#[derive(Args)]
+/// Options of all commands that run a network.
+#[derive(Debug, Args)]
 pub struct Common {
-    /// Where to compute: auto, cpu, cuda or cuda:N
+    /// Device to compute on: auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto", help_heading = "Common options")]
     pub device: String,
-    /// Images (for eval and predict: crops) that go through the network together
+    /// Number of images (for eval and predict: crops) per forward pass
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Common options")]
     pub batch_size: Option<u32>,
-    /// Threads that read, decode and resize images [default: one for each core]
+    /// Number of threads that decode and resize images [default: number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024), help_heading = "Common options")]
     pub workers: Option<u32>,
-    /// Threads that libtorch computes with [default: one for each core]
+    /// Number of threads that libtorch computes with [default: number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024), help_heading = "Common options")]
     pub threads: Option<u32>,
+    /// How results are shown.
     #[command(flatten)]
     pub output: Output,
-    /// Change a field of the experiment, for example training.epochs=5 or network.input=[3,64,64]; may be repeated
+    /// Set a field of the experiment, for example training.epochs=5 or network.input=[3,64,64]; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE", help_heading = "Common options")]
-    pub changes: Vec<String>,
+    pub sets: Vec<String>,
 }
 
 /// How results are shown.
-#[derive(Args)]
+#[derive(Debug, Args)]
 pub struct Output {
-    /// Write the result for programs, to a file or (-) to standard output; people's text then goes to standard error
+    /// Write the result as JSON to a file, or to standard output (-); text for people then goes to standard error
     #[arg(long, value_name = "FILE", help_heading = "Common options")]
     pub json: Option<PathBuf>,
-    /// Show results, warnings and errors only
+    /// Show only results, warnings and errors
     #[arg(long, short, help_heading = "Common options")]
     pub quiet: bool,
 }
 
-#[derive(Args)]
-#[command(after_help = "Example: topfive train configs/resnet34.json --data photos/ --set network.input=[3,64,64]")]
+/// A path whose completions also offer the built-in names.
+#[derive(Clone, Copy, Debug)]
+struct PathOrName(fn() -> Vec<&'static str>);
+
+/// Built-in experiments, or files.
+const EXPERIMENT: PathOrName = PathOrName(|| builtin::experiments().collect());
+/// Built-in recipes, or files.
+const RECIPE: PathOrName = PathOrName(|| builtin::recipes().collect());
+/// The word `published`, or files.
+const WEIGHTS: PathOrName = PathOrName(|| vec![PUBLISHED]);
+
+/// Stands for the weights, or the protocols, that an experiment names as published.
+pub const PUBLISHED: &str = "published";
+
+impl TypedValueParser for PathOrName {
+    type Value = PathBuf;
+
+    fn parse_ref(&self, command: &clap::Command, arg: Option<&Arg>, value: &OsStr) -> Result<PathBuf, clap::Error> {
+        clap::builder::PathBufValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(self.0().into_iter().map(PossibleValue::new)))
+    }
+}
+
+/// `topfive train`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  topfive train resnet34 --data photos/
+  topfive train resnet34 --data photos/ --recipe small-images --input 64 --epochs 14")]
 pub struct Train {
-    /// The experiment: a JSON file, such as configs/resnet34.json
-    pub config: PathBuf,
-    /// The folder with train/ and val/, each with one folder of images for each class
+    /// Experiment: the name of a built-in one (topfive summary lists them) or a JSON file
+    #[arg(value_name = "EXPERIMENT", value_parser = EXPERIMENT, hide_possible_values = true)]
+    pub experiment: PathBuf,
+    /// Folder with train/ and val/, each with one folder of images per class
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// The run folder [default: runs/NETWORK-DATA]
+    /// Run folder [default: runs/EXPERIMENT-DATA]
     #[arg(long, value_name = "RUN")]
     pub out: Option<PathBuf>,
-    /// Start from these weights (safetensors or PyTorch's .pth); a classifier for other classes starts fresh
-    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    /// Recipe to lay over the experiment: a built-in one or a JSON file; may be repeated
+    #[arg(long = "recipe", value_name = "NAME|FILE", value_parser = RECIPE, hide_possible_values = true)]
+    pub recipes: Vec<PathBuf>,
+    /// Initial weights: a file (safetensors or PyTorch's .pth), or "published" for the experiment's own; the classifier is
+    /// initialised anew for other classes
+    #[arg(long, value_name = "FILE|published", conflicts_with = "resume", value_parser = WEIGHTS, hide_possible_values = true)]
     pub weights: Option<PathBuf>,
-    /// Go on with the run in the run folder, from its last checkpoint
+    /// Continue the run in the run folder from its last checkpoint
     #[arg(long)]
     pub resume: bool,
-    /// The seed of all random choices [default: the experiment's]
+    /// Number of passes over the training images [default: the experiment's]
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<u64>,
+    /// Learning rate that the schedule starts from [default: the experiment's]
+    #[arg(long, value_name = "RATE")]
+    pub lr: Option<f64>,
+    /// Size of the network's input in pixels: 64, or HEIGHTxWIDTH [default: the experiment's]
+    #[arg(long, value_name = "SIZE")]
+    pub input: Option<Input>,
+    /// Seed of all random choices [default: the experiment's]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// Options of all commands that run a network.
     #[command(flatten)]
     pub common: Common,
+}
+
+/// What `--input` takes, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// Rows.
+    pub height: u32,
+    /// Columns.
+    pub width: u32,
+}
+
+impl FromStr for Input {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (height, width) = text.split_once('x').unwrap_or((text, text));
+        match (height.parse(), width.parse()) {
+            (Ok(height), Ok(width)) => Ok(Input { height, width }),
+            _ => Err("expected a number of pixels such as 64, or HEIGHTxWIDTH such as 64x96".to_string()),
+        }
+    }
 }
 
 /// What `--views` takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ViewsArgument {
+    /// A protocol.
     Named(Named),
-    /// Those that the experiment names, or spells out.
-    Config,
-    /// Every protocol; for `eval` alone.
+    /// The experiment's own.
+    Paper,
+    /// Every protocol for which the experiment publishes an error; for `eval` only.
+    Published,
+    /// Every protocol; for `eval` only.
     All,
 }
 
-impl FromStr for ViewsArgument {
-    type Err = String;
+/// Reads what `--views` takes; completions offer the protocols.
+#[derive(Clone, Copy, Debug)]
+struct ViewsParser;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "config" => Ok(ViewsArgument::Config),
+impl TypedValueParser for ViewsParser {
+    type Value = ViewsArgument;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<ViewsArgument, clap::Error> {
+        let parse = |text: &str| match text {
+            "paper" => Ok(ViewsArgument::Paper),
+            PUBLISHED => Ok(ViewsArgument::Published),
             "all" => Ok(ViewsArgument::All),
             _ => text.parse().map(ViewsArgument::Named),
-        }
+        };
+        TypedValueParser::parse_ref(&parse, command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let names = Protocol::all().map(Protocol::name).chain(["paper", PUBLISHED, "all"]);
+        Some(Box::new(names.map(PossibleValue::new)))
     }
 }
 
 /// What `--help` says of the protocols.
 const PROTOCOLS: &str = "\
 Protocols (sizes for an input of 224 pixels; they follow the input):
-  center                    the shorter side to 256, the central crop
-  mirror                    the central crop and its mirror
-  ten-crop                  AlexNet: corners and center, and their mirrors
+  center                    shorter side 256, the central crop
+  mirror                    the central crop and its mirror image
+  ten-crop                  AlexNet: corners and center, and their mirror images
   googlenet-144             GoogLeNet: sides 256, 288, 320, 352, three squares
-                            of each, six crops of each, and their mirrors
+                            each, six crops of each square, and their mirrors
   dense                     VGG: as a convolution over the whole image and its
                             mirror, at the side of training (its middle side)
   dense-multiscale          dense at three sides: 224, 256, 288, or the least,
@@ -133,111 +227,140 @@ Protocols (sizes for an input of 224 pixels; they follow the input):
   resnet-multiscale         ResNet: as a convolution over the whole image, at
                             the sides 224, 256, 384, 480, 640
   resnet-multiscale-mirror  the same with mirrors
-  config                    evaluation.views of the JSON file, where views of
-                            your own can be spelled out
-Those of one side take another behind a colon: dense:384.";
+  paper                     the experiment's own (evaluation.views), which may
+                            be views of your own
+Those with one side take another after a colon: dense:384.";
 
-#[derive(Args)]
-#[command(after_help = "Example: topfive eval runs/resnet34-photos --data photos/ --views ten-crop", after_long_help = format!("{PROTOCOLS}\n\nExample: topfive eval runs/resnet34-photos --data photos/ --views center,ten-crop"))]
+/// `topfive eval`
+#[derive(Debug, Args)]
+#[command(after_help = "Example: topfive eval runs/resnet34-photos --data photos/ --views ten-crop", after_long_help = format!("{PROTOCOLS}\n\nExamples:\n  topfive eval runs/resnet34-photos --data photos/ --views center,ten-crop\n  topfive eval resnet34 --data imagenet/val --views published"))]
 pub struct Eval {
-    /// A checkpoint, a run folder, or a config together with --weights; several are an ensemble
-    #[arg(required = true, value_name = "MODEL")]
+    /// Models: checkpoints, run folders, or experiments with their weights; several are an ensemble
+    #[arg(required = true, value_name = "MODEL", value_parser = EXPERIMENT, hide_possible_values = true)]
     pub models: Vec<PathBuf>,
-    /// The weights for a config: a safetensors file or PyTorch's .pth; once for each config, in their order
-    #[arg(long, value_name = "FILE")]
+    /// Weights of an experiment: a safetensors file or PyTorch's .pth, one for each experiment, in their order
+    /// [default: the experiment's published weights]
+    #[arg(long, value_name = "FILE|published", value_parser = WEIGHTS, hide_possible_values = true)]
     pub weights: Vec<PathBuf>,
-    /// The folder of class folders, or one that holds them in val/; with --labels a flat folder of images
+    /// Folder of class folders, or one that holds them in val/; with --labels a flat folder of images
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// The labels of a flat folder: lines of FILE LABEL (ILSVRC's val.txt), or one class name for each image in order
+    /// Labels of a flat folder: lines of FILE LABEL (ILSVRC's val.txt), or one class name per image in order
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
-    /// Test protocols, one or several with commas between, or all; --help lists them
-    #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "config")]
+    /// Test protocols, separated by commas; or "published" for those with a published error, beside which the measured one is
+    /// shown; or "all". --help lists them
+    #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "center", value_parser = ViewsParser, hide_possible_values = true)]
     pub views: Vec<ViewsArgument>,
-    /// Write every image's label, prediction, probability and rank of the true class (.csv or .jsonl)
+    /// Write each image's label, prediction, probability and rank of the true class (.csv or .jsonl)
     #[arg(long, value_name = "FILE")]
     pub per_image: Option<PathBuf>,
-    /// Write how often each class was taken for which: a table (.csv) or a picture (.svg); may be repeated
+    /// Write the confusion matrix as a table (.csv) or a picture (.svg); may be repeated
     #[arg(long, value_name = "FILE")]
     pub confusion: Vec<PathBuf>,
-    /// Write the errors of each class: a table (.csv) or a picture (.svg); may be repeated
+    /// Write the errors of each class as a table (.csv) or a picture (.svg); may be repeated
     #[arg(long, value_name = "FILE")]
     pub per_class: Vec<PathBuf>,
+    /// Options of all commands that run a network.
     #[command(flatten)]
     pub common: Common,
 }
 
-#[derive(Args)]
+/// `topfive predict`
+#[derive(Debug, Args)]
 #[command(
     override_usage = "topfive predict [OPTIONS] <MODEL>... <IMAGE|DIR>...",
     after_help = "Example: topfive predict runs/resnet34-photos new/*.jpg",
     after_long_help = format!("{PROTOCOLS}\n\nExample: topfive predict runs/resnet34-photos new/*.jpg")
 )]
 pub struct Predict {
-    /// A checkpoint, a run folder, or a config together with --weights (several are an ensemble); then image files, and
-    /// folders of them
-    #[arg(required = true, value_name = "MODEL|IMAGE|DIR")]
+    /// Models (checkpoints, run folders, or experiments with their weights; several are an ensemble), then image files and
+    /// folders of images
+    #[arg(required = true, value_name = "MODEL|IMAGE|DIR", value_parser = EXPERIMENT, hide_possible_values = true)]
     pub inputs: Vec<PathBuf>,
-    /// The weights for a config: a safetensors file or PyTorch's .pth; once for each config, in their order
-    #[arg(long, value_name = "FILE")]
+    /// Weights of an experiment: a safetensors file or PyTorch's .pth, one for each experiment, in their order
+    /// [default: the experiment's published weights]
+    #[arg(long, value_name = "FILE|published", value_parser = WEIGHTS, hide_possible_values = true)]
     pub weights: Vec<PathBuf>,
-    /// The test protocol; --help lists them
-    #[arg(long, value_name = "NAME", default_value = "config")]
+    /// Test protocol; --help lists them
+    #[arg(long, value_name = "NAME", default_value = "center", value_parser = ViewsParser, hide_possible_values = true)]
     pub views: ViewsArgument,
-    /// How many classes to name for each image
+    /// Number of classes to print per image
     #[arg(long, value_name = "K", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub top: u32,
-    /// How to print them on standard output
+    /// Format of standard output
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
+    /// Options of all commands that run a network.
     #[command(flatten)]
     pub common: Common,
 }
 
+/// How `predict` prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
+    /// For people
     Text,
-    /// One JSON object a line
+    /// One JSON object per line
     Jsonl,
-    /// path,rank,class,name,probability
+    /// path,rank,class,name,probability,error,views
     Csv,
 }
 
-#[derive(Args)]
+/// `topfive summary`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Without a model, it lists all built-in experiments.\nExample: topfive summary alexnet vgg16 googlenet resnet34"
+)]
 pub struct Summary {
-    /// A config, a checkpoint or a run folder; several are set side by side
-    #[arg(required = true, value_name = "MODEL")]
+    /// Experiments, checkpoints or run folders; several are shown side by side
+    #[arg(value_name = "MODEL", value_parser = EXPERIMENT, hide_possible_values = true)]
     pub models: Vec<PathBuf>,
-    /// Change a field of the experiment first; may be repeated
+    /// Set a field of the experiment first; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE", help_heading = "Common options")]
-    pub changes: Vec<String>,
+    pub sets: Vec<String>,
+    /// How results are shown.
     #[command(flatten)]
     pub output: Output,
 }
 
-#[derive(Args)]
+/// `topfive shapes`
+#[derive(Debug, Args)]
 pub struct Shapes {
-    /// The folder to write; it must not exist, or be empty
+    /// Folder to write; it must not exist, or be empty
     pub dir: PathBuf,
-    /// Training images of each class
+    /// Number of training images per class
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub train: usize,
-    /// Validation images of each class
+    /// Number of validation images per class
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub val: usize,
-    /// The shorter side of the images, in pixels
+    /// Shorter side of the images in pixels
     #[arg(long, value_name = "PIXELS", default_value_t = 96)]
     pub size: u32,
-    /// The seed of all random choices
+    /// Seed of all random choices
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
+    /// How results are shown.
     #[command(flatten)]
     pub output: Output,
 }
 
-#[derive(Args)]
+/// `topfive doctor`
+#[derive(Debug, Args)]
 pub struct Doctor {
+    /// How results are shown.
     #[command(flatten)]
     pub output: Output,
+}
+
+/// `topfive completions`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  topfive completions bash > ~/.local/share/bash-completion/completions/topfive
+  topfive completions zsh > ~/.zfunc/_topfive
+  topfive completions fish > ~/.config/fish/completions/topfive.fish")]
+pub struct Completions {
+    /// Shell to complete for
+    pub shell: Shell,
 }

@@ -3,6 +3,8 @@
 use anyhow::{Result, bail, ensure};
 use tch::{Cuda, Device, TchError};
 
+use crate::remedy::Remedy;
+
 /// `auto` (the first GPU, or else the processor), `cpu`, `cuda` or `cuda:N`.
 ///
 /// # Errors
@@ -47,15 +49,13 @@ pub fn explain(error: TchError, batch_size: usize, device: Device) -> anyhow::Er
     if out_of_memory.iter().any(|sign| text.contains(sign)) {
         if batch_size <= 1 {
             return anyhow::anyhow!(
-                "not even one image fits into the memory of {}; use a smaller network.input, or another --device ({first_line})",
+                "not even one image fits in {}'s memory; use a smaller network.input, or another device ({first_line})",
                 name(device)
             );
         }
-        let smaller = batch_size / 2;
-        return anyhow::anyhow!(
-            "a batch of {batch_size} images does not fit into the memory of {}; try --batch-size {smaller} ({first_line})",
-            name(device)
-        );
+        let problem =
+            format!("a batch of {batch_size} images does not fit in {}'s memory ({first_line})", name(device));
+        return Remedy { problem, changes: vec![("training.batch_size", (batch_size / 2).to_string())] }.into();
     }
     anyhow::anyhow!("libtorch failed on {}: {first_line}", name(device))
 }

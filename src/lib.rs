@@ -2,26 +2,33 @@
 //!
 //! Four routes lead through it, each a straight walk:
 //!
-//! 1. `configs/resnet34.json` -> [`config`] and [`network::spec`] (parsed) -> [`network::shape`] (proved) ->
-//!    [`network::Network`] (tensors).
-//! 2. image files -> [`data::folder`] -> [`data::decode`] -> [`data::transform`] -> [`data::loader`] -> [`data::batch`].
-//! 3. batch -> [`network::Network::forward`] -> loss -> [`training::optimizer`] at the rate of [`training::schedule`] ->
-//!    [`training::checkpoint`]; all of it is seen in [`training`].
-//! 4. image -> [`views`] -> [`evaluation`] (forward, averaged over views and the models of an [`ensemble`]) -> [`metrics`] ->
-//!    the `eval` and `predict` commands.
+//! 1. `configs/resnet34.json` -> [`experiment`] (parsed, changed by recipes and single settings, complete) ->
+//!    [`network::shape`] (proved) -> tensors by name, [`network::init`] or [`weights`] -> [`network::Network::forward`].
+//! 2. a data set ([`data::folder`], [`data::labels`]) -> [`data::dataset`] -> [`image::decode`] -> [`data::augment`] ->
+//!    [`image::crop`] -> [`data::loader`] -> [`image::batch`] -> [`image::normalise`]. [`data::example`] shows it whole.
+//! 3. batch -> forward -> loss -> gradients -> [`training::optimizer`] at the rate of [`training::schedule`]:
+//!    [`training::step`] shows it on one screen, [`training`] is the loop around it, [`training::state`] what a resumed run
+//!    needs.
+//! 4. image -> [`views`] -> [`evaluation`] (forward, averaged over views and the models of an ensemble, [`model`]) ->
+//!    [`metrics`] -> [`report`], in the `eval` and `predict` [`commands`].
 //!
-//! What never happens: `network::spec`, `network::shape`, `training::schedule` and `views` know no tensors; `data` knows no
-//! network; only `cli` and `commands` know arguments; only `training::checkpoint` and `weights` know the layout of files
-//! with weights; nothing draws random numbers but from a stream of [`random`]'s, keyed by seed, epoch and sample.
+//! What never happens: [`network::spec`], [`network::shape`], [`training::schedule`], [`views`] and [`geometry`] know no
+//! tensors; [`image`] knows no network and no experiment; [`data`] knows no network; only [`cli`] and [`commands`] know
+//! arguments; only [`model::checkpoint`] and [`weights`] know the layout of files with weights; [`evaluation`] does not know
+//! [`training`]; nothing draws random numbers but from a stream of [`random`]'s, keyed by what it is for. The test
+//! `structure` holds what of this a text search can hold.
 
-pub mod aside;
+#![warn(missing_docs)]
+
+pub mod atomic;
 pub mod cli;
 pub mod commands;
-pub mod config;
 pub mod data;
 pub mod device;
-pub mod ensemble;
 pub mod evaluation;
+pub mod experiment;
+pub mod geometry;
+pub mod image;
 pub mod imagenet;
 pub mod memory;
 pub mod metrics;
@@ -29,7 +36,10 @@ pub mod model;
 pub mod nearest;
 pub mod network;
 pub mod random;
+pub mod range;
+pub mod remedy;
 pub mod report;
+pub mod shapes;
 pub mod training;
 pub mod views;
 pub mod weights;

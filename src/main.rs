@@ -11,10 +11,7 @@ fn main() -> ExitCode {
     match commands::run(Cli::parse().command) {
         Ok(outcome) => ExitCode::from(outcome.exit_status()),
         Err(error) => {
-            eprintln!("error: {error}");
-            for cause in error.chain().skip(1) {
-                eprintln!("  because: {cause}");
-            }
+            eprintln!("{}", commands::describe(&error));
             ExitCode::from(2)
         }
     }

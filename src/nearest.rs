@@ -1,9 +1,9 @@
-//! The known word that somebody may have meant by one that is not known.
+//! The known word that somebody may have meant by an unknown one.
 
-/// Words of more bytes are no slips of the pen.
+/// Longer words, in bytes, are not typos.
 const LONGEST: usize = 256;
 
-/// The word of `known` that is nearest to `wrong`, if one is near: a third of its letters may differ.
+/// The word of `known` that is nearest to `wrong`, if one is near: at most a third of its letters differ.
 pub fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let most = |word: &str| word.chars().count().max(3) / 3;
     known
@@ -14,4 +14,9 @@ pub fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> Option<
         .filter(|&(distance, word)| distance <= most(word))
         .min_by_key(|&(distance, _)| distance)
         .map(|(_, word)| word)
+}
+
+/// ` (did you mean "cat"?)`, to be put after the unknown word; empty if no known word is near.
+pub fn did_you_mean<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> String {
+    nearest(wrong, known).map_or(String::new(), |near| format!(" (did you mean \"{near}\"?)"))
 }

@@ -29,3 +29,12 @@ pub fn of_step(seed: u64, step: u64) -> i64 {
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     (mixed ^ (mixed >> 31)) as i64
 }
+
+/// The stream that a parameter's initial values are drawn from.
+pub fn of_weights(seed: u64, parameter: &str) -> ChaCha8Rng {
+    // FNV-1a; a key of its own keeps these streams apart from those of samples.
+    let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+    let mut stream = ChaCha8Rng::seed_from_u64(seed ^ 0x7765_6967_6874_735F);
+    stream.set_stream(parameter.bytes().fold(0xCBF2_9CE4_8422_2325, hash));
+    stream
+}

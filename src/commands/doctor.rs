@@ -10,8 +10,10 @@ use tch::{Cuda, Device, Kind, Tensor};
 
 use super::Outcome;
 use crate::cli::Doctor;
-use crate::report::{Report, write_json};
+use crate::report::Report;
+use crate::report::records::write_json;
 
+/// Shows what is there.
 pub fn run(args: Doctor) -> Result<Outcome> {
     let report = Report::new(args.output.quiet, args.output.json.as_deref())?;
     let library = loaded_library();
@@ -49,16 +51,16 @@ fn cuda(gpus: i64) -> String {
     match (tch::utils::has_cuda(), gpus) {
         (_, 1) => "1 GPU: cuda:0".to_string(),
         (_, 2..) => format!("{gpus} GPUs: cuda:0 to cuda:{}", gpus - 1),
-        (true, _) => "this libtorch has CUDA, but sees no GPU; `nvidia-smi` says whether the driver does".to_string(),
+        (true, _) => "this libtorch supports CUDA but finds no GPU; `nvidia-smi` shows whether the driver finds one".to_string(),
         (false, _) if fs::exists("/proc/driver/nvidia").unwrap_or(false) => {
-            "there is an NVIDIA driver, but this libtorch is for the processor alone; for the GPU run scripts/setup --cuda and build again"
+            "there is an NVIDIA driver, but this libtorch is the CPU-only one; to use the GPU, run scripts/setup --cuda and build again"
                 .to_string()
         }
-        (false, _) => "no GPU; this libtorch is for the processor alone (scripts/setup --cuda fetches the other)".to_string(),
+        (false, _) => "no GPU; this libtorch is the CPU-only one (scripts/setup --cuda fetches the other)".to_string(),
     }
 }
 
-/// The file that the running program has libtorch from, where the system tells.
+/// The file from which the running program loaded libtorch, if the system tells.
 fn loaded_library() -> Option<String> {
     let maps = fs::read_to_string("/proc/self/maps").ok()?;
     let path = maps

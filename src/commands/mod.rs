@@ -1,14 +1,16 @@
-//! One file for each subcommand: arguments in, work called, result shown.
+//! One file per subcommand: arguments in, work called, result shown.
 
-pub mod doctor;
-pub mod eval;
-pub mod predict;
-pub mod shapes;
-pub mod summary;
-pub mod train;
+mod completions;
+mod doctor;
+mod eval;
+mod failure;
+mod models;
+mod predict;
+mod shapes;
+mod summary;
+mod train;
 
 use std::num::NonZero;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::available_parallelism;
@@ -19,17 +21,20 @@ use tch::Device;
 
 use crate::cli::{Command, Common};
 use crate::device;
-use crate::ensemble::Ensemble;
-use crate::evaluation::{BadImage, Pace};
+use crate::evaluation::BadImage;
+use crate::experiment::Change;
 use crate::report::Report;
+
+pub use failure::describe;
 
 /// How a command ended, if it could do its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
+    /// As asked.
     Done,
     /// Some images could not be read; each was named.
     SomeBad,
-    /// By a signal; what there is to save is saved.
+    /// By a signal; whatever can be saved is saved.
     Interrupted,
 }
 
@@ -48,8 +53,10 @@ impl Outcome {
     }
 }
 
+/// Runs a command.
+///
 /// # Errors
-/// What kept the command from doing its work.
+/// Returns what kept it from doing its work.
 pub fn run(command: Command) -> Result<Outcome> {
     match command {
         Command::Train(args) => train::run(args),
@@ -58,10 +65,11 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Summary(args) => summary::run(args),
         Command::Shapes(args) => shapes::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Completions(args) => completions::run(args),
     }
 }
 
-/// Sets up threads and finds the device.
+/// Sets up threads and finds the device; returns it with the number of workers.
 fn prepare(common: &Common) -> Result<(Device, usize, Report)> {
     let report = Report::new(common.output.quiet, common.output.json.as_deref())?;
     if let Some(threads) = common.threads {
@@ -69,18 +77,13 @@ fn prepare(common: &Common) -> Result<(Device, usize, Report)> {
     }
     let workers =
         common.workers.map_or_else(|| available_parallelism().map_or(1, NonZero::get), |workers| workers as usize);
-    Ok((device::parse(&common.device)?, workers, report))
+    let device = device::parse(&common.device).with_context(|| format!("--device {}", common.device))?;
+    Ok((device, workers, report))
 }
 
-/// Crops that share a forward pass unless `--batch-size` says otherwise.
-const BATCH_SIZE: u32 = 64;
-
-/// Opens the models of an `eval` or `predict`.
-fn open(models: &[PathBuf], weights: &[PathBuf], common: &Common) -> Result<(Ensemble, Pace, Report)> {
-    let (device, workers, report) = prepare(common)?;
-    let ensemble = Ensemble::open(models, weights, &common.changes, device)?;
-    let pace = Pace { batch_size: common.batch_size.unwrap_or(BATCH_SIZE) as usize, workers };
-    Ok((ensemble, pace, report))
+/// What `--set` asks for.
+fn changes(sets: &[String]) -> Vec<Change> {
+    sets.iter().cloned().map(Change::Set).collect()
 }
 
 /// A flag that Ctrl-C and SIGTERM set; the second signal ends the program at once.

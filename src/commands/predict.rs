@@ -1,23 +1,25 @@
 //! `topfive predict`: the most probable classes of images.
 
 use std::io::{self, Write};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use serde_json::json;
 
-use super::Outcome;
-use crate::aside::write_aside;
+use super::{Outcome, models};
+use crate::atomic::AtomicFile;
 use crate::cli::{Format, Predict, ViewsArgument};
+use crate::data::dataset::Source;
 use crate::data::folder;
-use crate::ensemble::Ensemble;
-use crate::evaluation::{BadImage, classify};
+use crate::evaluation::{BadImage, Classification};
+use crate::experiment::builtin;
 use crate::imagenet;
 use crate::metrics::top;
-use crate::model::checkpoint_of;
+use crate::model::{Ensemble, checkpoint};
 use crate::report::Report;
+use crate::report::records::csv_line;
 use crate::views::Views;
 
 /// One class that an image may show.
@@ -30,71 +32,80 @@ struct Guess {
     probability: f32,
 }
 
+/// Predicts.
 pub fn run(args: Predict) -> Result<Outcome> {
-    let (models, images) = split(&args.inputs)?;
-    let (ensemble, pace, report) = super::open(models, &args.weights, &args.common)?;
-    let paths = found(images)?;
-
-    let mut lines = Lines::new(args.common.output.json.as_deref(), args.format, report)?;
-    let mut bad = Vec::new();
-    let mut bar = report.bar(paths.len() as u64, "predicting");
+    let (names, images) = split(&args.inputs)?;
     let views = match args.views {
-        ViewsArgument::Named(named) => Views::Named(named),
-        ViewsArgument::Config => ensemble.views()?.clone(),
-        ViewsArgument::All => bail!("--views all: predict takes one protocol; `topfive eval` compares them"),
+        ViewsArgument::All | ViewsArgument::Published => {
+            bail!("--views: predict takes one protocol; `topfive eval` compares several")
+        }
+        ViewsArgument::Named(named) => Some(Views::Named(named)),
+        ViewsArgument::Paper => None,
     };
-    let _ = classify(&ensemble.members(), &[views], paths.clone().into(), pace, |index, result| {
+    let (ensemble, pace, report) = models::open(names, &args.weights, &args.common)?;
+    let views = views.map_or_else(|| ensemble.paper_views().cloned(), Ok)?;
+    let images: Arc<[Source]> = found(images)?.into();
+
+    let mut lines = Lines::new(args.common.output.json.as_deref(), args.format, &views, report)?;
+    let mut bad = Vec::new();
+    let mut bar = report.bar(images.len() as u64, "predicting");
+    let outcomes = Classification::start(&ensemble.members(), std::slice::from_ref(&views), images.clone(), pace)?;
+    for (index, (outcome, image)) in outcomes.zip(images.iter()).enumerate() {
+        let outcome = outcome?;
         bar.at(index as u64 + 1, "");
-        bar.suspend(|| match result {
-            Ok(scores) => lines.write(&paths[index], &guesses(&ensemble, &scores[0].mean, args.top as usize)),
+        bar.suspend(|| match outcome {
+            Ok(averaged) => {
+                let probabilities = averaged.first().map_or(&[][..], |averaged| &averaged.mean);
+                lines.write(&image.name(), &guesses(&ensemble, probabilities, args.top as usize))
+            }
             Err(image) => {
-                report.warn(format!("{}: {}", image.path.display(), image.reason));
+                report.warn(format!("{}: {}", image.name, image.reason));
                 lines.write_bad(&image)?;
                 bad.push(image);
                 Ok(())
             }
         })?;
-        Ok(ControlFlow::Continue(()))
-    })?;
+    }
     bar.clear();
     lines.finish()?;
     Ok(Outcome::of(&bad))
 }
 
-/// The models, which come first, and the images. Behind the first, a checkpoint, a JSON file and a folder of a run are
-/// models.
+/// The models, which come first, and the images. After the first, whatever is a checkpoint, a JSON file, a run folder or a
+/// built-in experiment is a model.
 fn split(inputs: &[PathBuf]) -> Result<(&[PathBuf], &[PathBuf])> {
     let is_model = |path: &PathBuf| match path.extension().and_then(|ending| ending.to_str()) {
         Some("json" | "safetensors") => true,
-        _ => path.is_dir() && checkpoint_of(path).is_ok(),
+        _ if path.exists() => path.is_dir() && checkpoint::of(path).is_ok(),
+        _ => builtin::experiment(&path.to_string_lossy()).is_some(),
     };
     let models = inputs.iter().skip(1).take_while(|path| is_model(path)).count() + 1;
     let (models, images) = inputs.split_at(models);
     if let Some(path) = images.iter().find(|path| !path.exists() && path.extension().is_none()) {
-        bail!("there is no {}; expected an image, a folder of images, or the folder of a run", path.display());
+        bail!("{}: no such file; expected an image, a folder of images, or a run folder", path.display());
     }
     ensure!(
         !images.is_empty(),
-        "expected images behind the model; for example: topfive predict {} photo.jpg",
+        "expected images after the model; for example: topfive predict {} photo.jpg",
         models[0].display()
     );
     Ok((models, images))
 }
 
 /// Files as they were named, and all images in the folders that were named.
-fn found(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let mut paths = Vec::new();
+fn found(named: &[PathBuf]) -> Result<Vec<Source>> {
+    let mut images = Vec::new();
     for path in named {
         if path.is_dir() {
-            let before = paths.len();
-            folder::images(path, &mut Vec::new(), &mut |image| paths.push(image))?;
-            ensure!(paths.len() > before, "the folder {} holds no images", path.display());
+            let before = images.len();
+            folder::images(path, &mut |image| images.push(Source::file(image)))?;
+            ensure!(images.len() > before, "{}: no images in this folder", path.display());
         } else {
             // A file that does not exist is reported like any other that cannot be read; the rest go on.
-            paths.push(path.clone());
+            images.push(Source::file(path.clone()));
         }
     }
-    Ok(paths)
+    Ok(images)
 }
 
 fn guesses(ensemble: &Ensemble, probabilities: &[f32], k: usize) -> Vec<Guess> {
@@ -108,85 +119,81 @@ fn guesses(ensemble: &Ensemble, probabilities: &[f32], k: usize) -> Vec<Guess> {
 /// The results, one image after another, in the forms that were asked for.
 struct Lines {
     report: Report,
-    /// `None` where standard output belongs to `--json -`.
+    views: String,
+    /// `None` if standard output belongs to `--json -`.
     format: Option<Format>,
-    json: Option<(PathBuf, Vec<u8>)>,
+    json: Option<AtomicFile>,
     json_to_stdout: bool,
 }
 
 impl Lines {
-    fn new(json: Option<&Path>, format: Format, report: Report) -> Result<Self> {
+    fn new(json: Option<&Path>, format: Format, views: &Views, report: Report) -> Result<Self> {
         let json_to_stdout = json == Some(Path::new("-"));
         let clash = json_to_stdout && format != Format::Text;
         ensure!(!clash, "--json - and --format both claim standard output; leave one of them out");
         let lines = Lines {
             report,
+            views: views.to_string(),
             format: (!json_to_stdout).then_some(format),
-            json: json.filter(|_| !json_to_stdout).map(|path| (path.to_path_buf(), Vec::new())),
+            json: json.filter(|_| !json_to_stdout).map(AtomicFile::create).transpose()?,
             json_to_stdout,
         };
         if lines.format == Some(Format::Csv) {
-            lines.csv(&["path", "rank", "class", "name", "probability", "error"])?;
+            lines.csv(["path", "rank", "class", "name", "probability", "error", "views"])?;
         }
         Ok(lines)
     }
 
-    fn write(&mut self, path: &Path, guesses: &[Guess]) -> Result<()> {
-        let object = json!({ "path": path.to_string_lossy(), "predictions": guesses });
+    fn write(&mut self, name: &str, guesses: &[Guess]) -> Result<()> {
+        let object = json!({ "path": name, "views": self.views, "predictions": guesses });
         self.write_object(&object)?;
         match self.format {
             Some(Format::Text) => {
                 let named =
                     guesses.iter().map(|guess| format!("\n  {:6.2} %  {}", 100.0 * guess.probability, guess.name));
-                self.report.result(format!("{}{}", path.display(), named.collect::<String>()))?;
+                self.report.result(format!("{name} ({} view){}", self.views, named.collect::<String>()))?;
             }
             Some(Format::Jsonl) => self.report.result(object.to_string())?,
             Some(Format::Csv) => {
                 for (rank, guess) in guesses.iter().enumerate() {
                     let [rank, probability] = [(rank + 1).to_string(), guess.probability.to_string()];
-                    self.csv(&[&path.to_string_lossy(), &rank, &guess.class, &guess.name, &probability, ""])?;
+                    self.csv([name, &rank, &guess.class, &guess.name, &probability, "", &self.views])?;
                 }
             }
             None => {
                 let best = guesses
                     .first()
                     .map_or(String::new(), |guess| format!("{} ({:.1} %)", guess.name, 100.0 * guess.probability));
-                self.report.note(format!("{}: {best}", path.display()));
+                self.report.note(format!("{name}: {best}"));
             }
         }
         Ok(())
     }
 
     fn write_bad(&mut self, image: &BadImage) -> Result<()> {
-        let object = json!({ "path": image.path.to_string_lossy(), "error": image.reason });
+        let object = json!({ "path": image.name, "error": image.reason });
         self.write_object(&object)?;
         match self.format {
             Some(Format::Jsonl) => self.report.result(object.to_string())?,
-            Some(Format::Csv) => self.csv(&[&image.path.to_string_lossy(), "", "", "", "", &image.reason])?,
+            Some(Format::Csv) => self.csv([&image.name, "", "", "", "", &image.reason, ""])?,
             Some(Format::Text) | None => {}
         }
         Ok(())
     }
 
-    /// One JSON object a line: at once on standard output, gathered for a file.
+    /// One JSON object per line.
     fn write_object(&mut self, object: &serde_json::Value) -> Result<()> {
         if self.json_to_stdout {
             writeln!(io::stdout(), "{object}").context("cannot write to standard output")?;
         }
-        if let Some((_, gathered)) = &mut self.json {
-            writeln!(gathered, "{object}")?;
-        }
-        Ok(())
+        self.json.as_mut().map_or(Ok(()), |file| file.write(format!("{object}\n").as_bytes()))
     }
 
-    fn csv(&self, fields: &[&str]) -> Result<()> {
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        writer.write_record(fields)?;
-        let line = String::from_utf8(writer.into_inner()?)?;
-        self.report.result(line.trim_end())
+    fn csv(&self, fields: [&str; 7]) -> Result<()> {
+        self.report.result(csv_line(fields)?)
     }
 
     fn finish(self) -> Result<()> {
-        self.json.map_or(Ok(()), |(path, gathered)| write_aside(&path, &gathered))
+        self.json.map_or(Ok(()), AtomicFile::finish)
     }
 }

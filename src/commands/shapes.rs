@@ -6,9 +6,11 @@ use anyhow::Result;
 
 use super::Outcome;
 use crate::cli::Shapes;
-use crate::data::shapes::{self, CLASSES, Options};
-use crate::report::{Report, write_json};
+use crate::report::Report;
+use crate::report::records::write_json;
+use crate::shapes::{self, CLASSES, Options};
 
+/// Draws.
 pub fn run(args: Shapes) -> Result<Outcome> {
     let report = Report::new(args.output.quiet, args.output.json.as_deref())?;
     let options = Options { train_per_class: args.train, val_per_class: args.val, size: args.size, seed: args.seed };
@@ -22,7 +24,7 @@ pub fn run(args: Shapes) -> Result<Outcome> {
     drawn.into_inner().unwrap_or_else(PoisonError::into_inner).1.clear();
     let dir = args.dir.display();
     report.result(format!(
-        "drew {images} images of {} classes: {dir}/train ({} a class) and {dir}/val ({} a class)",
+        "drew {images} images of {} classes: {dir}/train ({} per class) and {dir}/val ({} per class)",
         CLASSES.len(),
         args.train,
         args.val

@@ -1,23 +1,28 @@
 //! `topfive summary`: a network's layers, with their parameters and multiply-adds.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use comfy_table::Table;
 use serde_json::{Value, json};
 
-use super::Outcome;
+use super::{Outcome, changes};
 use crate::cli::Summary;
-use crate::config::Experiment;
-use crate::model::{checkpoint_of, is_config};
+use crate::experiment::{Change, Experiment, builtin};
+use crate::model::{Found, checkpoint, find};
 use crate::network::cost::{self, Row};
-use crate::network::shape;
-use crate::report::{Report, grouped, table, write_json};
-use crate::training::checkpoint;
+use crate::report::Report;
+use crate::report::records::write_json;
+use crate::report::table::{grouped, table};
 
+/// Shows one network's layers, or several networks side by side; all that are built in unless some are named.
 pub fn run(args: Summary) -> Result<Outcome> {
     let report = Report::new(args.output.quiet, args.output.json.as_deref())?;
-    let networks = args.models.iter().map(|path| Described::read(path, &args.changes)).collect::<Result<Vec<_>>>()?;
+    let (changes, mut names) = (changes(&args.sets), args.models);
+    if names.is_empty() {
+        names = builtin::experiments().map(PathBuf::from).collect();
+    }
+    let networks = names.iter().map(|name| Described::read(name, &changes)).collect::<Result<Vec<_>>>()?;
     let json = match networks.as_slice() {
         [network] => {
             network.show(report)?;
@@ -32,7 +37,7 @@ pub fn run(args: Summary) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// A network with what it costs.
+/// A network and what it costs.
 struct Described {
     experiment: Experiment,
     trunk: Vec<Row>,
@@ -43,11 +48,14 @@ struct Described {
 }
 
 impl Described {
-    fn read(path: &Path, changes: &[String]) -> Result<Self> {
-        let experiment = experiment(path, changes)?;
-        let nodes = shape::prove(&experiment.network)?;
-        let (trunk, heads): (Vec<Row>, Vec<Row>) = cost::rows(&nodes).into_iter().partition(|row| !row.auxiliary);
-        let (total, depth, pooling_layers) = (Total::of(&trunk), cost::depth(&nodes), cost::pools(&nodes));
+    fn read(name: &Path, changes: &[Change]) -> Result<Self> {
+        let experiment = match find(name)? {
+            Found::Experiment(name) => Experiment::load(&name, changes)?,
+            Found::Checkpoint(path) => checkpoint::open(&path)?.0.experiment(changes)?,
+        };
+        let nodes = experiment.nodes();
+        let (trunk, heads): (Vec<Row>, Vec<Row>) = cost::rows(nodes).into_iter().partition(|row| !row.auxiliary);
+        let (total, depth, pooling_layers) = (Total::of(&trunk), cost::depth(nodes), cost::pools(nodes));
         Ok(Described { experiment, trunk, heads, total, depth, pooling_layers })
     }
 
@@ -56,14 +64,14 @@ impl Described {
     }
 
     fn show(&self, report: Report) -> Result<()> {
-        let [channels, height, width] = self.experiment.network.input;
+        let [channels, height, width] = self.experiment.network().input;
         report.result(layers(&self.trunk, &self.heads).trim_fmt())?;
         report.result(format!(
             "{}: {channels}x{height}x{width} in, {} classes out; {} layers with parameters along its depth, {} pooling layers",
-            self.experiment.name, self.experiment.network.classes, self.depth, self.pooling_layers
+            self.experiment.name, self.experiment.network().classes, self.depth, self.pooling_layers
         ))?;
         report.result(format!(
-            "{} parameters ({} in convolutions, {} fully connected), {} multiply-adds an image",
+            "{} parameters ({} in convolutions, {} fully connected), {} multiply-adds per image",
             grouped(self.total.parameters),
             grouped(self.total.convolutional),
             grouped(self.total.fully_connected),
@@ -71,7 +79,8 @@ impl Described {
         ))?;
         if !self.heads.is_empty() {
             let with_heads = grouped(self.with_heads());
-            report.result(format!("{with_heads} parameters with the auxiliary heads, which only training uses"))?;
+            report
+                .result(format!("{with_heads} parameters with the auxiliary classifiers, which only training uses"))?;
         }
         Ok(())
     }
@@ -79,13 +88,13 @@ impl Described {
     fn json(&self) -> Value {
         let layer = |row: &Row| {
             json!({
-                "path": row.path, "type": row.kind, "output": row.output, "neurons": row.neurons,
+                "path": row.path, "type": row.kind, "output": row.output.dimensions(), "neurons": row.output.elements(),
                 "parameters": row.parameters, "multiply_adds": row.multiply_adds, "auxiliary": row.auxiliary,
             })
         };
         json!({
-            "name": self.experiment.name, "input": self.experiment.network.input,
-            "classes": self.experiment.network.classes, "depth": self.depth, "pooling_layers": self.pooling_layers,
+            "name": self.experiment.name, "input": self.experiment.network().input,
+            "classes": self.experiment.network().classes, "depth": self.depth, "pooling_layers": self.pooling_layers,
             "parameters": self.total.parameters, "parameters_with_auxiliary": self.with_heads(),
             "parameters_in_convolutions": self.total.convolutional,
             "parameters_fully_connected": self.total.fully_connected, "multiply_adds": self.total.multiply_adds,
@@ -117,20 +126,12 @@ fn side_by_side(networks: &[Described]) -> Table {
     table(header, rows, 1..6)
 }
 
-fn experiment(path: &Path, changes: &[String]) -> Result<Experiment> {
-    if is_config(path)? {
-        return Experiment::load(path, changes);
-    }
-    let (note, _) = checkpoint::read(&checkpoint_of(path)?)?;
-    Experiment::parse(&serde_json::to_string(&note.experiment)?, changes)
-}
-
 struct Total {
     parameters: i64,
     convolutional: i64,
     fully_connected: i64,
     multiply_adds: i64,
-    /// Of the outputs of all layers for one image, as 32-bit floats: what a training step keeps.
+    /// Of all layers' outputs for one image, as 32-bit floats: what a training step keeps.
     activation_bytes: i64,
 }
 
@@ -144,7 +145,7 @@ impl Total {
             convolutional: parameters(Some("conv")),
             fully_connected: parameters(Some("linear")),
             multiply_adds: rows.iter().map(|row| row.multiply_adds).sum(),
-            activation_bytes: rows.iter().map(|row| 4 * row.neurons).sum(),
+            activation_bytes: rows.iter().map(|row| 4 * row.output.elements()).sum(),
         }
     }
 }
@@ -152,13 +153,13 @@ impl Total {
 fn layers(trunk: &[Row], heads: &[Row]) -> Table {
     let header = ["layer", "type", "output", "neurons", "parameters", "multiply-adds"];
     let rows = trunk.iter().chain(heads).map(|row| {
-        let name = if row.auxiliary { format!("{} (training alone)", row.path) } else { row.path.clone() };
+        let name = if row.auxiliary { format!("{} (training only)", row.path) } else { row.path.clone() };
         let blank_zero = |number: i64| if number == 0 { String::new() } else { grouped(number) };
         [
             name,
             row.kind.to_string(),
-            row.output.clone(),
-            grouped(row.neurons),
+            row.output.to_string(),
+            grouped(row.output.elements()),
             blank_zero(row.parameters),
             blank_zero(row.multiply_adds),
         ]

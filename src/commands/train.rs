@@ -2,56 +2,58 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
 use tch::Device;
 
-use super::Outcome;
-use crate::cli::Train;
-use crate::config::Experiment;
+use super::models::published_weights;
+use super::{Outcome, changes, prepare, watch_signals};
+use crate::cli::{PUBLISHED, Train};
+use crate::data::dataset::Dataset;
 use crate::data::folder::open_splits;
-use crate::network::Network;
-use crate::report::{Report, grouped, write_json};
-use crate::training::checkpoint::{self, Position};
-use crate::training::optimizer::Sgd;
+use crate::experiment::{Change, Experiment};
+use crate::model::checkpoint;
+use crate::network::classifier::class_parameters;
+use crate::network::parameter::parameters;
+use crate::network::{Network, init};
+use crate::report::Report;
+use crate::report::records::write_json;
+use crate::report::table::grouped;
 use crate::training::run::RunFolder;
+use crate::training::state::{self, State};
+use crate::training::step::Learner;
 use crate::training::{Ended, Trainer};
-use crate::weights::{self, Classifier};
+use crate::weights;
+use crate::weights::fit::fit;
 
+/// Trains.
 pub fn run(args: Train) -> Result<Outcome> {
-    let (device, workers, report) = super::prepare(&args.common)?;
-    let mut experiment = Experiment::load(&args.config, &args.common.changes)?;
-    experiment.training.seed = args.seed.unwrap_or(experiment.training.seed);
-    if let Some(batch_size) = args.common.batch_size {
-        experiment.training.batch_size = batch_size as usize;
-    }
+    let (device, workers, report) = prepare(&args.common)?;
+    let mut experiment = Experiment::load(&args.experiment, &all_changes(&args))?;
+    let initial = args.weights.as_deref().map(|file| initial_weights(file, &experiment, &args, report)).transpose()?;
     let (train, val) = open_splits(&args.data)?;
-    experiment.set_classes(train.classes.len());
+    experiment.set_classes(train.classes.len())?;
 
-    let out = args.out.clone().unwrap_or_else(|| default_out(&experiment, &args.data));
-    let digest = train.digest(&args.data.join("train"));
-    let begin = Position { images: train.samples.len() as u64, digest, ..Position::default() };
-    let Start { run, network, mut optimizer, position } = if args.resume {
-        resume(&out, &experiment, &train.classes, &begin, device, report)?
+    let run = RunFolder::at(&args.out.clone().unwrap_or_else(|| default_out(&experiment, &args.data)));
+    let (mut learner, state) = if args.resume {
+        resume(&run, &experiment, &train, device, report)?
     } else {
-        start(&out, &experiment, args.weights.as_deref(), begin, device, report)?
+        start(&run, &experiment, initial.as_deref(), &train, device, report)?
     };
-    let parameters: i64 = network.parameters().iter().filter(|(it, _)| it.trainable).map(|(it, _)| it.elements()).sum();
+    let parameters: i64 = learner.network.trainable().map(|(parameter, _)| parameter.elements()).sum();
     report.note(format!(
-        "training {} ({} parameters) on {} images of {} classes, validating on {}, into {}",
+        "training {} ({} parameters) on {} images of {} classes, validating on {} (center view), into {}",
         experiment.name,
         grouped(parameters),
         train.samples.len(),
         train.classes.len(),
         val.samples.len(),
-        out.display()
+        run.path().display()
     ));
 
-    let interrupted = super::watch_signals()?;
-    let (experiment, network) = (&experiment, &network);
+    let interrupted = watch_signals()?;
     let trainer = Trainer {
-        experiment,
-        network,
+        experiment: &experiment,
         train: &train,
         val: &val,
         run: &run,
@@ -60,12 +62,11 @@ pub fn run(args: Train) -> Result<Outcome> {
         interrupted: &interrupted,
     };
     let mut bad = Vec::new();
-    match trainer.train(&mut optimizer, position, &mut bad)? {
+    match trainer.train(&mut learner, state, &mut bad)? {
         Ended::Interrupted => {
-            report.note(format!(
-                "interrupted; the state is saved in {}. Go on with the same command and --resume",
-                out.display()
-            ));
+            let out = run.path().display();
+            report
+                .note(format!("interrupted; the state is saved in {out}. Continue with the same command and --resume"));
             Ok(Outcome::Interrupted)
         }
         Ended::Finished { best, last } => {
@@ -76,7 +77,11 @@ pub fn run(args: Train) -> Result<Outcome> {
                 run.best().display()
             ))?;
             if let Some(path) = &args.common.output.json {
-                let result = json!({ "network": experiment.name, "run": out.to_string_lossy(), "best": best, "last": last, "bad_images": bad.len() });
+                let out = run.path().to_string_lossy();
+                let result = json!({
+                    "network": experiment.name, "run": out, "views": "center", "best": best, "last": last,
+                    "bad_images": bad.len(),
+                });
                 write_json(path, &result)?;
             }
             Ok(Outcome::of(&bad))
@@ -84,81 +89,111 @@ pub fn run(args: Train) -> Result<Outcome> {
     }
 }
 
-/// runs/NETWORK-DATA
+/// Recipes first, then `--set`, then the flags of single fields.
+fn all_changes(args: &Train) -> Vec<Change> {
+    let mut all: Vec<Change> = args.recipes.iter().cloned().map(Change::Recipe).collect();
+    all.extend(changes(&args.common.sets));
+    let mut flag = |field: &str, value: Option<String>| {
+        all.extend(value.map(|value| Change::Set(format!("{field}={value}"))));
+    };
+    flag("training.epochs", args.epochs.map(|epochs| epochs.to_string()));
+    flag("training.learning_rate", args.lr.map(|rate| rate.to_string()));
+    flag("training.batch_size", args.common.batch_size.map(|size| size.to_string()));
+    flag("training.seed", args.seed.map(|seed| seed.to_string()));
+    flag("network.input[1]", args.input.map(|input| input.height.to_string()));
+    flag("network.input[2]", args.input.map(|input| input.width.to_string()));
+    all
+}
+
+/// The file that `--weights` names.
+fn initial_weights(file: &Path, experiment: &Experiment, args: &Train, report: Report) -> Result<PathBuf> {
+    if file != Path::new(PUBLISHED) {
+        return Ok(file.to_path_buf());
+    }
+    if experiment.weights.is_some() {
+        return published_weights(experiment, &args.experiment, report);
+    }
+    // Another input or other initial values change no weight's size; if something else does, that is said of each weight.
+    published_weights(&Experiment::load(&args.experiment, &[])?, &args.experiment, report)
+}
+
+/// runs/EXPERIMENT-DATA
 fn default_out(experiment: &Experiment, data: &Path) -> PathBuf {
     let data = data.canonicalize().unwrap_or_else(|_| data.to_path_buf());
     let data = data.file_name().map_or("data".into(), |name| name.to_string_lossy().into_owned());
     Path::new("runs").join(format!("{}-{data}", experiment.name))
 }
 
-/// What the loop starts from.
-struct Start {
-    run: RunFolder,
-    network: Network,
-    optimizer: Sgd,
-    position: Position,
-}
-
 fn start(
-    out: &Path,
+    run: &RunFolder,
     experiment: &Experiment,
     file: Option<&Path>,
-    position: Position,
+    train: &Dataset,
     device: Device,
     report: Report,
-) -> Result<Start> {
-    let network = Network::new(&experiment.network, device, experiment.training.seed as i64)?;
+) -> Result<(Learner, State)> {
+    let (nodes, seed) = (experiment.nodes(), experiment.training.seed);
+    let mut tensors = init::tensors(nodes, &experiment.network().start, seed, device)?;
     if let Some(file) = file {
-        let fresh = weights::load(&network, &weights::read(file)?.tensors, file, Classifier::MayStartFresh)?;
+        let stored = weights::read(file)?.tensors;
+        let fitted = fit(&parameters(nodes), stored, &class_parameters(nodes), file)?;
         report.note(format!("starting from the weights of {}", file.display()));
-        if !fresh.is_empty() {
-            let fresh = fresh.join(", ");
-            report.note(format!("not in the file, or for another number of classes, so they start fresh: {fresh}"));
+        if !fitted.missing.is_empty() {
+            let fresh = fitted.missing.join(", ");
+            report.note(format!("initialised anew (not in the file, or for another number of classes): {fresh}"));
         }
+        tensors.extend(fitted.into_tensors(device)?);
     }
-    let optimizer = Sgd::new(&network, &experiment.training)?;
-    let run = RunFolder::create(out, experiment)?;
-    Ok(Start { run, network, optimizer, position })
+    let learner = Learner::new(Network::for_training(nodes.to_vec(), tensors, device)?, experiment)?;
+    RunFolder::create(run.path(), experiment)
+        .map_err(|error| anyhow!("{error:#}. Continue it with --resume, or choose another folder with --out"))?;
+    let state = State { dataset: train.identity(), ..State::default() };
+    Ok((learner, state))
 }
 
 fn resume(
-    out: &Path,
+    run: &RunFolder,
     experiment: &Experiment,
-    classes: &[String],
-    begin: &Position,
+    train: &Dataset,
     device: Device,
     report: Report,
-) -> Result<Start> {
-    let (note, tensors) = checkpoint::read_last(out)?;
-    compare(&note.experiment, experiment, report)
-        .with_context(|| format!("{} cannot be resumed with this command", out.display()))?;
+) -> Result<(Learner, State)> {
+    let out = run.path().display();
     ensure!(
-        note.classes == classes,
-        "{} was trained on other classes than this data set's: {} then, {} now",
-        out.display(),
+        run.last().is_file(),
+        "{out}: no last.safetensors in this folder, so there is nothing to resume; leave out --resume to start a new run"
+    );
+    let (note, stored) = checkpoint::open(&run.last())?;
+    compare(&note.experiment(&[])?, experiment, report)
+        .with_context(|| format!("{out} cannot be resumed with this command"))?;
+    ensure!(
+        note.classes == train.classes,
+        "{out}: trained on classes other than this data set's: {} then, {} now",
         note.classes.join(", "),
-        classes.join(", ")
+        train.classes.join(", ")
     );
-    let network = Network::new(&experiment.network, device, 0)?;
-    weights::load(&network, &tensors, out, Classifier::MustFit)?;
-    let optimizer = Sgd::new(&network, &experiment.training)?;
-    let position = checkpoint::restore(out, note.step, &optimizer)?;
-    // The order of the images comes of their number, and their random choices of their places in the list.
-    ensure!(
-        (position.images, position.digest) == (begin.images, begin.digest),
-        "the training images are not the ones that {} was trained on ({} then, {} now, or of other names); put them back, or start a new run",
-        out.display(),
-        position.images,
-        begin.images
-    );
-    let run = RunFolder::reopen(out);
+    let tensors = fit(&parameters(experiment.nodes()), stored, &class_parameters(&[]), &run.last())?;
+    let network = Network::for_training(experiment.nodes().to_vec(), tensors.into_tensors(device)?, device)?;
+    let learner = Learner::new(network, experiment)?;
+    let state = state::restore(run, note.step, &learner.optimizer)?;
+    // The order of the images follows from their number, and their random choices from their positions in the list.
+    ensure!(state.dataset == train.identity(), other_images(run, &state, train));
     run.write_experiment(experiment)?;
-    run.log(&json!({ "kind": "resume", "step": position.step }))?;
-    report.note(format!("resuming after {} epochs, at step {}", position.epoch, position.step));
-    Ok(Start { run, network, optimizer, position })
+    run.log(&json!({ "kind": "resume", "step": state.step }))?;
+    report.note(format!("resuming after {} epochs, at step {}", state.epoch, state.step));
+    Ok((learner, state))
 }
 
-/// Names what has changed since the run was saved. Its network, images and random choices must be the same; how it goes on
+fn other_images(run: &RunFolder, state: &State, train: &Dataset) -> Error {
+    anyhow!(
+        "the training images are not the ones that {} was trained on ({} then, {} now, or with other names); put them back, or start a new run",
+        run.path().display(),
+        state.dataset.images,
+        train.samples.len()
+    )
+}
+
+/// Names what has changed since the run was saved. Its network, images and random choices must be the same; how it continues
 /// (rates, epochs) may change, and does.
 fn compare(saved: &Experiment, now: &Experiment, report: Report) -> Result<()> {
     let mut changes = Vec::new();
@@ -171,7 +206,7 @@ fn compare(saved: &Experiment, now: &Experiment, report: Report) -> Result<()> {
     }
     if !refused.is_empty() {
         bail!(
-            "these differ from the run as it was saved: {}; give them as they were (--set), or start a new run",
+            "these fields differ from the run as it was saved: {}; set them back with --set, or start a new run",
             refused.join("; ")
         );
     }

@@ -1,13 +1,10 @@
-//! Images, from a folder on disk (`folder`, or `labels` for a flat one) by worker threads (`loader`) that decode them
-//! (`decode`, on `jpeg`) and cut them to size (`transform`, on `resize`), to batches (`batch`). Nothing here knows of
-//! networks.
+//! A data set (`dataset`), found in folders of images (`folder`) or in one flat folder with a list of labels (`labels`), and
+//! the way from there to what training sees: worker threads (`loader`) make examples (`example`), changed at random
+//! (`augment`). Nothing here knows a network.
 
-pub mod batch;
-pub mod decode;
+pub mod augment;
+pub mod dataset;
+pub mod example;
 pub mod folder;
-mod jpeg;
 pub mod labels;
 pub mod loader;
-pub mod resize;
-pub mod shapes;
-pub mod transform;

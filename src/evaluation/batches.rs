@@ -1,94 +1,135 @@
-//! Crops on their way through the networks: those of one size share a batch, whichever image and protocol they are of.
+//! Crops on their way through the networks: those of one size share a batch, whichever image and protocol they belong to.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use tch::{Device, Tensor, no_grad};
+use image::RgbImage;
+use tch::{Device, no_grad};
 
-use super::look::{Looked, Question, Wanted};
-use super::scores::Open;
+use super::request::{CountedView, Request, Viewed};
+use super::scores::Scores;
 use super::{BadImage, Member};
-use crate::data::batch;
-use crate::data::transform::Normalisation;
 use crate::device;
-use crate::network::Network;
-use crate::views::plan::View;
+use crate::geometry::{Rect, Size};
+use crate::image::batch::Batch;
+use crate::image::crop::append_rows;
+use crate::image::normalise::Normalisation;
+use crate::network::{Mode, Network};
 
-/// What crops must share to share a batch.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// The images that are not handed out yet, and their crops.
+#[derive(Debug)]
+pub struct Batches<'a> {
+    members: Vec<Member<'a>>,
+    request: Arc<Request>,
+    runners: Vec<Runner<'a>>,
+    /// In the order of their oldest crops, so that no image waits for long.
+    queues: VecDeque<(Kind, Vec<Crop>)>,
+    /// Crops in all queues; a larger view counts as the crops of the input's size that it has room for.
+    waiting: u64,
+    batch_size: u64,
+    /// In their order, the first of them number `first`.
+    pending: VecDeque<Result<Scores, BadImage>>,
+    first: usize,
+}
+
+/// What crops have in common that share a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Kind {
     member: usize,
-    height: u32,
-    width: u32,
+    size: Size,
     dense: bool,
 }
 
-struct Waiting {
-    /// (1, height, width, 3) bytes.
-    crop: Tensor,
+/// A crop that waits for its batch.
+#[derive(Debug)]
+struct Crop {
+    plane: Arc<RgbImage>,
+    rect: Rect,
+    mirror: bool,
     image: usize,
     counts: Vec<u32>,
 }
 
 /// A member's network in its two forms.
+#[derive(Debug)]
 struct Runner<'a> {
     network: &'a Network,
-    /// `None` where no view needs it.
+    /// `None` if no view needs it.
     dense: Option<Network>,
     normalisation: Normalisation,
-    /// Pixels of the network's input.
-    area: u64,
-}
-
-pub struct Batches<'a> {
-    runners: Vec<Runner<'a>>,
-    /// In the order of their oldest crops, so that no image waits for long.
-    queues: VecDeque<(Kind, Vec<Waiting>)>,
-    /// Crops that wait, a larger view counting as the crops of the input's size that it has room for.
-    waiting: u64,
-    batch_size: u64,
+    input: Size,
 }
 
 impl<'a> Batches<'a> {
     /// # Errors
-    /// Where a network has no dense form and needs one.
-    pub fn new(members: &[Member<'a>], questions: &[Question], batch_size: usize) -> Result<Self> {
-        let runner = |(member, question): (&Member<'a>, &Question)| {
-            let network = member.network;
-            let dense = question.is_dense().then(|| network.dense()).transpose();
-            let [height, width] = question.input.map(u64::from);
-            Ok(Runner {
+    /// Returns an error if a network needs a dense form and has none.
+    pub fn new(members: &[Member<'a>], request: Arc<Request>, batch_size: usize) -> Result<Self> {
+        let mut runners = Vec::with_capacity(members.len());
+        for (Member { network, experiment, .. }, asked) in members.iter().zip(&request.members) {
+            let dense = asked.is_dense().then(|| network.dense()).transpose();
+            runners.push(Runner {
                 network,
-                dense: dense.with_context(|| format!("{} has no dense form", member.experiment.name))?,
-                normalisation: Normalisation::new(&member.experiment.preprocess, network.device())?,
-                area: height * width,
-            })
-        };
-        let runners = members.iter().zip(questions).map(runner).collect::<Result<_>>()?;
-        Ok(Batches { runners, queues: VecDeque::new(), waiting: 0, batch_size: batch_size as u64 })
+                dense: dense.with_context(|| format!("{} has no dense form", experiment.name))?,
+                normalisation: Normalisation::new(&experiment.preprocess.constants(), network.device())?,
+                input: asked.input,
+            });
+        }
+        Ok(Batches {
+            members: members.to_vec(),
+            request,
+            runners,
+            queues: VecDeque::new(),
+            waiting: 0,
+            batch_size: batch_size as u64,
+            pending: VecDeque::new(),
+            first: 0,
+        })
     }
 
-    /// Adds the views of image number `image`, and runs batches as they fill up; `open` begins with image `first`.
+    /// The oldest image, if all its views are done.
+    pub fn pop(&mut self) -> Option<Result<Scores, BadImage>> {
+        let is_complete = |image: &Result<Scores, BadImage>| image.as_ref().map_or(true, Scores::is_complete);
+        if !self.pending.front().is_some_and(is_complete) {
+            return None;
+        }
+        self.first += 1;
+        self.pending.pop_front()
+    }
+
+    /// Whether every image was handed out.
+    pub fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// The models that the crops go through.
+    pub fn members(&self) -> &[Member<'a>] {
+        &self.members
+    }
+
+    /// Adds the next image, and runs batches as they fill up.
     ///
     /// # Errors
-    /// Where the memory does not suffice, or a network gives no numbers.
-    pub fn add(
-        &mut self,
-        image: usize,
-        looked: Looked,
-        first: usize,
-        open: &mut VecDeque<Result<Open, BadImage>>,
-    ) -> Result<()> {
-        let planes = looked.planes.iter().map(batch::single).collect::<Result<Vec<_>>>()?;
-        for (member, views) in looked.views.into_iter().enumerate() {
-            for Wanted { view, counts } in views {
-                let crop = cut(&planes[view.plane], view)?;
-                let kind = Kind { member, height: view.crop.height, width: view.crop.width, dense: view.dense };
-                self.queue(kind).push(Waiting { crop, image, counts });
-                self.waiting += self.crops(kind);
+    /// Returns an error if the device is out of memory, or a network outputs NaN or infinity.
+    pub fn add(&mut self, image: Result<Viewed, BadImage>) -> Result<()> {
+        let number = self.first + self.pending.len();
+        let viewed = match image {
+            Ok(viewed) => viewed,
+            Err(bad) => {
+                self.pending.push_back(Err(bad));
+                return Ok(());
+            }
+        };
+        self.pending.push_back(Ok(Scores::new(&self.request, &viewed)));
+        for (member, views) in viewed.views.into_iter().enumerate() {
+            for CountedView { view, counts } in views {
+                let kind = Kind { member, size: view.crop.size(), dense: view.dense };
+                let (plane, rect) = keep(&viewed.planes[view.plane], view.crop);
+                self.queue(kind).push(Crop { plane, rect, mirror: view.mirror, image: number, counts });
+                self.waiting += self.share_of_batch(kind);
                 while self.waiting >= self.batch_size {
-                    self.run_oldest(first, open)?;
+                    self.run_oldest()?;
                 }
             }
         }
@@ -98,15 +139,15 @@ impl<'a> Batches<'a> {
     /// Runs whatever waits.
     ///
     /// # Errors
-    /// As [`Batches::add`].
-    pub fn finish(&mut self, first: usize, open: &mut VecDeque<Result<Open, BadImage>>) -> Result<()> {
+    /// See [`Batches::add`].
+    pub fn flush(&mut self) -> Result<()> {
         while !self.queues.is_empty() {
-            self.run_oldest(first, open)?;
+            self.run_oldest()?;
         }
         Ok(())
     }
 
-    fn queue(&mut self, kind: Kind) -> &mut Vec<Waiting> {
+    fn queue(&mut self, kind: Kind) -> &mut Vec<Crop> {
         let index = self.queues.iter().position(|(known, _)| *known == kind).unwrap_or_else(|| {
             self.queues.push_back((kind, Vec::new()));
             self.queues.len() - 1
@@ -114,19 +155,20 @@ impl<'a> Batches<'a> {
         &mut self.queues[index].1
     }
 
-    fn crops(&self, kind: Kind) -> u64 {
-        (u64::from(kind.height) * u64::from(kind.width)).div_ceil(self.runners[kind.member].area)
+    fn share_of_batch(&self, kind: Kind) -> u64 {
+        kind.size.area().div_ceil(self.runners[kind.member].input.area())
     }
 
-    fn run_oldest(&mut self, first: usize, open: &mut VecDeque<Result<Open, BadImage>>) -> Result<()> {
+    fn run_oldest(&mut self) -> Result<()> {
         let Some((kind, crops)) = self.queues.pop_front() else { return Ok(()) };
-        self.waiting -= self.crops(kind) * crops.len() as u64;
+        let size = self.share_of_batch(kind) * crops.len() as u64;
+        self.waiting -= size;
         let begun = Instant::now();
-        let logits = self.runners[kind.member].run(&crops, kind, self.crops(kind) as usize * crops.len())?;
+        let logits = self.runners[kind.member].run(&crops, kind, size as usize)?;
         let seconds = begun.elapsed().as_secs_f64() / crops.len() as f64;
-        for (waiting, logits) in crops.into_iter().zip(logits) {
-            if let Some(Ok(open)) = open.get_mut(waiting.image - first) {
-                open.add(kind.member, &waiting.counts, &logits, seconds);
+        for (crop, logits) in crops.into_iter().zip(logits) {
+            if let Some(Ok(scores)) = self.pending.get_mut(crop.image - self.first) {
+                scores.add(kind.member, &crop.counts, &logits, seconds);
             }
         }
         Ok(())
@@ -135,39 +177,39 @@ impl<'a> Batches<'a> {
 
 impl Runner<'_> {
     /// The logits of each crop; together they are as large as `size` crops of the input's size.
-    fn run(&self, crops: &[Waiting], kind: Kind, size: usize) -> Result<Vec<Vec<f32>>> {
+    fn run(&self, crops: &[Crop], kind: Kind, size: usize) -> Result<Vec<Vec<f32>>> {
         let network = self.dense.as_ref().filter(|_| kind.dense).unwrap_or(self.network);
-        let bytes: Vec<&Tensor> = crops.iter().map(|waiting| &waiting.crop).collect();
+        let mut batch = Batch::with_capacity(kind.size, crops.len())?;
+        crops.iter().for_each(|crop| batch.push(&crop.plane, crop.rect, crop.mirror));
+        let bytes = batch.tensor()?;
+        drop(batch);
         let logits = no_grad(|| {
-            let input = self.normalisation.apply(&Tensor::f_cat(&bytes, 0)?)?;
-            network.forward(&input, false)?.logits.f_to_device(Device::Cpu)
+            let input = self.normalisation.apply(&bytes)?;
+            network.forward(&input, Mode::Evaluation)?.values.f_to_device(Device::Cpu)
         })
         .map_err(|error| {
             let error = device::explain(error, size, network.device());
-            let dense = format!(
-                "in a dense view of {}x{} pixels, where a smaller side or a protocol of crops takes less",
-                kind.width, kind.height
-            );
+            let dense = format!("in a dense view of {}; a smaller side or a protocol of crops takes less", kind.size);
             if kind.dense { error.context(dense) } else { error }
         })?;
-        let logits = Vec::<Vec<f32>>::try_from(&logits).context("the network gave no table of class scores")?;
+        let logits = Vec::<Vec<f32>>::try_from(&logits).context("expected one row of class scores per crop")?;
         ensure!(
             logits.iter().flatten().all(|logit| logit.is_finite()),
-            "the network gives values that are no numbers: its weights are those of a training that diverged, or damaged"
+            "the network outputs NaN or infinity: its training diverged, or its weights are corrupt"
         );
         Ok(logits)
     }
 }
 
-/// A waiting crop keeps all of its plane in memory; one that is so much smaller is copied instead.
-const SHARE_OF_PLANE: usize = 16;
+/// A waiting crop keeps its whole plane in memory; one that is so many times smaller is copied instead.
+const SHARE_OF_PLANE: u64 = 16;
 
-/// A view as a part of its plane, (1, height, width, 3) bytes; mirrors are copied.
-fn cut(plane: &Tensor, View { crop, mirror, .. }: View) -> Result<Tensor> {
-    let rows = plane.f_narrow(1, crop.y.into(), crop.height.into())?;
-    let cut = rows.f_narrow(2, crop.x.into(), crop.width.into())?;
-    if mirror {
-        return Ok(cut.f_flip([2])?);
+fn keep(plane: &Arc<RgbImage>, crop: Rect) -> (Arc<RgbImage>, Rect) {
+    if Size::from(plane.dimensions()).area() <= SHARE_OF_PLANE * crop.size().area() {
+        return (plane.clone(), crop);
     }
-    Ok(if plane.numel() > SHARE_OF_PLANE * cut.numel() { cut.f_contiguous()? } else { cut })
+    let mut rows = Vec::new();
+    append_rows(plane, crop, false, &mut rows);
+    let copy = RgbImage::from_raw(crop.width, crop.height, rows);
+    copy.map_or_else(|| (plane.clone(), crop), |copy| (Arc::new(copy), crop.size().whole()))
 }

@@ -1,19 +1,21 @@
-//! The scores of one image: summed up view by view, averaged to class probabilities when all views are through.
+//! The scores of one image: summed up view by view, averaged to class probabilities when all views are done.
 
 use super::Member;
-use super::look::{Looked, Question, Slot};
+use super::request::{Request, Slot, Viewed};
 use crate::views::Average;
 
-/// An image whose views are not all through yet.
-pub struct Open {
+/// The scores of an image, of which some views are still to come.
+#[derive(Debug)]
+pub struct Scores {
     members: Vec<Vec<Sum>>,
-    /// Views that are still to come.
+    /// Views still to come.
     left: usize,
-    /// That the networks have spent on each protocol's views.
+    /// Seconds that the networks have spent on each protocol's views.
     seconds: Vec<f64>,
 }
 
 /// The sum over a slot's views.
+#[derive(Debug)]
 struct Sum {
     protocol: usize,
     average: Average,
@@ -21,21 +23,36 @@ struct Sum {
     views: u32,
 }
 
-impl Open {
-    pub fn new(questions: &[Question], looked: &Looked) -> Self {
+/// The class probabilities of one image under one protocol.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Averaged {
+    /// Over all members, one per class.
+    pub mean: Vec<f32>,
+    /// Those of each member.
+    pub members: Vec<Vec<f32>>,
+    /// How many views were counted, over all members.
+    pub crops: usize,
+    /// Seconds that the networks spent on them.
+    pub seconds: f64,
+}
+
+impl Scores {
+    /// Nothing scored yet, of an image with these views.
+    pub fn new(request: &Request, viewed: &Viewed) -> Self {
         let sum = |slot: &Slot| Sum { protocol: slot.protocol, average: slot.average, scores: Vec::new(), views: 0 };
-        Open {
-            members: questions.iter().map(|question| question.slots.iter().map(sum).collect()).collect(),
-            left: looked.views.iter().map(Vec::len).sum(),
-            seconds: vec![0.0; questions.first().map_or(0, |question| question.protocols)],
+        Scores {
+            members: request.members.iter().map(|member| member.slots.iter().map(sum).collect()).collect(),
+            left: viewed.views.iter().map(Vec::len).sum(),
+            seconds: vec![0.0; request.protocols],
         }
     }
 
+    /// Whether all views are done.
     pub fn is_complete(&self) -> bool {
         self.left == 0
     }
 
-    /// Adds what a member gave for one view, which took so many seconds: to each slot as often as it counts the view.
+    /// Adds a member's logits for one view, which took so many seconds: to each slot as often as it counts the view.
     pub fn add(&mut self, member: usize, counts: &[u32], logits: &[f32], seconds: f64) {
         self.left -= 1;
         let logits: Vec<f64> = logits.iter().map(|&logit| f64::from(logit)).collect();
@@ -56,33 +73,28 @@ impl Open {
         }
     }
 
-    /// The averages: over a part's views, over a protocol's parts, over the members.
-    pub fn close(self, members: &[Member]) -> Vec<Averaged> {
-        let average = |protocol: usize| {
-            let of = |sums: &[Sum]| {
-                let parts = sums.iter().filter(|sum| sum.protocol == protocol);
-                mean(parts.map(Sum::probabilities).collect())
-            };
-            let members: Vec<Vec<f64>> = members
-                .iter()
-                .zip(&self.members)
-                .map(|(member, sums)| match member.order {
-                    None => of(sums),
-                    Some(order) => {
-                        let own = of(sums);
-                        order.iter().map(|&class| own[class]).collect()
-                    }
-                })
-                .collect();
-            let views = self.members.iter().flatten().filter(|sum| sum.protocol == protocol).map(|sum| sum.views);
-            Averaged {
-                mean: single(&mean(members.clone())),
-                members: members.iter().map(|it| single(it)).collect(),
-                crops: views.sum::<u32>() as usize,
-                seconds: self.seconds[protocol],
-            }
-        };
-        (0..self.seconds.len()).map(average).collect()
+    /// The averages under each protocol: over a part's views, over a protocol's parts, over the members.
+    pub fn average(&self, members: &[Member]) -> Vec<Averaged> {
+        (0..self.seconds.len()).map(|protocol| self.average_under(protocol, members)).collect()
+    }
+
+    fn average_under(&self, protocol: usize, members: &[Member]) -> Averaged {
+        let mut each = Vec::with_capacity(members.len());
+        for (member, sums) in members.iter().zip(&self.members) {
+            let parts = sums.iter().filter(|sum| sum.protocol == protocol).map(Sum::probabilities);
+            let own = mean(parts.collect());
+            each.push(match member.order {
+                None => own,
+                Some(order) => order.iter().map(|&class| own[class]).collect(),
+            });
+        }
+        let crops = self.members.iter().flatten().filter(|sum| sum.protocol == protocol).map(|sum| sum.views);
+        Averaged {
+            members: each.iter().map(|probabilities| single(probabilities)).collect(),
+            mean: single(&mean(each)),
+            crops: crops.sum::<u32>() as usize,
+            seconds: self.seconds[protocol],
+        }
     }
 }
 
@@ -94,17 +106,6 @@ impl Sum {
             Average::Logits => softmax(&mean),
         }
     }
-}
-
-/// The class probabilities of one image under one protocol.
-pub struct Averaged {
-    /// Over all members.
-    pub mean: Vec<f32>,
-    pub members: Vec<Vec<f32>>,
-    /// How many views were counted, those of all members.
-    pub crops: usize,
-    /// That the networks spent on them.
-    pub seconds: f64,
 }
 
 fn single(values: &[f64]) -> Vec<f32> {

@@ -2,7 +2,6 @@
 //! divided once, at the end.
 
 mod confusion;
-pub mod picture;
 
 pub use confusion::{ClassErrors, Confusion};
 

@@ -1,20 +1,22 @@
 //! What a network costs: its layers with their parameters and multiply-adds, and its depth. Worked out without a tensor.
 
-use super::node::{Node, Op};
-use super::parameters::own_parameters;
-use super::spec::StartWeights;
+use super::node::{Node, Op, Shape, Window};
+use super::parameter;
 
 /// One layer's share.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// The name that its parameters' names start with.
     pub path: String,
+    /// The JSON format's word for it.
     pub kind: &'static str,
-    pub output: String,
-    /// How many values one image has at its output.
-    pub neurons: i64,
+    /// The size of its output per image.
+    pub output: Shape,
+    /// The number of trainable parameters.
     pub parameters: i64,
+    /// Multiply-adds per image.
     pub multiply_adds: i64,
+    /// Part of an auxiliary classifier, which only training uses.
     pub auxiliary: bool,
 }
 
@@ -37,55 +39,47 @@ fn collect(nodes: &[Node], auxiliary: bool, rows: &mut Vec<Row>) {
 }
 
 fn row(node: &Node, auxiliary: bool) -> Row {
-    let learned = own_parameters(node, &StartWeights::He).into_iter().filter(|parameter| parameter.trainable);
+    let trainable = parameter::own(node).into_iter().filter(parameter::Parameter::is_trainable);
     Row {
         path: node.name.clone(),
         kind: node.kind(),
-        output: node.output.to_string(),
-        neurons: node.output.elements(),
-        parameters: learned.map(|parameter| parameter.elements()).sum(),
+        output: node.output,
+        parameters: trainable.map(|parameter| parameter.elements()).sum(),
         multiply_adds: multiply_adds(node),
         auxiliary,
     }
 }
 
-/// Those of convolutions and linear layers, as the papers count; the rest is below a percent of them.
+/// Those of convolutions and linear layers, as the papers count; the rest is below one percent of them.
 fn multiply_adds(node: &Node) -> i64 {
     match &node.op {
-        Op::Conv(conv) => {
-            let [height, width] = conv.window.kernel;
-            node.output.elements() * height * width * (conv.inputs / conv.groups)
+        Op::Conv { window: Window { kernel: [height, width], .. }, groups, .. } => {
+            node.output.elements() * height * width * (node.input.channels() / groups)
         }
-        Op::Linear { inputs, outputs, .. } => inputs * outputs,
+        Op::Linear { .. } => node.input.channels() * node.output.channels(),
         _ => 0,
     }
 }
 
-/// How many layers with parameters (convolutions and linear layers) follow one another, along the longest way through, as
-/// the papers count depth: shortcuts, branches and auxiliary heads add nothing of their own.
+/// How many layers with parameters (convolutions and linear layers) follow one another along the longest path, as the papers
+/// count depth: shortcuts, branches and auxiliary classifiers add nothing of their own.
 pub fn depth(nodes: &[Node]) -> usize {
-    nodes
-        .iter()
-        .map(|node| match &node.op {
-            Op::Conv(_) | Op::Linear { .. } => 1,
-            Op::Sequence(layers) => depth(layers),
-            Op::Residual { body, .. } => depth(body),
-            Op::Branches(branches) => {
-                branches.iter().map(|branch| depth(std::slice::from_ref(branch))).max().unwrap_or(0)
-            }
-            _ => 0,
-        })
-        .sum()
+    let depth_of = |node: &Node| match &node.op {
+        Op::Conv { .. } | Op::Linear { .. } => 1,
+        Op::Sequence(layers) => depth(layers),
+        Op::Residual { body, .. } => depth(body),
+        Op::Branches(branches) => branches.iter().map(|branch| depth(std::slice::from_ref(branch))).max().unwrap_or(0),
+        _ => 0,
+    };
+    nodes.iter().map(depth_of).sum()
 }
 
-/// How many pooling layers the trunk has; those inside branches and auxiliary heads do not count.
+/// How many pooling layers the trunk has; those inside branches and auxiliary classifiers do not count.
 pub fn pools(nodes: &[Node]) -> usize {
-    nodes
-        .iter()
-        .map(|node| match &node.op {
-            Op::MaxPool(_) | Op::AveragePool(_) | Op::GlobalAveragePool => 1,
-            Op::Sequence(layers) => pools(layers),
-            _ => 0,
-        })
-        .sum()
+    let pools_of = |node: &Node| match &node.op {
+        Op::MaxPool(_) | Op::AveragePool(_) | Op::GlobalAveragePool => 1,
+        Op::Sequence(layers) => pools(layers),
+        _ => 0,
+    };
+    nodes.iter().map(pools_of).sum()
 }

@@ -1,28 +1,27 @@
-//! A network as a convolution over images larger than its input: fully connected layers become convolutions of the same
+//! A network as a convolution over images larger than its input: fully connected layers become convolutions with the same
 //! weights. Sermanet et al., arXiv:1312.6229, section 3.5; Simonyan and Zisserman, arXiv:1409.1556, section 3.2.
 
-use anyhow::{Result, bail};
+use super::node::{Node, Op, Shape, Window};
+use super::refusal::{Proof, refuse};
 
-use super::node::{Conv, Node, Op, Shape, Window};
-
-/// The layers of the same network that give a map of class scores, or, behind a global average pool, one score for each
-/// class over the whole map. Their parameters are the old ones in the same order, those of fully connected layers in a
-/// convolution's shape; the layers' sizes stay those at the network's own input.
+/// The layers of the same network, under their names, that output a map of class scores, or, after a global average pool, one
+/// score per class over the whole map. Sizes stay those at the network's own input.
 ///
 /// # Errors
-/// The first layer that has no counterpart, with its path and why.
-pub fn dense(nodes: &[Node]) -> Result<Vec<Node>> {
+/// Returns the first layer that has no counterpart, with its path and the reason.
+pub fn dense(nodes: &[Node]) -> Proof<Vec<Node>> {
     let mut flattened = Flattened::No;
-    let nodes = convert(nodes, &mut flattened)?;
+    let nodes = convert(nodes, &mut flattened);
     if let Flattened::Just { at, map } = flattened {
-        bail!(
-            "this network cannot run over a whole image: at {at} a map of {map} is flattened into the class scores; a linear layer behind it, or a global_average_pool in its place, could"
-        );
+        let way_out = "follow it with a linear layer, or use global_average_pool instead";
+        let reason =
+            format!("this network cannot run over a whole image: a map of {map} is flattened into the class scores");
+        return refuse(&at, format!("{reason}; {way_out}"));
     }
     Ok(nodes)
 }
 
-/// Whether values that the file has as a vector are a map here.
+/// Whether values that are a vector in the network itself are a map here.
 enum Flattened {
     No,
     /// By this layer, and no linear layer has come since.
@@ -30,50 +29,56 @@ enum Flattened {
         at: String,
         map: Shape,
     },
-    /// And every linear layer from here on is a convolution of 1x1.
+    /// And every linear layer from here on is a 1x1 convolution.
     Before,
 }
 
-fn convert(nodes: &[Node], flattened: &mut Flattened) -> Result<Vec<Node>> {
-    let mut converted = Vec::with_capacity(nodes.len());
-    for node in nodes {
-        let op = match &node.op {
-            Op::Flatten => {
+fn convert(nodes: &[Node], flattened: &mut Flattened) -> Vec<Node> {
+    nodes.iter().filter_map(|node| convert_node(node, flattened)).collect()
+}
+
+/// The layer's counterpart; `None` for a flattening, which has none.
+fn convert_node(node: &Node, flattened: &mut Flattened) -> Option<Node> {
+    let (op, input, output) = match (&node.op, &*flattened) {
+        (Op::Flatten, _) => {
+            match node.input {
+                Shape::Map { height: 1, width: 1, .. } => *flattened = Flattened::Before,
+                Shape::Map { .. } => *flattened = Flattened::Just { at: node.at.clone(), map: node.input },
                 // A vector flattened stays what it is.
-                match node.input {
-                    Shape::Map { height: 1, width: 1, .. } => *flattened = Flattened::Before,
-                    Shape::Map { .. } => *flattened = Flattened::Just { at: node.at.clone(), map: node.input },
-                    Shape::Vector { .. } => {}
-                }
-                continue;
+                Shape::Vector { .. } => {}
             }
-            Op::Linear { inputs, outputs, bias, per_class } => {
-                let (inputs, kernel) = match flattened {
-                    Flattened::No => {
-                        converted.push(node.clone());
-                        continue;
-                    }
-                    Flattened::Just { map: Shape::Map { channels, height, width }, .. } => {
-                        (*channels, [*height, *width])
-                    }
-                    Flattened::Just { .. } | Flattened::Before => (*inputs, [1, 1]),
-                };
-                *flattened = Flattened::Before;
-                let window = Window { kernel, stride: [1, 1], padding: [0, 0], ceil: false };
-                Op::Conv(Conv {
-                    inputs,
-                    outputs: *outputs,
-                    window,
-                    groups: 1,
-                    bias: Some(*bias),
-                    per_class: *per_class,
-                })
-            }
-            Op::Sequence(layers) => Op::Sequence(convert(layers, flattened)?),
-            // Maps go in and come out, and heads only speak in training.
-            _ => node.op.clone(),
-        };
-        converted.push(Node { op, ..node.clone() });
+            return None;
+        }
+        (Op::Linear { .. }, Flattened::No) => (node.op.clone(), node.input, node.output),
+        (Op::Linear { start_bias }, _) => {
+            let input = match flattened {
+                Flattened::Just { map, .. } => *map,
+                _ => as_map(node.input),
+            };
+            *flattened = Flattened::Before;
+            let window = Window { kernel: extent(input), stride: [1, 1], padding: [0, 0], ceil: false };
+            (Op::Conv { window, groups: 1, bias: true, start_bias: *start_bias }, input, as_map(node.output))
+        }
+        (Op::Sequence(layers), _) => (Op::Sequence(convert(layers, flattened)), node.input, node.output),
+        // Maps go in and come out, and auxiliary classifiers only run in training.
+        (op, Flattened::Before) => (op.clone(), as_map(node.input), as_map(node.output)),
+        (op, _) => (op.clone(), node.input, node.output),
+    };
+    Some(Node { op, input, output, ..node.clone() })
+}
+
+/// A vector as a map of 1x1.
+fn as_map(shape: Shape) -> Shape {
+    match shape {
+        Shape::Vector { features } => Shape::Map { channels: features, height: 1, width: 1 },
+        map => map,
     }
-    Ok(converted)
+}
+
+/// Height and width.
+fn extent(shape: Shape) -> [i64; 2] {
+    match shape {
+        Shape::Map { height, width, .. } => [height, width],
+        Shape::Vector { .. } => [1, 1],
+    }
 }

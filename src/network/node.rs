@@ -1,130 +1,164 @@
-//! A layer in its place: with its full name, what goes in, what comes out, and everything worked out that its row leaves
-//! open. Sizes only, no tensors; `shape` proves them.
+//! A layer in its place: its full name, the sizes of its input and output, and what it does. Sizes only, no tensors; `shape`
+//! proves them.
 
 use std::fmt;
+
+use strum::IntoStaticStr;
+
+use super::spec::LocalResponseNorm;
 
 /// The size of one image's values between two layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
-    Map { channels: i64, height: i64, width: i64 },
-    Vector { features: i64 },
+    /// Channels of a map.
+    Map {
+        /// The number of channels.
+        channels: i64,
+        /// Rows of each channel.
+        height: i64,
+        /// Columns of each channel.
+        width: i64,
+    },
+    /// Values without a place.
+    Vector {
+        /// The number of values.
+        features: i64,
+    },
 }
 
 impl Shape {
-    /// How many values one image has here.
+    /// The number of values per image.
     pub fn elements(self) -> i64 {
-        match self {
-            Shape::Map { channels, height, width } => channels * height * width,
-            Shape::Vector { features } => features,
-        }
+        self.dimensions().iter().product()
     }
 
+    /// The number of channels, or of features of a vector.
     pub fn channels(self) -> i64 {
+        self.dimensions()[0]
+    }
+
+    /// [channels, height, width] of a map, [features] of a vector.
+    pub fn dimensions(self) -> Vec<i64> {
         match self {
-            Shape::Map { channels, .. } => channels,
-            Shape::Vector { features } => features,
+            Shape::Map { channels, height, width } => vec![channels, height, width],
+            Shape::Vector { features } => vec![features],
         }
     }
 }
 
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Shape::Map { channels, height, width } => write!(f, "{channels}x{height}x{width}"),
-            Shape::Vector { features } => write!(f, "{features}"),
-        }
+        let sides: Vec<String> = self.dimensions().iter().map(i64::to_string).collect();
+        f.write_str(&sides.join("x"))
     }
 }
 
 /// A layer in its place.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     /// What its parameters' names start with: `layer1.0.conv1`.
     pub name: String,
     /// Where it stands in the file: `network.layers[4].residual_stage`.
     pub at: String,
+    /// What comes in, at the network's own input size.
     pub input: Shape,
+    /// What goes out, at the network's own input size.
     pub output: Shape,
+    /// What it does.
     pub op: Op,
 }
 
-/// What a layer does, with everything worked out that its row in the file leaves open.
-#[derive(Clone, Debug)]
+/// What a layer does, with everything settled that its row in the file leaves open. Channels and features are those of the
+/// node's input and output.
+#[derive(Clone, Debug, PartialEq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Op {
-    Conv(Conv),
-    Linear {
-        inputs: i64,
-        outputs: i64,
-        bias: f64,
-        per_class: bool,
+    /// A convolution.
+    Conv {
+        /// What slides over the map.
+        window: Window,
+        /// Groups of channels that do not see each other.
+        groups: i64,
+        /// Whether a bias is added.
+        bias: bool,
+        /// The initial value of the bias, unless it is the network's.
+        start_bias: Option<f64>,
     },
+    /// A fully connected layer with a bias.
+    Linear {
+        /// The initial value of the bias, unless it is the network's.
+        start_bias: Option<f64>,
+    },
+    /// Normalises each channel over batch and map.
     BatchNorm {
-        channels: i64,
+        /// Added to the variance.
         epsilon: f64,
+        /// The share of each new batch in the running statistics.
         momentum: f64,
     },
-    LocalResponseNorm {
-        size: i64,
-        alpha: f64,
-        beta: f64,
-        k: f64,
-    },
+    /// Divides by the activity of neighbouring channels.
+    LocalResponseNorm(LocalResponseNorm),
+    /// max(x, 0)
     Relu,
+    /// The greatest value in each window.
     MaxPool(Window),
+    /// The mean of each window, padding included.
     AveragePool(Window),
+    /// The mean over the whole map.
     GlobalAveragePool,
+    /// Sets values to 0 with this probability, in training only.
     Dropout(f64),
+    /// A map as a vector.
     Flatten,
+    /// Layers one after another.
     Sequence(Vec<Node>),
-    /// The ReLU of the sum of both; an empty shortcut is the identity.
+    /// The ReLU of the sum of both.
     Residual {
+        /// The residual function.
         body: Vec<Node>,
+        /// What the sum's other term goes through; nothing for the identity.
         shortcut: Vec<Node>,
     },
-    /// Every stride-th pixel, with zeros for the channels that are missing.
+    /// Every stride-th pixel, followed by channels of zeros.
     ZeroPad {
+        /// Along [height, width].
         stride: [i64; 2],
-        missing: i64,
     },
+    /// Layers side by side on the same input, concatenated along the channels.
     Branches(Vec<Node>),
+    /// A classifier on the side, in training only; the input passes through unchanged.
     Auxiliary {
+        /// The weight of its loss.
         weight: f64,
+        /// From the input to its logits.
         layers: Vec<Node>,
     },
 }
 
-#[derive(Clone, Debug)]
-pub struct Conv {
-    pub inputs: i64,
-    pub outputs: i64,
-    pub window: Window,
-    pub groups: i64,
-    /// The value that the biases start with; `None` where there are none.
-    pub bias: Option<f64>,
-    /// Whether its outputs are the classes.
-    pub per_class: bool,
-}
-
 /// What slides over a map: [height, width] each.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
+    /// Its size in pixels.
     pub kernel: [i64; 2],
+    /// The pixels between two positions.
     pub stride: [i64; 2],
+    /// The pixels around the map that it may cover, on each side.
     pub padding: [i64; 2],
+    /// Whether the number of positions is rounded up.
     pub ceil: bool,
 }
 
 impl Window {
-    /// How many places the window takes along one side of `side` pixels. Rounded up, the last place must still begin
-    /// inside the map or its padding before it, as in Caffe and PyTorch.
-    pub fn places(&self, side: i64, axis: usize) -> i64 {
+    /// The number of positions along one side of `side` pixels. If it is rounded up, the last position must still begin
+    /// inside the map or the padding before it, as in Caffe and PyTorch.
+    pub fn positions(&self, side: i64, axis: usize) -> i64 {
         let [kernel, stride, padding] = [self.kernel[axis], self.stride[axis], self.padding[axis]];
         let room = side + 2 * padding - kernel;
         if room < 0 {
             return 0;
         }
-        let places = if self.ceil { (room + stride - 1) / stride } else { room / stride } + 1;
-        if self.ceil && (places - 1) * stride >= side + padding { places - 1 } else { places }
+        let positions = if self.ceil { (room + stride - 1) / stride } else { room / stride } + 1;
+        if self.ceil && (positions - 1) * stride >= side + padding { positions - 1 } else { positions }
     }
 }
 
@@ -138,32 +172,15 @@ impl Node {
         }
     }
 
-    /// The word that the file has for it.
+    /// The JSON format's word for it.
     pub fn kind(&self) -> &'static str {
-        match self.op {
-            Op::Conv(_) => "conv",
-            Op::Linear { .. } => "linear",
-            Op::BatchNorm { .. } => "batch_norm",
-            Op::LocalResponseNorm { .. } => "local_response_norm",
-            Op::Relu => "relu",
-            Op::MaxPool(_) => "max_pool",
-            Op::AveragePool(_) => "average_pool",
-            Op::GlobalAveragePool => "global_average_pool",
-            Op::Dropout(_) => "dropout",
-            Op::Flatten => "flatten",
-            Op::Sequence(_) => "sequence",
-            Op::Residual { .. } => "residual",
-            Op::ZeroPad { .. } => "zero_pad",
-            Op::Branches(_) => "branches",
-            Op::Auxiliary { .. } => "auxiliary",
-        }
+        (&self.op).into()
     }
 
-    /// By how much this layer's output is coarser than its input, along [height, width].
+    /// How much coarser its output is than its input, along [height, width].
     fn stride(&self) -> [i64; 2] {
         match &self.op {
-            Op::Conv(conv) => conv.window.stride,
-            Op::MaxPool(window) | Op::AveragePool(window) => window.stride,
+            Op::Conv { window, .. } | Op::MaxPool(window) | Op::AveragePool(window) => window.stride,
             Op::Sequence(layers) => stride(layers),
             Op::Residual { body, .. } => stride(body),
             Op::Branches(branches) => branches.first().map_or([1, 1], Node::stride),
@@ -172,7 +189,24 @@ impl Node {
     }
 }
 
-/// By how much layers one after another make a map coarser, along [height, width].
+/// How much coarser layers one after another make a map, along [height, width].
 pub fn stride(layers: &[Node]) -> [i64; 2] {
     layers.iter().map(Node::stride).fold([1, 1], |[a, b], [c, d]| [a.saturating_mul(c), b.saturating_mul(d)])
+}
+
+/// The same network without what only training uses: its auxiliary classifiers.
+pub fn without_auxiliary(nodes: &[Node]) -> Vec<Node> {
+    let trunk = nodes.iter().filter(|node| !matches!(node.op, Op::Auxiliary { .. }));
+    let kept = trunk.map(|node| {
+        let op = match &node.op {
+            Op::Sequence(layers) => Op::Sequence(without_auxiliary(layers)),
+            Op::Branches(layers) => Op::Branches(without_auxiliary(layers)),
+            Op::Residual { body, shortcut } => {
+                Op::Residual { body: without_auxiliary(body), shortcut: shortcut.clone() }
+            }
+            op => op.clone(),
+        };
+        Node { op, ..node.clone() }
+    });
+    kept.collect()
 }

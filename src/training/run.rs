@@ -1,5 +1,5 @@
-//! The folder of a run: the experiment as it was run, a log with a line for each epoch and now and then for a step, the
-//! checkpoints, and the curves.
+//! The folder of a run: the experiment as it is run, a log with one line per epoch and one every few steps, the checkpoints,
+//! and the curves. All its file names stand here, but those of checkpoints, which `model` knows.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -8,9 +8,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::aside::{ASIDE, write_aside};
-use crate::config::Experiment;
+use crate::atomic::{TEMPORARY, write_atomically};
+use crate::experiment::Experiment;
+use crate::model::checkpoint::{BEST, LAST};
+use crate::report::curves;
 
+const EXPERIMENT: &str = "experiment.json";
+const LOG: &str = "log.jsonl";
+const CURVES: &str = "curves.svg";
+
+/// A run's folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunFolder {
     path: PathBuf,
 }
@@ -19,71 +27,99 @@ impl RunFolder {
     /// Makes the folder and writes the experiment into it.
     ///
     /// # Errors
-    /// Where there is something in the folder already: nothing is ever overwritten, but for what a run left that ended
-    /// before its first checkpoint.
+    /// Returns an error if there is something in the folder already. Nothing is ever overwritten, except what a run left that
+    /// ended before its first checkpoint.
     pub fn create(path: &Path, experiment: &Experiment) -> Result<Self> {
-        let occupied = path.exists() && !is_free(path);
-        let holds = if path.join("experiment.json").exists() { "a run" } else { "something" };
+        let run = RunFolder::at(path);
         ensure!(
-            !occupied,
-            "{0} already holds {holds}, which is left as it is; continue it with --resume, or name another folder with --out",
-            path.display()
+            !path.exists() || is_free(path),
+            "{}: already contains {}, which is left as it is",
+            path.display(),
+            if run.file(EXPERIMENT).exists() { "a run" } else { "something" }
         );
         fs::create_dir_all(path).with_context(|| format!("cannot make the run folder {}", path.display()))?;
-        let run = RunFolder { path: path.to_path_buf() };
-        if run.log_path().exists() {
-            fs::remove_file(run.log_path()).with_context(|| format!("cannot remove {}", run.log_path().display()))?;
+        if run.file(LOG).exists() {
+            fs::remove_file(run.file(LOG)).with_context(|| format!("cannot remove {}", run.file(LOG).display()))?;
         }
         run.write_experiment(experiment)?;
         Ok(run)
     }
 
-    /// A run that goes on.
-    pub fn reopen(path: &Path) -> Self {
+    /// A folder that is there, or is not.
+    pub fn at(path: &Path) -> Self {
         RunFolder { path: path.to_path_buf() }
     }
 
+    /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
+    /// The checkpoint of the epoch with the lowest error.
     pub fn best(&self) -> PathBuf {
-        self.path.join("best.safetensors")
+        self.file(BEST)
     }
 
-    /// # Errors
-    /// Where it cannot be written.
-    pub fn write_experiment(&self, experiment: &Experiment) -> Result<()> {
-        let text = serde_json::to_string_pretty(experiment)? + "\n";
-        write_aside(&self.path.join("experiment.json"), text.as_bytes())
+    /// The last checkpoint.
+    pub fn last(&self) -> PathBuf {
+        self.file(LAST)
     }
 
-    /// Adds a line to log.jsonl.
+    /// The state that belongs to the last checkpoint, which was made after this many steps.
+    pub fn state(&self, step: u64) -> PathBuf {
+        self.file(&format!("state-{step}.safetensors"))
+    }
+
+    /// Removes all states but that of `step`, and what a program that was killed left unfinished.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// Returns an error if the folder cannot be read or a file not be removed.
+    pub fn remove_states_but(&self, step: u64) -> Result<()> {
+        let keep = self.state(step);
+        for entry in fs::read_dir(&self.path).with_context(|| format!("cannot read {}", self.path.display()))? {
+            let path = entry?.path();
+            let name = path.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned());
+            let step = name.strip_prefix("state-").and_then(|rest| rest.strip_suffix(".safetensors"));
+            let is_state = step.is_some_and(|step| step.parse::<u64>().is_ok());
+            if (is_state && path != keep) || name.starts_with(TEMPORARY) {
+                fs::remove_file(&path).with_context(|| format!("cannot remove the outdated {}", path.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// Returns an error if it cannot be written.
+    pub fn write_experiment(&self, experiment: &Experiment) -> Result<()> {
+        let text = serde_json::to_string_pretty(experiment)? + "\n";
+        write_atomically(&self.file(EXPERIMENT), text.as_bytes())
+    }
+
+    /// Adds a line to the log.
+    ///
+    /// # Errors
+    /// Returns an error if it cannot be written.
     pub fn log(&self, line: &Value) -> Result<()> {
-        let path = self.log_path();
-        let mut file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(&path)
-            .with_context(|| format!("cannot open {}", path.display()))?;
-        // One call a line: a cut comes between lines, but for a full disk or a power failure, which readers pass over.
+        let path = self.file(LOG);
+        let file = OpenOptions::new().append(true).create(true).open(&path);
+        let mut file = file.with_context(|| format!("cannot open {}", path.display()))?;
+        // One call per line: a cut comes between lines, except on a full disk or in a power failure; readers skip such a line.
         file.write_all(format!("{line}\n").as_bytes()).with_context(|| {
-            format!(
-                "cannot write to {}; is there room on the disk? --resume goes on from the last checkpoint",
-                path.display()
-            )
+            format!("cannot write to {}; is there room on the disk? The last checkpoint is unharmed", path.display())
         })
     }
 
-    /// The log's lines of this kind, the last one of each epoch: a run that was resumed may have repeated some.
+    /// Draws the curves from the log.
     ///
     /// # Errors
-    /// Where the log cannot be read.
-    pub fn epochs(&self) -> Result<Vec<Value>> {
-        let path = self.log_path();
+    /// Returns an error if the log cannot be read or the picture not be written.
+    pub fn draw_curves(&self) -> Result<()> {
+        write_atomically(&self.file(CURVES), &curves::draw(&self.epochs()?)?)
+    }
+
+    /// The log's lines of whole epochs, the last one of each: a run that was resumed may have repeated some.
+    fn epochs(&self) -> Result<Vec<Value>> {
+        let path = self.file(LOG);
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let mut epochs: Vec<Value> = Vec::new();
         for line in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
@@ -95,8 +131,8 @@ impl RunFolder {
         Ok(epochs)
     }
 
-    fn log_path(&self) -> PathBuf {
-        self.path.join("log.jsonl")
+    fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
     }
 }
 
@@ -104,6 +140,6 @@ impl RunFolder {
 fn is_free(folder: &Path) -> bool {
     let Ok(entries) = fs::read_dir(folder) else { return false };
     let names: Vec<String> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    let is_ours = |name: &String| name == "experiment.json" || name == "log.jsonl" || name.starts_with(ASIDE);
-    names.is_empty() || (names.iter().any(|name| name == "experiment.json") && names.iter().all(is_ours))
+    let is_ours = |name: &String| name == EXPERIMENT || name == LOG || name.starts_with(TEMPORARY);
+    names.is_empty() || (names.iter().any(|name| name == EXPERIMENT) && names.iter().all(is_ours))
 }

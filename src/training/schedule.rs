@@ -2,9 +2,9 @@
 
 use std::f64::consts::PI;
 
-use crate::config::{Schedule, Training};
+use crate::experiment::{Schedule, Training};
 
-/// The rate of step `step`, counted from 0 over the whole training.
+/// Learning rate at `step` (0-based, counted over the whole run).
 pub fn rate(training: &Training, step: u64, steps_per_epoch: u64) -> f64 {
     let steps_per_epoch = steps_per_epoch as f64;
     let epoch = step as f64 / steps_per_epoch;

@@ -1,4 +1,4 @@
-//! How images are viewed at test time: at which scales, in which crops, mirrored or not. Written down here, by a paper's
+//! How images are viewed at test time: at which scales, in which crops, mirrored or not. Written down here, by a protocol's
 //! name in `protocol`, worked out for one image in `plan`. Pure geometry: no pixel and no tensor is touched.
 
 pub mod plan;
@@ -6,15 +6,19 @@ pub mod protocol;
 
 use std::fmt;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
+
+use crate::geometry::Size;
+use crate::range::within;
 
 pub use protocol::{Named, Protocol};
 
 /// The views of an image: those of a paper's protocol, or one's own.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Views {
+    /// A protocol.
     Named(Named),
     /// Parts that count equally, whatever their numbers of views.
     Custom(Vec<Part>),
@@ -26,19 +30,22 @@ pub enum Views {
 pub struct Part {
     /// The shorter sides, in pixels, that the image is resized to.
     pub scales: Vec<u32>,
-    /// Crops are cut out of the left, central and right squares of the resized image (of a portrait the top, central and
-    /// bottom ones) instead of the whole.
+    /// Whether crops are cut out of the left, central and right squares of the resized image (the top, central and bottom
+    /// ones of a portrait) instead of the whole.
     #[serde(default)]
     pub squares: bool,
+    /// What is cut out.
     pub crops: Vec<Crop>,
+    /// Whether the mirror image of each crop counts, too.
     #[serde(default)]
     pub mirrors: bool,
+    /// What is averaged over the crops.
     #[serde(default)]
     pub average: Average,
 }
 
 impl Part {
-    /// Whether the network must run as a convolution for it.
+    /// Whether the network has to run as a convolution for it.
     pub fn is_dense(&self) -> bool {
         self.crops.contains(&Crop::Dense)
     }
@@ -60,7 +67,7 @@ pub enum Crop {
     Dense,
 }
 
-/// What of the views is averaged.
+/// What is averaged over the views.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Average {
@@ -74,30 +81,32 @@ pub enum Average {
 /// What the sizes of a protocol follow from, in pixels.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
-    /// Height and width of the network's input.
-    pub input: [u32; 2],
+    /// The size of the network's input.
+    pub input: Size,
     /// The shorter side of the image that a central crop is cut from.
     pub shorter_side: u32,
     /// The least and the greatest shorter side that training cut its crops from: the VGG paper's S_min and S_max.
     pub trained: [u32; 2],
 }
 
-/// Shorter sides past this are slips of the pen.
+/// Larger shorter sides, in pixels, are almost certainly typos.
 const LARGEST_SIDE: u32 = 4096;
 
-/// Pixels of a dense view: of more, a network keeps some GB between two layers.
+/// The most pixels of a dense view: with more, a network keeps some GB between two layers.
 pub const MOST_DENSE_PIXELS: u64 = 1 << 23;
+/// The most crops along each side of a grid.
 const LARGEST_GRID: u32 = 64;
 
 impl Views {
+    /// The central crop, the default everywhere.
     pub fn center() -> Self {
         Views::Named(Named { protocol: Protocol::Center, side: None })
     }
 
-    /// The views worked out for a network, whose parts count equally.
+    /// The views worked out for a network, as parts that count equally.
     ///
     /// # Errors
-    /// Where a number is out of its range or a crop is larger than the image that it is cut from.
+    /// Returns an error if a number is out of its range or a crop is larger than the image that it is cut from.
     pub fn parts(&self, sizes: &Sizes) -> Result<Vec<Part>> {
         let parts = match self {
             Views::Named(named) => named.parts(sizes),
@@ -109,7 +118,7 @@ impl Views {
     }
 
     fn check(&self, part: &Part, sizes: &Sizes) -> Result<()> {
-        let least = sizes.input[0].min(sizes.input[1]);
+        let least = sizes.input.shorter_side();
         ensure!(!part.scales.is_empty(), "{self}: scales: expected at least one shorter side, found none");
         ensure!(!part.crops.is_empty(), "{self}: crops: expected at least one kind of crop, found none");
         for side in &part.scales {
@@ -120,10 +129,9 @@ impl Views {
         }
         for crop in &part.crops {
             match crop {
-                Crop::Grid(count) => ensure!(
-                    (1..=LARGEST_GRID).contains(count),
-                    "{self}: grid: expected a number from 1 to {LARGEST_GRID}, found {count}"
-                ),
+                Crop::Grid(count) => {
+                    within(*count, 1, LARGEST_GRID).map_err(|reason| anyhow!("{self}: grid: {reason}"))?;
+                }
                 Crop::Dense => {
                     let most = (MOST_DENSE_PIXELS as f64).sqrt() as u32;
                     let side = part.scales.iter().copied().max().unwrap_or(0);
@@ -169,7 +177,7 @@ impl<'de> Deserialize<'de> for Views {
             }
             value @ Value::Object(_) => part(value).map(|part| Views::Custom(vec![part])).map_err(de::Error::custom),
             other => Err(de::Error::custom(format!(
-                "expected a protocol's name, or an object with scales and crops, or a list of such objects, found {other}"
+                "expected the name of a protocol, an object with scales and crops, or a list of such objects, found {other}"
             ))),
         }
     }

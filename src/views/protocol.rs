@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{Average, Crop, Part, Sizes};
-use crate::nearest::nearest;
+use crate::nearest::did_you_mean;
 
 /// A test protocol of a paper. Sizes are its authors' for an input of 224 pixels, and follow the input elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,13 +20,13 @@ pub enum Protocol {
     /// The whole image and its mirror through the network as a convolution. Simonyan and Zisserman, arXiv:1409.1556,
     /// section 3.2; sides as in section 4.1.
     Dense,
-    /// The same at three scales. There, section 4.2.
+    /// The same at three scales. Same paper, section 4.2.
     DenseMultiscale,
-    /// A 5x5 grid of crops, and their mirrors. There, section 3.2.
+    /// A 5x5 grid of crops, and their mirrors. Same paper, section 3.2.
     MultiCrop50,
-    /// The same at three scales. There, section 4.3.
+    /// The same at three scales. Same paper, section 4.3.
     MultiCrop150,
-    /// The mean of both at three scales. There, section 4.3.
+    /// The mean of both at three scales. Same paper, section 4.3.
     DenseMultiCrop,
     /// The whole image through the network as a convolution at five scales. He et al., arXiv:1512.03385, section 3.4.
     ResnetMultiscale,
@@ -49,11 +49,12 @@ const NAMES: [(Protocol, &str); 11] = [
 ];
 
 impl Protocol {
-    /// All of them, the simplest first.
+    /// All protocols, the simplest first.
     pub fn all() -> impl Iterator<Item = Protocol> {
         NAMES.iter().map(|&(protocol, _)| protocol)
     }
 
+    /// Its name on the command line and in JSON.
     pub fn name(self) -> &'static str {
         NAMES.iter().find(|&&(protocol, _)| protocol == self).map_or("", |&(_, name)| name)
     }
@@ -66,10 +67,12 @@ impl Protocol {
     }
 }
 
-/// A protocol, and the shorter side in pixels that the user wants for it: `dense:384`.
+/// A protocol, perhaps with a shorter side of one's own: `dense:384`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Named {
+    /// The protocol.
     pub protocol: Protocol,
+    /// The shorter side in pixels, instead of the protocol's.
     pub side: Option<u32>,
 }
 
@@ -81,16 +84,16 @@ impl FromStr for Named {
         let known = || NAMES.iter().map(|&(_, name)| name);
         let protocol =
             NAMES.iter().find(|&&(_, known)| known == name).map(|&(protocol, _)| protocol).ok_or_else(|| {
-                let near = nearest(name, known()).map_or(String::new(), |near| format!(" (did you mean {near}?)"));
-                format!("unknown protocol '{name}'{near}. There are {}", known().collect::<Vec<_>>().join(", "))
+                let near = did_you_mean(name, known());
+                format!("unknown protocol '{name}'{near}. The protocols are {}", known().collect::<Vec<_>>().join(", "))
             })?;
         let Some(side) = side else { return Ok(Named { protocol, side: None }) };
         if !protocol.has_one_scale() {
-            return Err(format!("'{text}': {name} has several scales of its own; leave out ':{side}'"));
+            return Err(format!("'{text}': {name} has several scales of its own; remove ':{side}'"));
         }
         match side.parse() {
             Ok(side) => Ok(Named { protocol, side: Some(side) }),
-            Err(_) => Err(format!("'{text}': expected the shorter side in pixels behind the colon, found '{side}'")),
+            Err(_) => Err(format!("'{text}': expected the shorter side in pixels after the colon, found '{side}'")),
         }
     }
 }
@@ -103,25 +106,25 @@ impl fmt::Display for Named {
 }
 
 impl Named {
-    /// The views that the protocol stands for, the parts counting equally.
+    /// The views that the protocol stands for, as parts that count equally.
     pub fn parts(&self, sizes: &Sizes) -> Vec<Part> {
         // From the papers' input of 224 pixels to the network's.
         let follow = |sides: &[u32]| -> Vec<u32> {
-            let input = f64::from(sizes.input[0].min(sizes.input[1]));
+            let input = f64::from(sizes.input.shorter_side());
             sides.iter().map(|&side| (f64::from(side) * input / 224.0).round() as u32).collect()
         };
         let [least, most] = sizes.trained;
         let middle = (least + most) / 2;
         let one = vec![self.side.unwrap_or(sizes.shorter_side)];
-        // Trained at one scale S the paper tests at S and S -+ 32, trained at several at the least, middle and greatest.
+        // A network trained at one scale S is tested at S and S +- 32, one trained at several at the least, middle and greatest.
         let step = follow(&[32])[0];
-        let input = sizes.input[0].min(sizes.input[1]);
+        let input = sizes.input.shorter_side();
         let mut three = if least == most {
             vec![(least - step.min(least)).max(input), least, least + step]
         } else {
             vec![least, middle, most]
         };
-        // Where the input leaves no room for a smaller side.
+        // The input may leave no room for a smaller side.
         three.dedup();
         let trained = vec![self.side.unwrap_or(middle)];
         let part = |scales: &[u32], crops: &[Crop]| Part {

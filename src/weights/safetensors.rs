@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Contents, StoredTensor};
-use crate::aside::write_aside;
+use crate::atomic::write_atomically;
 
 /// The metadata key that holds what topfive knows of a checkpoint; one key, so that the same run gives the same bytes.
 const KEY: &str = "topfive";
@@ -90,7 +90,7 @@ pub fn write(path: &Path, tensors: &[StoredTensor], note: &impl Serialize) -> Re
     }
     let metadata = HashMap::from([(KEY.to_string(), note.to_string())]);
     let bytes = safetensors::serialize(views, Some(metadata)).context("cannot put the tensors into one file")?;
-    write_aside(path, &bytes)
+    write_atomically(path, &bytes)
 }
 
 /// Whether the file's first bytes are those of a safetensors file: a header's length, then its opening brace.

@@ -1,17 +1,21 @@
-//! What `eval` writes besides the errors: every image's outcome, and where the model errs.
+//! What `eval` writes beside the errors: each image's outcome, and where the model errs.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
-use crate::aside::{Aside, check_place, write_aside};
+use crate::atomic::{AtomicFile, check_writable, write_atomically};
 use crate::cli::Eval;
-use crate::ensemble::Ensemble;
-use crate::evaluation::{Averaged, BadImage};
-use crate::metrics::{Confusion, picture, rank, top};
+use crate::data::dataset::Sample;
+use crate::evaluation::{BadImage, Outcome};
+use crate::metrics::{Confusion, rank, top};
+use crate::model::Ensemble;
+use crate::report::confusion_picture;
+use crate::report::records::csv_line;
 use crate::views::Views;
 
+/// The files that were asked for.
 pub struct Details<'a> {
     ensemble: &'a Ensemble,
     protocols: &'a [Views],
@@ -23,8 +27,8 @@ pub struct Details<'a> {
 
 impl<'a> Details<'a> {
     /// # Errors
-    /// Where a file's ending says no form that can be written, its folder does not exist, or the classes are to be counted
-    /// under several protocols at once.
+    /// Returns an error if a file's ending is not one of a format that can be written, its folder does not exist, or classes
+    /// are to be counted under several protocols at once.
     pub fn new(args: &'a Eval, protocols: &'a [Views], ensemble: &'a Ensemble) -> Result<Self> {
         let mut seen: Vec<&Path> = args.per_image.as_deref().into_iter().collect();
         for (option, paths) in [("--confusion", &args.confusion), ("--per-class", &args.per_class)] {
@@ -40,7 +44,7 @@ impl<'a> Details<'a> {
                     protocols.len()
                 );
                 ensure!(!seen.contains(&path.as_path()), "{option} {name}: another option writes that file");
-                check_place(path).context(option)?;
+                check_writable(path).context(option)?;
                 seen.push(path);
             }
         }
@@ -54,28 +58,31 @@ impl<'a> Details<'a> {
         })
     }
 
+    /// Counts one image.
+    ///
     /// # Errors
-    /// Where a line cannot be written.
-    pub fn count(&mut self, path: &Path, label: usize, result: Result<&[Averaged], &BadImage>) -> Result<()> {
-        match result {
-            Ok(scores) => {
-                let counts_classes = !self.matrix.is_empty() || !self.per_class.is_empty();
-                if let (true, Some(averaged)) = (counts_classes, scores.first()) {
-                    self.confusion.count(&averaged.mean, label);
-                }
-                for (views, averaged) in self.protocols.iter().zip(scores) {
-                    if let Some(per_image) = &mut self.per_image {
-                        per_image.write(path, views, self.ensemble, &averaged.mean, label)?;
-                    }
-                }
-                Ok(())
-            }
-            Err(bad) => self.per_image.as_mut().map_or(Ok(()), |per_image| per_image.write_bad(bad)),
+    /// Returns an error if a line cannot be written.
+    pub fn count(&mut self, sample: &Sample, outcome: &Outcome) -> Result<()> {
+        let averaged = match outcome {
+            Ok(averaged) => averaged,
+            Err(bad) => return self.per_image.as_mut().map_or(Ok(()), |per_image| per_image.write_bad(bad)),
+        };
+        let counts_classes = !self.matrix.is_empty() || !self.per_class.is_empty();
+        if let (true, Some(first)) = (counts_classes, averaged.first()) {
+            self.confusion.count(&first.mean, sample.label);
         }
+        if let Some(per_image) = &mut self.per_image {
+            for (views, averaged) in self.protocols.iter().zip(averaged) {
+                per_image.write(&sample.source.name(), views, self.ensemble, &averaged.mean, sample.label)?;
+            }
+        }
+        Ok(())
     }
 
+    /// Writes all files.
+    ///
     /// # Errors
-    /// Where a file cannot be written.
+    /// Returns an error if a file cannot be written.
     pub fn finish(self) -> Result<()> {
         self.per_image.map_or(Ok(()), |per_image| per_image.file.finish())?;
         let (confusion, name) = (&self.confusion, |class: usize| self.ensemble.class(class));
@@ -85,25 +92,27 @@ impl<'a> Details<'a> {
         };
         for path in self.matrix {
             let bytes = match ending(path) {
-                Some("svg") => picture::confusion(confusion, &title("what each row's class was taken for"), &name),
+                Some("svg") => {
+                    confusion_picture::confusion(confusion, &title("what each row's class was taken for"), &name)
+                }
                 _ => confusion.matrix_csv(&name),
             };
-            write_aside(path, &bytes?)?;
+            write_atomically(path, &bytes?)?;
         }
         for path in self.per_class {
             let bytes = match ending(path) {
-                Some("svg") => picture::per_class(confusion, &title("errors by class"), &name),
+                Some("svg") => confusion_picture::per_class(confusion, &title("errors by class"), &name),
                 _ => confusion.classes_csv(&name),
             };
-            write_aside(path, &bytes?)?;
+            write_atomically(path, &bytes?)?;
         }
         Ok(())
     }
 }
 
-/// A line for each image and protocol.
+/// One line per image and protocol.
 struct PerImage {
-    file: Aside,
+    file: AtomicFile,
     is_csv: bool,
 }
 
@@ -114,8 +123,8 @@ impl PerImage {
             Some("jsonl") => false,
             _ => bail!("--per-image {}: expected a name that ends in .csv or .jsonl", path.display()),
         };
-        check_place(path).context("--per-image")?;
-        let file = Aside::create(path)?;
+        check_writable(path).context("--per-image")?;
+        let file = AtomicFile::create(path)?;
         let mut per_image = PerImage { file, is_csv };
         if is_csv {
             per_image.csv(["path", "views", "label", "prediction", "probability", "rank", "error"])?;
@@ -125,38 +134,35 @@ impl PerImage {
 
     fn write(
         &mut self,
-        path: &Path,
+        name: &str,
         views: &Views,
         ensemble: &Ensemble,
         probabilities: &[f32],
         label: usize,
     ) -> Result<()> {
         let prediction = top(probabilities, 1)[0];
-        let (path, views) = (path.to_string_lossy(), views.to_string());
         let (truth, guess) = (ensemble.class(label), ensemble.class(prediction));
         let (probability, rank) = (probabilities[prediction], rank(probabilities, label) + 1);
+        let views = views.to_string();
         if self.is_csv {
-            self.csv([&path, &views, &truth, &guess, &probability.to_string(), &rank.to_string(), ""])
+            self.csv([name, &views, &truth, &guess, &probability.to_string(), &rank.to_string(), ""])
         } else {
             self.object(&json!({
-                "path": path, "views": views, "label": truth, "prediction": guess, "probability": probability, "rank": rank,
+                "path": name, "views": views, "label": truth, "prediction": guess, "probability": probability, "rank": rank,
             }))
         }
     }
 
     fn write_bad(&mut self, bad: &BadImage) -> Result<()> {
-        let path = bad.path.to_string_lossy();
         if self.is_csv {
-            self.csv([&path, "", "", "", "", "", &bad.reason])
+            self.csv([&bad.name, "", "", "", "", "", &bad.reason])
         } else {
-            self.object(&json!({ "path": path, "error": bad.reason }))
+            self.object(&json!({ "path": bad.name, "error": bad.reason }))
         }
     }
 
     fn csv(&mut self, fields: [&str; 7]) -> Result<()> {
-        let mut line = csv::Writer::from_writer(Vec::new());
-        line.write_record(fields)?;
-        self.file.write(&line.into_inner()?)
+        self.file.write(format!("{}\n", csv_line(fields)?).as_bytes())
     }
 
     fn object(&mut self, object: &serde_json::Value) -> Result<()> {

@@ -3,55 +3,65 @@
 mod details;
 mod results;
 
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
-use super::Outcome;
+use super::{Outcome, models, watch_signals};
 use crate::cli::{Eval, ViewsArgument};
-use crate::data::folder::{Folder, validation_dir};
-use crate::data::labels::open_with_labels;
-use crate::ensemble::Ensemble;
-use crate::evaluation::evaluate;
-use crate::model::Model;
-use crate::report::{Report, write_json};
+use crate::data::dataset::Dataset;
+use crate::data::{folder, labels};
+use crate::evaluation::{Classification, Measurement};
+use crate::metrics::Errors;
+use crate::model::{Ensemble, Model};
+use crate::network::dense;
+use crate::report::Report;
+use crate::report::records::write_json;
 use crate::views::{Named, Part, Protocol, Views};
 
 use details::Details;
 use results::Results;
 
+/// Evaluates.
 pub fn run(args: Eval) -> Result<Outcome> {
-    let (ensemble, pace, report) = super::open(&args.models, &args.weights, &args.common)?;
+    let (ensemble, pace, report) = models::open(&args.models, &args.weights, &args.common)?;
     let protocols = protocols(&args.views, &ensemble, report)?;
-    let folder = labelled(&ensemble, &args.data, args.labels.as_deref())?;
-    let interrupted = super::watch_signals()?;
+    let dataset = labelled(&ensemble, &args.data, args.labels.as_deref())?;
+    let interrupted = watch_signals()?;
     let mut details = Details::new(&args, &protocols, &ensemble)?;
 
     let begun = Instant::now();
-    let mut bar = report.bar(folder.samples.len() as u64, &bar_name(&protocols));
-    let evaluated = evaluate(&ensemble.members(), &protocols, &folder, pace, |index, result, measured| {
-        let sample = &folder.samples[index];
-        details.count(&sample.path, sample.label, result)?;
-        let errors = measured.last().and_then(|it| it.tally.errors());
-        let text = errors.map(|it| format!("top-1 error {:.2} %  top-5 error {:.2} %", it.top1_error, it.top5_error));
-        bar.at(index as u64 + 1, text.unwrap_or_default());
-        let is_over = interrupted.load(Ordering::Relaxed);
-        Ok(if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-    })?;
+    let samples = &dataset.samples;
+    let mut bar = report.bar(samples.len() as u64, &bar_name(&protocols));
+    let mut measurement = Measurement::default();
+    let outcomes = Classification::start(&ensemble.members(), &protocols, samples.clone(), pace)?;
+    for (index, (outcome, sample)) in outcomes.zip(samples.iter()).enumerate() {
+        let outcome = outcome?;
+        measurement.count(&outcome, sample.label);
+        details.count(sample, &outcome)?;
+        let errors = measurement.protocols.last().and_then(|measured| measured.tally.errors());
+        bar.at(index as u64 + 1, errors.map_or(String::new(), so_far));
+        if interrupted.load(Ordering::Relaxed) {
+            bar.clear();
+            report.note("interrupted; nothing was written");
+            return Ok(Outcome::Interrupted);
+        }
+    }
     bar.clear();
-    let Some((measured, bad)) = evaluated else {
-        report.note("interrupted; nothing was written");
-        return Ok(Outcome::Interrupted);
-    };
-    let results = Results { ensemble: &ensemble, protocols: &protocols, measured, bad, seconds: begun.elapsed() };
+    measurement.check()?;
+    let results =
+        Results { ensemble: &ensemble, protocols: &protocols, measurement: &measurement, time: begun.elapsed() };
     results.show(report)?;
     args.common.output.json.as_ref().map_or(Ok(()), |path| write_json(path, &results.json()))?;
-    // Last, so that whatever happens to these files the errors have been shown.
+    // Last, so that the errors have been shown whatever happens to these files.
     details.finish()?;
-    Ok(Outcome::of(&results.bad))
+    Ok(Outcome::of(&measurement.bad))
+}
+
+fn so_far(errors: Errors) -> String {
+    format!("top-1 error {:.2} %  top-5 error {:.2} %", errors.top1_error, errors.top5_error)
 }
 
 fn bar_name(protocols: &[Views]) -> String {
@@ -61,13 +71,14 @@ fn bar_name(protocols: &[Views]) -> String {
     }
 }
 
-/// The protocols that were asked for, each once; all that the models can be viewed by for `all`.
+/// The protocols that were asked for, each once.
 fn protocols(asked: &[ViewsArgument], ensemble: &Ensemble, report: Report) -> Result<Vec<Views>> {
     let mut protocols: Vec<Views> = Vec::new();
     for argument in asked {
         let views = match argument {
             ViewsArgument::Named(named) => vec![Views::Named(*named)],
-            ViewsArgument::Config => vec![ensemble.views()?.clone()],
+            ViewsArgument::Paper => vec![ensemble.paper_views()?.clone()],
+            ViewsArgument::Published => published(ensemble)?,
             ViewsArgument::All => all(ensemble, report),
         };
         for views in views {
@@ -79,11 +90,23 @@ fn protocols(asked: &[ViewsArgument], ensemble: &Ensemble, report: Report) -> Re
     Ok(protocols)
 }
 
+/// The protocols for which the experiment publishes an error.
+fn published(ensemble: &Ensemble) -> Result<Vec<Views>> {
+    let experiment = &ensemble.first().experiment;
+    ensure!(
+        !experiment.published.is_empty(),
+        "--views published: {} publishes no errors; name protocols instead, for example --views center,ten-crop",
+        experiment.name
+    );
+    Ok(experiment.published.iter().map(|published| published.views.clone()).collect())
+}
+
+/// Every protocol that the models support.
 fn all(ensemble: &Ensemble, report: Report) -> Vec<Views> {
-    let refusal = |model: &Model| Some((model.experiment.name.clone(), model.network.dense().err()?));
-    let refusal = ensemble.models.iter().find_map(refusal);
+    let refusal = |model: &Model| Some((model.experiment.name.clone(), dense(model.network.nodes()).err()?));
+    let refusal = ensemble.models().iter().find_map(refusal);
     if let Some((name, refusal)) = &refusal {
-        report.warn(format!("without the dense protocols, for {name}: {refusal:#}"));
+        report.warn(format!("without the dense protocols, which {name} does not support: {refusal}"));
     }
     let experiment = &ensemble.first().experiment;
     let named = Protocol::all().map(|protocol| Views::Named(Named { protocol, side: None }));
@@ -91,12 +114,12 @@ fn all(ensemble: &Ensemble, report: Report) -> Vec<Views> {
     named.filter(|views| refusal.is_none() || !is_dense(views)).collect()
 }
 
-/// The images of `dir`, labelled by the models' classes; by position only where their names are not known.
-fn labelled(ensemble: &Ensemble, dir: &Path, list: Option<&Path>) -> Result<Folder> {
-    let dir = validation_dir(dir);
+/// The images of `dir`, labelled by the models' classes; by position only if their names are not known.
+fn labelled(ensemble: &Ensemble, dir: &Path, list: Option<&Path>) -> Result<Dataset> {
+    let dir = folder::validation_dir(dir);
     match (ensemble.classes(), list) {
-        (Some(classes), Some(list)) => open_with_labels(&dir, list, classes),
-        (Some(classes), None) => Folder::open_with_classes(&dir, classes),
+        (Some(classes), Some(list)) => labels::open(&dir, list, classes).context("--labels"),
+        (Some(classes), None) => folder::open(&dir)?.with_classes(classes),
         (None, Some(_)) => {
             bail!("--labels: {} does not hold the names of its classes", ensemble.first().weights.display())
         }
@@ -104,15 +127,15 @@ fn labelled(ensemble: &Ensemble, dir: &Path, list: Option<&Path>) -> Result<Fold
     }
 }
 
-fn by_position(ensemble: &Ensemble, dir: &Path) -> Result<Folder> {
-    let (folder, model) = (Folder::open(dir)?, ensemble.first());
-    let classes = model.experiment.network.classes;
+fn by_position(ensemble: &Ensemble, dir: &Path) -> Result<Dataset> {
+    let (dataset, model) = (folder::open(dir)?, ensemble.first());
+    let classes = model.experiment.network().classes;
     ensure!(
-        folder.classes.len() as i64 == classes,
-        "{} holds {} class folders and the model gives {classes} classes, whose names {} does not hold; without names all classes must be there",
+        dataset.classes.len() as i64 == classes,
+        "{}: {} class folders, but the model has {classes} classes, and {} does not hold their names; without class names, every class folder must be present",
         dir.display(),
-        folder.classes.len(),
+        dataset.classes.len(),
         model.weights.display()
     );
-    Ok(folder)
+    Ok(dataset)
 }

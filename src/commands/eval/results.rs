@@ -2,60 +2,83 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::ensemble::Ensemble;
-use crate::evaluation::{BadImage, Measured};
+use crate::evaluation::{Measured, Measurement};
+use crate::experiment::Published;
 use crate::metrics::{Errors, Tally};
-use crate::report::{Report, duration, table};
+use crate::model::Ensemble;
+use crate::report::Report;
+use crate::report::table::{duration, table};
 use crate::views::Views;
 
 /// What was measured.
 pub struct Results<'a> {
     pub ensemble: &'a Ensemble,
     pub protocols: &'a [Views],
-    pub measured: Vec<Measured>,
-    pub bad: Vec<BadImage>,
-    pub seconds: Duration,
+    pub measurement: &'a Measurement,
+    pub time: Duration,
 }
 
 impl Results<'_> {
     /// # Errors
-    /// Where there were no images, or standard output cannot be written to.
+    /// Returns an error if standard output cannot be written to.
     pub fn show(&self, report: Report) -> Result<()> {
-        for image in &self.bad {
-            report.warn(format!("{}: {}; not counted", image.path.display(), image.reason));
-        }
-        let without = match self.bad.len() {
+        let bad = &self.measurement.bad;
+        bad.iter().for_each(|image| report.warn(format!("{}: {}; not counted", image.name, image.reason)));
+        let without = match bad.len() {
             0 => String::new(),
             count => format!(", without {count} images that could not be read"),
         };
-        let time = format!("{}, {:.0} images/s", duration(self.seconds), self.images_per_second());
-        if let ([views], [measured], [_]) = (self.protocols, self.measured.as_slice(), self.ensemble.models.as_slice())
-        {
-            let Some(errors) = measured.tally.errors() else { bail!("there are no images") };
-            return report.result(format!(
-                "{}, {views} view{without}: top-1 error {:.2} %, top-5 error {:.2} %, loss {:.4}, on {} images ({time})",
-                self.ensemble.name(),
-                errors.top1_error,
-                errors.top5_error,
-                errors.loss,
-                measured.tally.images,
-            ));
+        let time = format!("{}, {:.0} images/s", duration(self.time), self.images_per_second());
+        let name = self.ensemble.name();
+        match (self.protocols, self.measurement.protocols.as_slice(), self.ensemble.models()) {
+            ([views], [measured], [_]) => {
+                let errors = measured.tally.errors().unwrap_or_default();
+                report.result(format!(
+                    "{name}, {views} view{without}: top-1 error {:.2} %, top-5 error {:.2} %, loss {:.4}, on {} images ({time})",
+                    errors.top1_error, errors.top5_error, errors.loss, measured.tally.images,
+                ))?;
+                self.published(views).map_or(Ok(()), |published| report.result(beside(&errors, published)))
+            }
+            _ => {
+                report.result(self.table())?;
+                report.result(format!("{name} on {} images{without} ({time} in all)", self.images()))
+            }
         }
-        let header = ["model", "views", "crops", "top-1 error", "top-5 error", "against center", "network images/s"];
-        report.result(table(header, self.rows().into_iter(), 2..7).trim_fmt())?;
-        report.result(format!("{} on {} images{without} ({time} in all)", self.ensemble.name(), self.images()))
     }
 
-    /// A row for each protocol; of an ensemble one for each member before it.
+    fn table(&self) -> String {
+        let header = ["model", "views", "crops", "top-1 error", "top-5 error", "against center", "network images/s"];
+        let Some(columns) = self.published_columns() else {
+            return table(header, self.rows().into_iter(), 2..7).trim_fmt();
+        };
+        let header = [
+            "model",
+            "views",
+            "crops",
+            "top-1 error",
+            "top-5 error",
+            "against center",
+            "network images/s",
+            "published",
+            "difference",
+        ];
+        let rows = self.rows().into_iter().zip(columns).map(|(row, [published, difference])| {
+            let [a, b, c, d, e, f, g] = row;
+            [a, b, c, d, e, f, g, published, difference]
+        });
+        table(header, rows, 2..9).trim_fmt()
+    }
+
+    /// A row for each protocol; for an ensemble one for each member before it.
     fn rows(&self) -> Vec<[String; 7]> {
-        let models = self.ensemble.models.as_slice();
-        let center =
-            self.protocols.iter().position(|views| *views == Views::center()).map(|index| &self.measured[index]);
+        let models = self.ensemble.models();
+        let measured = &self.measurement.protocols;
+        let center = self.protocols.iter().position(|views| *views == Views::center()).map(|index| &measured[index]);
         let mut rows = Vec::new();
-        for (views, measured) in self.protocols.iter().zip(&self.measured) {
+        for (views, measured) in self.protocols.iter().zip(measured) {
             let row = |name: &str, tally: &Tally, center: Option<&Tally>| {
                 let errors = tally.errors().unwrap_or_default();
                 let gain = center.and_then(Tally::errors).map(|center| errors.top1_error - center.top1_error);
@@ -76,27 +99,47 @@ impl Results<'_> {
         rows
     }
 
+    /// For each row the published errors and how the measured ones differ; `None` if nothing is published.
+    fn published_columns(&self) -> Option<Vec<[String; 2]>> {
+        let rows_per_protocol = match self.ensemble.models().len() {
+            1 => 1,
+            members => members + 1,
+        };
+        let mut columns = Vec::new();
+        for (views, measured) in self.protocols.iter().zip(&self.measurement.protocols) {
+            columns.extend(vec![[String::new(), String::new()]; rows_per_protocol - 1]);
+            let errors = measured.tally.errors().unwrap_or_default();
+            columns.push(self.published(views).map_or([String::new(), String::new()], |it| {
+                [percent([it.top1_error, it.top5_error]), differences(&errors, it)]
+            }));
+        }
+        columns.iter().any(|[published, _]| !published.is_empty()).then_some(columns)
+    }
+
+    /// What a single model's experiment publishes for a protocol.
+    fn published(&self, views: &Views) -> Option<&Published> {
+        let published = &self.ensemble.first().experiment.published;
+        published.iter().find(|it| it.views == *views).filter(|_| self.ensemble.models().len() == 1)
+    }
+
     /// The same for programs.
     pub fn json(&self) -> Value {
-        let bad: Vec<Value> = self
-            .bad
+        let bad = self.measurement.bad.iter().map(|image| json!({ "path": image.name, "error": image.reason }));
+        let models = self.ensemble.models().iter();
+        let weights: Vec<_> = models.clone().map(|model| model.weights.to_string_lossy()).collect();
+        let models = models.map(|it| json!({ "network": it.experiment.name, "weights": it.weights.to_string_lossy() }));
+        let results: Vec<Value> = self
+            .protocols
             .iter()
-            .map(|image| json!({ "path": image.path.to_string_lossy(), "error": image.reason }))
+            .zip(&self.measurement.protocols)
+            .map(|(views, measured)| self.result(views, measured))
             .collect();
-        let models: Vec<Value> = self
-            .ensemble
-            .models
-            .iter()
-            .map(|model| json!({ "network": model.experiment.name, "weights": model.weights.to_string_lossy() }))
-            .collect();
-        let results: Vec<Value> =
-            self.protocols.iter().zip(&self.measured).map(|(views, measured)| self.result(views, measured)).collect();
-        let weights: Vec<_> = self.ensemble.models.iter().map(|model| model.weights.to_string_lossy()).collect();
         let mut json = json!({
-            "network": self.ensemble.name(), "weights": weights.join(" + "), "images": self.images(), "bad_images": bad,
-            "seconds": self.seconds.as_secs_f64(), "images_per_second": self.images_per_second(), "models": models,
+            "network": self.ensemble.name(), "weights": weights.join(" + "), "images": self.images(),
+            "bad_images": bad.collect::<Vec<_>>(), "seconds": self.time.as_secs_f64(),
+            "images_per_second": self.images_per_second(), "models": models.collect::<Vec<_>>(),
         });
-        // One protocol's numbers lie open; those of several are a list.
+        // One protocol's numbers are fields of their own; those of several are a list.
         match (results.as_slice(), json.as_object_mut()) {
             ([Value::Object(only)], Some(fields)) => fields.extend(only.clone()),
             (_, Some(fields)) => fields.extend([("results".to_string(), Value::Array(results))]),
@@ -114,17 +157,40 @@ impl Results<'_> {
         result["views"] = views.to_string().into();
         result["crops"] = measured.crops.into();
         result["network_seconds"] = measured.seconds.into();
-        if self.ensemble.models.len() > 1 {
+        if let Some(published) = self.published(views) {
+            result["published"] = json!({ "top1_error": published.top1_error, "top5_error": published.top5_error });
+        }
+        if self.ensemble.models().len() > 1 {
             result["members"] = measured.members.iter().map(numbers).collect();
         }
         result
     }
 
     fn images(&self) -> u64 {
-        self.measured.first().map_or(0, |measured| measured.tally.images)
+        self.measurement.protocols.first().map_or(0, |measured| measured.tally.images)
     }
 
     fn images_per_second(&self) -> f64 {
-        self.images() as f64 / self.seconds.as_secs_f64()
+        self.images() as f64 / self.time.as_secs_f64()
     }
+}
+
+/// "27.00 / 8.80 %"; a dash for an error that was not published.
+fn percent(errors: [Option<f64>; 2]) -> String {
+    let [top1, top5] = errors.map(|error| error.map_or("-".to_string(), |error| format!("{error:.2}")));
+    format!("{top1} / {top5} %")
+}
+
+/// Measured minus published: "+0.12 / -0.03".
+fn differences(measured: &Errors, published: &Published) -> String {
+    let pairs = [(measured.top1_error, published.top1_error), (measured.top5_error, published.top5_error)];
+    let difference = |(measured, published): (f64, Option<f64>)| {
+        published.map_or("-".to_string(), |published| format!("{:+.2}", measured - published))
+    };
+    pairs.map(difference).join(" / ")
+}
+
+fn beside(measured: &Errors, published: &Published) -> String {
+    let errors = percent([published.top1_error, published.top5_error]);
+    format!("published for this view: {errors} (difference {})", differences(measured, published))
 }

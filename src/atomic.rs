@@ -1,0 +1,113 @@
+//! Atomic writes: a file takes its place only when it is complete, by way of a temporary file beside it.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use tempfile::NamedTempFile;
+
+/// Writes a file so that at any moment it is either the old or the new one, complete.
+///
+/// # Errors
+/// Returns an error with the path if it cannot be written; the old file is then unharmed.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = AtomicFile::create(path)?;
+    file.write(bytes)?;
+    file.finish()
+}
+
+/// Whether a file could be written at `path`: asked before hours of work, not after.
+///
+/// # Errors
+/// Returns an error if its folder does not exist, or it is a folder itself.
+pub fn check_writable(path: &Path) -> Result<()> {
+    let folder = folder_of(path);
+    ensure!(folder.is_dir(), "cannot write {}: there is no folder {}; make it first", path.display(), folder.display());
+    ensure!(!path.is_dir(), "cannot write {}: it is a folder; name a file in it", path.display());
+    Ok(())
+}
+
+/// A file that is written piece by piece, and takes its place when it is complete.
+#[derive(Debug)]
+pub struct AtomicFile {
+    path: PathBuf,
+    to: Destination,
+    written: usize,
+}
+
+#[derive(Debug)]
+enum Destination {
+    /// A device or a pipe, which cannot be renamed.
+    InPlace(File),
+    Beside(BufWriter<NamedTempFile>),
+}
+
+/// What the names of temporary files start with; a program that was killed may leave one.
+pub const TEMPORARY: &str = ".topfive-";
+
+impl AtomicFile {
+    /// # Errors
+    /// Returns an error with the path if no file can be made in the folder.
+    pub fn create(path: &Path) -> Result<Self> {
+        // A link's target is replaced, not the link.
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+        let to = if path.exists() && !path.is_file() {
+            File::options().write(true).open(&path).map(Destination::InPlace)
+        } else {
+            temporary(folder_of(&path)).map(|file| Destination::Beside(BufWriter::new(file)))
+        };
+        match to {
+            Ok(to) => Ok(AtomicFile { path, to, written: 0 }),
+            Err(error) => Err(error).with_context(|| unwritable(&path, 0)),
+        }
+    }
+
+    /// # Errors
+    /// Returns an error if there is no room.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.written += bytes.len();
+        let written = match &mut self.to {
+            Destination::InPlace(file) => file.write_all(bytes),
+            Destination::Beside(file) => file.write_all(bytes),
+        };
+        written.with_context(|| unwritable(&self.path, self.written))
+    }
+
+    /// Puts the file in its place.
+    ///
+    /// # Errors
+    /// Returns an error if there is no room; the old file is unharmed.
+    pub fn finish(self) -> Result<()> {
+        let AtomicFile { path, to, written } = self;
+        let Destination::Beside(file) = to else { return Ok(()) };
+        let moved = || -> io::Result<()> {
+            let temporary = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+            temporary.as_file().sync_all()?;
+            temporary.persist(&path).map_err(|error| error.error)?;
+            // The rename itself lasts only once the folder is on the disk.
+            File::open(folder_of(&path))?.sync_all()
+        };
+        moved().with_context(|| unwritable(&path, written))
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn unwritable(path: &Path, bytes: usize) -> String {
+    format!(
+        "cannot write {} ({bytes} bytes); what was there before is unharmed. Is there room on the disk?",
+        path.display()
+    )
+}
+
+fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY);
+    // By default only the owner may read temporary files; who may read results is for the umask to say.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
+}

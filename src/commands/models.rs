@@ -1,0 +1,65 @@
+//! The models of an `eval` or `predict`, opened as the command line names them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use tch::Device;
+
+use super::{changes, prepare};
+use crate::cli::{Common, PUBLISHED};
+use crate::evaluation::Pace;
+use crate::experiment::Experiment;
+use crate::model::{Ensemble, Found, Model, find};
+use crate::report::Report;
+use crate::weights::published;
+
+/// Crops per forward pass unless `--batch-size` says otherwise.
+const BATCH_SIZE: u32 = 64;
+
+/// Opens the models; each experiment among them takes the next of the weights, or its published ones.
+pub fn open(names: &[PathBuf], weights: &[PathBuf], common: &Common) -> Result<(Ensemble, Pace, Report)> {
+    let (device, workers, report) = prepare(common)?;
+    let found = names.iter().map(|name| find(name)).collect::<Result<Vec<_>>>()?;
+    let experiments = found.iter().filter(|found| matches!(found, Found::Experiment(_))).count();
+    if let Some(over) = weights.get(experiments) {
+        bail!(
+            "--weights {}: no experiment to go with it; checkpoints and run folders hold weights of their own",
+            over.display()
+        );
+    }
+    let mut weights = weights.iter();
+    let mut models = Vec::with_capacity(found.len());
+    for found in found {
+        models.push(match found {
+            Found::Checkpoint(path) => Model::from_checkpoint(&path, &changes(&common.sets), device)?,
+            Found::Experiment(name) => {
+                with_weights(&name, weights.next().map(PathBuf::as_path), common, device, report)?
+            }
+        });
+    }
+    let pace = Pace { batch_size: common.batch_size.unwrap_or(BATCH_SIZE) as usize, workers };
+    Ok((Ensemble::new(models)?, pace, report))
+}
+
+fn with_weights(name: &Path, file: Option<&Path>, common: &Common, device: Device, report: Report) -> Result<Model> {
+    let experiment = Experiment::load(name, &changes(&common.sets))?;
+    let file = match file {
+        Some(file) if file != Path::new(PUBLISHED) => file.to_path_buf(),
+        _ => published_weights(&experiment, name, report)?,
+    };
+    Model::from_weights(experiment, &file, device)
+}
+
+/// The file of the weights that an experiment names, fetched unless it is there.
+///
+/// # Errors
+/// Returns an error if the experiment names none, or they cannot be fetched.
+pub fn published_weights(experiment: &Experiment, name: &Path, report: Report) -> Result<PathBuf> {
+    let weights = experiment.weights.as_ref().with_context(|| {
+        format!(
+            "{}: no published weights are known for this experiment; add --weights FILE, or name a checkpoint",
+            name.display()
+        )
+    })?;
+    published::fetch(&weights.url, &weights.sha256, report).map_err(|error| anyhow!("{error:#} (--weights FILE)"))
+}

@@ -1,0 +1,125 @@
+//! A data set: labelled samples, each with a source that its bytes come from.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use image::RgbImage;
+use serde::{Deserialize, Serialize};
+
+use crate::image::decode;
+use crate::nearest::did_you_mean;
+
+/// Where an image's bytes come from: a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source(PathBuf);
+
+impl Source {
+    /// The file at `path`.
+    pub fn file(path: PathBuf) -> Self {
+        Source(path)
+    }
+
+    /// Its name, for people.
+    pub fn name(&self) -> String {
+        self.0.display().to_string()
+    }
+
+    /// Reads and decodes the image. `upright` honours its EXIF orientation.
+    ///
+    /// # Errors
+    /// Returns the reason if it cannot be read or decoded, without the name: whoever reports it names it anyway.
+    pub fn image(&self, upright: bool) -> Result<RgbImage> {
+        decode::decode(&decode::read(&self.0)?, &self.0, upright)
+    }
+}
+
+impl AsRef<Source> for Source {
+    fn as_ref(&self) -> &Source {
+        self
+    }
+}
+
+/// An image and its class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// Where its bytes come from.
+    pub source: Source,
+    /// The index of its class in the data set's list.
+    pub label: usize,
+}
+
+impl AsRef<Source> for Sample {
+    fn as_ref(&self) -> &Source {
+        &self.source
+    }
+}
+
+/// Labelled images.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dataset {
+    /// The folder that it was found in.
+    pub root: PathBuf,
+    /// The names of the classes.
+    pub classes: Vec<String>,
+    /// The images, shared with the workers that read them: the one thing in memory that grows with the data set.
+    pub samples: Arc<[Sample]>,
+}
+
+/// What tells one list of samples from another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Identity {
+    /// The number of images.
+    pub images: u64,
+    /// FNV-1a of the files' names below the root, in their order, and of the labels.
+    pub digest: u64,
+}
+
+impl Dataset {
+    /// The same images labelled by another list of classes, which are matched by name and may be more.
+    ///
+    /// # Errors
+    /// Returns an error if one of this data set's classes is not in the list, with the nearest that is.
+    pub fn with_classes(self, classes: &[String]) -> Result<Self> {
+        let mut labels = Vec::with_capacity(self.classes.len());
+        for name in &self.classes {
+            match classes.iter().position(|class| class == name) {
+                Some(label) => labels.push(label),
+                None => bail!(unknown_class(&self.root, name, classes)),
+            }
+        }
+        let relabelled = |sample: &Sample| Sample { source: sample.source.clone(), label: labels[sample.label] };
+        let samples = self.samples.iter().map(relabelled).collect();
+        Ok(Dataset { root: self.root, classes: classes.to_vec(), samples })
+    }
+
+    /// What tells this data set from others, wherever it lies.
+    pub fn identity(&self) -> Identity {
+        let mut digest = 0xCBF2_9CE4_8422_2325;
+        let mut take = |bytes: &[u8]| {
+            bytes.iter().for_each(|&byte| digest = (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3));
+        };
+        for Sample { source: Source(path), label } in self.samples.iter() {
+            let path = path.strip_prefix(&self.root).unwrap_or(path);
+            take(path.as_os_str().as_encoded_bytes());
+            take(&(*label as u64).to_le_bytes());
+        }
+        Identity { images: self.samples.len() as u64, digest }
+    }
+}
+
+/// How many of a model's classes an error lists.
+const SHOWN: usize = 10;
+
+fn unknown_class(root: &Path, name: &str, classes: &[String]) -> String {
+    let near = did_you_mean(name, classes.iter().map(String::as_str));
+    let shown: Vec<&str> = classes.iter().take(SHOWN).map(String::as_str).collect();
+    let more = classes.len() - shown.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!(
+        "{}: not one of the model's classes{near}, which are {}{more}. Rename the folder or move it out of {}",
+        root.join(name).display(),
+        shown.join(", "),
+        root.display()
+    )
+}

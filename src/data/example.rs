@@ -1,0 +1,61 @@
+//! Training examples. The whole way from a file to an input of the network stands here: read, decoded, cropped at random.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use image::RgbImage;
+
+use super::augment;
+use super::dataset::{Dataset, Sample};
+use super::loader::Loader;
+use crate::experiment::{Experiment, Training};
+use crate::geometry::Size;
+use crate::image::crop::crop;
+use crate::random;
+
+/// The examples of a data set.
+#[derive(Clone, Debug)]
+pub struct Examples {
+    samples: Arc<[Sample]>,
+    training: Training,
+    upright: bool,
+    input: Size,
+}
+
+/// A sample's index and its image, or the reason why there is none.
+pub type Example = (usize, Result<RgbImage, String>);
+
+impl Examples {
+    /// The examples that `experiment` makes of a data set.
+    pub fn new(dataset: &Dataset, experiment: &Experiment) -> Self {
+        Examples {
+            samples: dataset.samples.clone(),
+            training: experiment.training.clone(),
+            upright: experiment.preprocess.exif_orientation,
+            input: experiment.input(),
+        }
+    }
+
+    /// The image of one sample in one epoch, of the input's size. All random choices are keyed by seed, epoch and sample.
+    ///
+    /// # Errors
+    /// Returns the reason if the image cannot be read or is too thin to be resized.
+    pub fn get(&self, sample: u32, epoch: u64) -> Result<RgbImage> {
+        let image = self.samples[sample as usize].source.image(self.upright)?;
+        let mut random = random::of_sample(self.training.seed, epoch, sample);
+        let placement = augment::choose(&self.training, image.dimensions().into(), self.input, &mut random);
+        crop(&image, placement)
+    }
+
+    /// Starts workers on the samples of `order`, which come out in that order; at most `ahead` are ready or under way.
+    ///
+    /// # Errors
+    /// Returns an error if the system grants no more threads.
+    pub fn load(&self, order: &[u32], epoch: u64, workers: usize, ahead: usize) -> Result<Loader<Example>> {
+        let (examples, order) = (self.clone(), order.to_vec());
+        Loader::start(order.len(), workers, ahead, move |job| {
+            let image = examples.get(order[job], epoch).map_err(|error| format!("{error:#}"));
+            (order[job] as usize, image)
+        })
+    }
+}

@@ -1,0 +1,63 @@
+//! The experiments and recipes that are built into the program: the files of `configs/` and `configs/recipes/`.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use crate::nearest::did_you_mean;
+
+// `EXPERIMENTS` and `RECIPES`: each file's name without its ending and its text, sorted by name.
+include!(concat!(env!("OUT_DIR"), "/builtin.rs"));
+
+/// The names of the built-in experiments, sorted.
+pub fn experiments() -> impl Iterator<Item = &'static str> {
+    EXPERIMENTS.iter().map(|&(name, _)| name)
+}
+
+/// The names of the built-in recipes, sorted.
+pub fn recipes() -> impl Iterator<Item = &'static str> {
+    RECIPES.iter().map(|&(name, _)| name)
+}
+
+/// The text of a built-in experiment.
+pub fn experiment(name: &str) -> Option<&'static str> {
+    find(EXPERIMENTS, name)
+}
+
+/// The text of an experiment: a JSON file, or a built-in one by its name.
+///
+/// # Errors
+/// Returns an error if there is neither, with the nearest name.
+pub fn read_experiment(name: &Path) -> Result<String> {
+    read(name, EXPERIMENTS, "experiment")
+}
+
+/// The text of a recipe: a JSON file, or a built-in one by its name.
+///
+/// # Errors
+/// Returns an error if there is neither, with the nearest name.
+pub fn read_recipe(name: &Path) -> Result<String> {
+    read(name, RECIPES, "recipe")
+}
+
+fn find(files: &[(&'static str, &'static str)], name: &str) -> Option<&'static str> {
+    files.iter().find(|(known, _)| *known == name).map(|&(_, text)| text)
+}
+
+fn read(name: &Path, built_in: &[(&'static str, &'static str)], what: &str) -> Result<String> {
+    if name.is_file() {
+        return fs::read_to_string(name).with_context(|| format!("cannot read {}", name.display()));
+    }
+    let text = name.to_string_lossy();
+    if let Some(found) = find(built_in, &text) {
+        return Ok(found.to_string());
+    }
+    let stem = text.strip_suffix(".json").unwrap_or(&text).rsplit('/').next().unwrap_or_default();
+    let near = match find(built_in, stem) {
+        Some(_) => format!(" (did you mean \"{stem}\"?)"),
+        None => did_you_mean(stem, built_in.iter().map(|(known, _)| *known)),
+    };
+    let known: Vec<&str> = built_in.iter().map(|(known, _)| *known).collect();
+    bail!("{text}: neither a JSON file nor a built-in {what}{near}. The built-in ones are {}", known.join(", "))
+}

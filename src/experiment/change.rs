@@ -1,0 +1,104 @@
+//! Changes of an experiment before it is read: recipes laid over it, and single fields set.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Map, Value};
+
+use super::{builtin, json, moved};
+
+/// One change. Changes are applied in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A recipe, by its built-in name or as a file: a part of an experiment that is laid over the whole. Sections merge; a
+    /// field inside a section is replaced as a whole.
+    Recipe(PathBuf),
+    /// `KEY=VALUE`, for example `training.epochs=5`, `network.input=[3,64,64]` or `network.layers[0].conv.kernel=7`.
+    Set(String),
+}
+
+/// The keys of a recipe file that describe the recipe itself.
+const OF_THE_RECIPE: [&str; 2] = ["name", "notes"];
+
+/// Objects whose fields a recipe replaces one by one; everything else it replaces as a whole.
+const SECTIONS: [&str; 5] = ["network", "network.start", "preprocess", "training", "evaluation"];
+
+impl Change {
+    /// Applies the change to an experiment's JSON.
+    ///
+    /// # Errors
+    /// Returns an error if the recipe cannot be read or the key names no place.
+    pub fn apply(&self, experiment: &mut Value) -> Result<()> {
+        match self {
+            Change::Recipe(name) => {
+                let text = builtin::read_recipe(name)?;
+                let mut recipe = json::parse(&text).with_context(|| format!("recipe {}", name.display()))?;
+                moved::upgrade(&mut recipe);
+                let Value::Object(fields) = recipe else {
+                    bail!("recipe {}: expected an object with parts of an experiment", name.display());
+                };
+                let fields = fields.into_iter().filter(|(key, _)| !OF_THE_RECIPE.contains(&key.as_str())).collect();
+                lay_over(experiment, fields, "");
+                Ok(())
+            }
+            Change::Set(change) => set(experiment, change).with_context(|| format!("cannot set {change}")),
+        }
+    }
+
+    /// Whether it changes the network, whose published numbers are then no longer those of this one.
+    pub fn touches_network(&self, before: &Value, after: &Value) -> bool {
+        match self {
+            Change::Set(change) => change.trim_start().starts_with("network"),
+            Change::Recipe(_) => before["network"] != after["network"],
+        }
+    }
+}
+
+fn lay_over(experiment: &mut Value, fields: Map<String, Value>, at: &str) {
+    for (key, value) in fields {
+        let path = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
+        match value {
+            Value::Object(inner) if SECTIONS.contains(&path.as_str()) => {
+                let section = &mut experiment[&key];
+                if !section.is_object() {
+                    *section = Value::Object(Map::new());
+                }
+                lay_over(section, inner, &path);
+            }
+            value => experiment[&key] = value,
+        }
+    }
+}
+
+fn set(experiment: &mut Value, change: &str) -> Result<()> {
+    let (path, text) = change.split_once('=').context("expected KEY=VALUE, found no '='")?;
+    // Anything that is not JSON is a bare word: training.schedule=cosine
+    let value = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_string()));
+    let path = path.trim().replace('[', ".").replace(']', "");
+    ensure!(!path.is_empty(), "expected KEY=VALUE, found no key before '='");
+    let path = moved::path(&path);
+    let mut place = experiment;
+    let mut walked = String::new();
+    for key in path.split('.') {
+        place = match place {
+            Value::Object(fields) => fields.entry(key).or_insert(Value::Null),
+            Value::Array(items) => {
+                let length = items.len();
+                let index = key.parse().ok().filter(|&index: &usize| index < length);
+                let index =
+                    index.with_context(|| format!("{walked}: expected an index below {length}, found '{key}'"))?;
+                &mut items[index]
+            }
+            Value::Null => {
+                *place = Value::Object(Map::new());
+                &mut place[key]
+            }
+            other => {
+                bail!("{walked} is {other} and has no '{key}' inside; set it as a whole: '{walked}={{...}}'")
+            }
+        };
+        walked = if walked.is_empty() { key.to_string() } else { format!("{walked}.{key}") };
+    }
+    *place = value;
+    Ok(())
+}

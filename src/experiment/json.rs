@@ -1,0 +1,111 @@
+//! JSON as people write it: keys that stand twice are refused, and an error names its JSON path and the nearest known word.
+
+use std::fmt;
+
+use anyhow::{Result, anyhow};
+use serde::de::{DeserializeOwned, Error, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Number, Value};
+
+use crate::nearest::nearest;
+
+/// Parses a text, a byte order mark before it allowed.
+///
+/// # Errors
+/// Returns an error with line and column if it is not JSON, with the JSON path if an object holds a key twice.
+pub fn parse(text: &str) -> Result<Value> {
+    let mut deserializer = serde_json::Deserializer::from_str(text.trim_start_matches('\u{feff}'));
+    let mut track = serde_path_to_error::Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(&mut deserializer, &mut track);
+    let Strict(value) = Strict::deserialize(tracked).map_err(|error| match track.path().to_string().as_str() {
+        "." => anyhow!("not valid JSON: {error}"),
+        path => anyhow!("{path}: {error}"),
+    })?;
+    deserializer.end().map_err(|error| anyhow!("not valid JSON: {error}"))?;
+    Ok(value)
+}
+
+/// Reads a value of the type `T`.
+///
+/// # Errors
+/// Returns what was expected and found, with the JSON path; for an unknown word also the nearest known one.
+pub fn read<T: DeserializeOwned>(value: &Value) -> Result<T> {
+    let mut track = serde_path_to_error::Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(value, &mut track);
+    T::deserialize(tracked).map_err(|error| located(&track.path().to_string(), &error.to_string()))
+}
+
+/// One of serde's errors with its JSON path and, for an unknown word, the nearest known one: serde names both between
+/// backticks, the unknown one first.
+fn located(path: &str, message: &str) -> anyhow::Error {
+    let words: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let near = match words.split_first() {
+        Some((wrong, known)) if message.starts_with("unknown") => nearest(wrong, known.iter().copied()),
+        _ => None,
+    };
+    let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+    anyhow!("{path}: {message}{hint}")
+}
+
+/// A value none of whose objects holds a key twice.
+struct Strict(Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StrictVisitor).map(Strict)
+    }
+}
+
+struct StrictVisitor;
+
+impl<'de> Visitor<'de> for StrictVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("expected a finite number"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(Strict(value)) = items.next_element()? {
+            values.push(value);
+        }
+        Ok(Value::Array(values))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut fields = Map::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            if fields.contains_key(&key) {
+                return Err(A::Error::custom(format!("the key `{key}` is given twice; remove one of them")));
+            }
+            let Strict(value) = entries.next_value()?;
+            fields.insert(key, value);
+        }
+        Ok(Value::Object(fields))
+    }
+}

@@ -1,0 +1,219 @@
+//! An experiment: one JSON file with a network, its preprocessing, its training and its evaluation.
+//!
+//! It is read, changed by recipes and single settings, filled up with defaults and checked in one go; afterwards it is
+//! complete and goes, as it is, into the run folder and every checkpoint.
+
+pub mod builtin;
+mod change;
+mod json;
+mod moved;
+mod preprocess;
+mod training;
+
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::geometry::Size;
+use crate::network::classifier::prove_classifier;
+use crate::network::dense;
+use crate::network::node::Node;
+use crate::network::spec::{NetworkSpec, StartWeights};
+use crate::range::{positive, within};
+use crate::views::{Part, Sizes, Views};
+use crate::weights::published;
+
+pub use change::Change;
+pub use preprocess::{Channels, Preprocess, Scale};
+pub use training::{Augmentation, Optimizer, Schedule, Sgd, Training, TrainingCrop};
+
+/// An experiment, complete and checked.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Experiment {
+    /// The network's name, for people.
+    pub name: String,
+    /// Where the network was published.
+    #[serde(default)]
+    pub paper: String,
+    /// Where and why the file departs from the paper.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// The errors that were published for this network: claims.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub published: Vec<Published>,
+    /// Where trained weights can be fetched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<PublishedWeights>,
+    network: NetworkSpec,
+    /// From pixels to values.
+    #[serde(default)]
+    pub preprocess: Preprocess,
+    /// How it is trained.
+    #[serde(default)]
+    pub training: Training,
+    /// How it is evaluated.
+    #[serde(default)]
+    pub evaluation: Evaluation,
+    /// The network's layers, proved.
+    #[serde(skip)]
+    nodes: Vec<Node>,
+}
+
+/// A published result, in percent.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Published {
+    /// The protocol under which it was measured.
+    pub views: Views,
+    /// Percent of the images whose most probable class is not the true one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top1_error: Option<f64>,
+    /// Percent of the images whose true class is not among the five most probable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top5_error: Option<f64>,
+}
+
+/// Published weights: a file that can be fetched.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublishedWeights {
+    /// Its address.
+    pub url: String,
+    /// The beginning of its SHA-256: 8 to 64 hexadecimal digits.
+    pub sha256: String,
+}
+
+/// The `evaluation` section.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Evaluation {
+    /// The protocol that the paper used.
+    pub views: Views,
+}
+
+impl Default for Evaluation {
+    fn default() -> Self {
+        Evaluation { views: Views::center() }
+    }
+}
+
+impl Experiment {
+    /// Reads an experiment, a JSON file or a built-in one by its name, and changes it.
+    ///
+    /// # Errors
+    /// Returns what is wrong, with the file and the JSON path.
+    pub fn load(name: &Path, changes: &[Change]) -> Result<Self> {
+        let text = builtin::read_experiment(name)?;
+        Experiment::parse(&text, changes).with_context(|| format!("the experiment {} does not work", name.display()))
+    }
+
+    /// Parses an experiment and changes it.
+    ///
+    /// # Errors
+    /// Returns what is wrong, with its JSON path.
+    pub fn parse(text: &str, changes: &[Change]) -> Result<Self> {
+        Experiment::from_value(json::parse(text)?, changes)
+    }
+
+    /// Reads an experiment from JSON and changes it.
+    ///
+    /// # Errors
+    /// Returns what is wrong, with its JSON path.
+    pub fn from_value(mut value: Value, changes: &[Change]) -> Result<Self> {
+        moved::upgrade(&mut value);
+        let mut is_another_network = false;
+        for change in changes {
+            let before = value.clone();
+            change.apply(&mut value)?;
+            is_another_network |= change.touches_network(&before, &value);
+        }
+        let mut experiment: Experiment = json::read(&value)?;
+        if is_another_network {
+            experiment.withdraw_claims();
+        }
+        experiment.check()?;
+        Ok(experiment)
+    }
+
+    /// The network, as the file describes it.
+    pub fn network(&self) -> &NetworkSpec {
+        &self.network
+    }
+
+    /// The network's layers, proved.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The size of the images that the network takes.
+    pub fn input(&self) -> Size {
+        // Proved to lie in 1..=65536.
+        let [_, height, width] = self.network.input.map(|side| side as u32);
+        Size { width, height }
+    }
+
+    /// Makes it the same experiment for another number of classes.
+    ///
+    /// # Errors
+    /// Returns an error if the network cannot have that many.
+    pub fn set_classes(&mut self, classes: usize) -> Result<()> {
+        let classes = i64::try_from(classes)?;
+        if self.network.classes != classes {
+            self.network.classes = classes;
+            self.withdraw_claims();
+            self.nodes = prove_classifier(&self.network)?;
+        }
+        Ok(())
+    }
+
+    /// A changed network is no longer the one that was counted, measured and trained.
+    fn withdraw_claims(&mut self) {
+        self.network.parameters = None;
+        self.network.parameters_with_auxiliary = None;
+        self.published.clear();
+        self.weights = None;
+    }
+
+    /// The views of a protocol for this network, worked out; they count equally.
+    ///
+    /// # Errors
+    /// See [`Views::parts`].
+    pub fn parts(&self, views: &Views) -> Result<Vec<Part>> {
+        let input = self.input();
+        let side = |fraction: f64| (f64::from(input.shorter_side()) / fraction).round() as u32;
+        let shorter_side = side(self.preprocess.crop_fraction);
+        let trained = match self.training.crop {
+            TrainingCrop::Random { crop_fraction: [least, most] } => [side(most), side(least)],
+            TrainingCrop::RandomResized { .. } | TrainingCrop::Padded { .. } => [shorter_side, shorter_side],
+        };
+        views.parts(&Sizes { input, shorter_side, trained })
+    }
+
+    fn check(&mut self) -> Result<()> {
+        self.preprocess.check()?;
+        self.training.check()?;
+        self.check_start()?;
+        if let Some(PublishedWeights { url, sha256 }) = &self.weights {
+            published::check(url, sha256)?;
+        }
+        self.nodes = prove_classifier(&self.network)?;
+        let parts = self.parts(&self.evaluation.views).context("evaluation.views")?;
+        if parts.iter().any(Part::is_dense) {
+            dense(&self.nodes).context("evaluation.views")?;
+        }
+        Ok(())
+    }
+
+    fn check_start(&self) -> Result<()> {
+        let at =
+            |field: &str, checked: Result<(), String>| checked.map_err(|reason| anyhow!("network.{field}: {reason}"));
+        at("start.bias", within(self.network.start.bias, -1e3, 1e3))?;
+        if let StartWeights::Normal(deviation) = self.network.start.weights {
+            at("start.weights.normal", positive(deviation, 1e3))?;
+        }
+        at("batch_norm_epsilon", positive(self.network.batch_norm_epsilon, 1.0))
+    }
+}

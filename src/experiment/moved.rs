@@ -1,0 +1,36 @@
+//! Fields that stood elsewhere in files of earlier versions, so that those files and their checkpoints keep working.
+
+use serde_json::{Map, Value};
+
+/// Old and new path.
+const MOVED: [(&str, &str); 2] = [
+    ("training.momentum", "training.optimizer.sgd.momentum"),
+    ("training.nesterov", "training.optimizer.sgd.nesterov"),
+];
+
+/// The present path of a field.
+pub fn path(path: &str) -> &str {
+    MOVED.iter().find(|(old, _)| *old == path).map_or(path, |&(_, new)| new)
+}
+
+/// Moves the fields of an experiment to their present places. A field whose present place is taken stays where it is and is
+/// refused later, as unknown.
+pub fn upgrade(experiment: &mut Value) {
+    for (old, new) in MOVED {
+        let pointer = |path: &str| format!("/{}", path.replace('.', "/"));
+        if experiment.pointer(&pointer(new)).is_some() {
+            continue;
+        }
+        let Some((section, field)) = old.rsplit_once('.') else { continue };
+        let Some(Value::Object(fields)) = experiment.pointer_mut(&pointer(section)) else { continue };
+        let Some(value) = fields.shift_remove(field) else { continue };
+        let mut place = &mut *experiment;
+        for key in new.split('.') {
+            if !place.is_object() {
+                *place = Value::Object(Map::new());
+            }
+            place = &mut place[key];
+        }
+        *place = value;
+    }
+}

@@ -1,0 +1,51 @@
+//! Bytes become the values that a network takes, a whole batch at once on its device.
+
+use tch::{Device, Kind, TchError, Tensor};
+
+/// The constants of a normalisation, for each channel: (byte - mean) / std.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Constants {
+    /// Whether the channels come in the order blue, green, red. Mean and deviation are then in that order, too.
+    pub bgr: bool,
+    /// Between 0 and 255.
+    pub mean: [f64; 3],
+    /// In units of a byte.
+    pub std: [f64; 3],
+}
+
+/// A normalisation on a device.
+#[derive(Debug)]
+pub struct Normalisation {
+    bgr: bool,
+    mean: Tensor,
+    reciprocal: Tensor,
+    device: Device,
+}
+
+impl Normalisation {
+    /// # Errors
+    /// Returns an error if the device is out of memory.
+    pub fn new(constants: &Constants, device: Device) -> Result<Self, TchError> {
+        let mean = constants.mean.map(|mean| mean as f32);
+        let reciprocal = constants.std.map(|std| (1.0 / std) as f32);
+        Ok(Normalisation {
+            bgr: constants.bgr,
+            mean: Tensor::f_from_slice(&mean)?.f_to_device(device)?,
+            reciprocal: Tensor::f_from_slice(&reciprocal)?.f_to_device(device)?,
+            device,
+        })
+    }
+
+    /// (images, height, width, 3) bytes as values, (images, 3, height, width).
+    ///
+    /// # Errors
+    /// Returns an error if the device is out of memory.
+    pub fn apply(&self, bytes: &Tensor) -> Result<Tensor, TchError> {
+        let bytes = bytes.f_to_device(self.device)?;
+        let bytes = if self.bgr { bytes.f_flip([3])? } else { bytes };
+        let values = bytes.f_to_kind(Kind::Float)?.f_sub(&self.mean)?.f_mul(&self.reciprocal)?;
+        // If they stayed channels-last, as they come out here, libtorch 2.11 on processors with AVX-512 would write past its
+        // buffers in the weight gradient of 1x1 convolutions with fewer than 16 channels. This order is as fast.
+        values.f_permute([0, 3, 1, 2])?.f_contiguous()
+    }
+}

@@ -1,0 +1,98 @@
+//! Checkpoints: a network's weights in one safetensors file, together with everything that is needed to use them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tch::Kind;
+
+use crate::experiment::{Change, Experiment};
+use crate::metrics::Errors;
+use crate::network::Network;
+use crate::weights::{StoredTensor, read, safetensors};
+
+/// The file name of a run's best checkpoint.
+pub const BEST: &str = "best.safetensors";
+/// The file name of a run's last checkpoint.
+pub const LAST: &str = "last.safetensors";
+
+/// What a checkpoint says beside its weights.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Note {
+    /// The version of topfive that wrote it.
+    pub version: String,
+    /// The complete experiment, as that version wrote it.
+    pub experiment: Value,
+    /// The names of the classes, in the order of the network's outputs.
+    pub classes: Vec<String>,
+    /// Whole epochs trained.
+    pub epoch: u64,
+    /// Steps trained, over all epochs.
+    pub step: u64,
+    /// On the validation images, after the last whole epoch.
+    pub errors: Option<Errors>,
+}
+
+impl Note {
+    /// The experiment, changed.
+    ///
+    /// # Errors
+    /// Returns what is wrong, with its JSON path.
+    pub fn experiment(&self, changes: &[Change]) -> Result<Experiment> {
+        Experiment::from_value(self.experiment.clone(), changes)
+    }
+}
+
+/// Reads a checkpoint.
+///
+/// # Errors
+/// Returns an error if it is corrupt, or was not written by topfive.
+pub fn open(path: &Path) -> Result<(Note, Vec<StoredTensor>)> {
+    let contents = read(path)?;
+    let text = safetensors::note_of(&contents, path)?;
+    let note = serde_json::from_str(&text).with_context(|| {
+        format!(
+            "{}: written by a version of topfive other than this one ({})",
+            path.display(),
+            env!("CARGO_PKG_VERSION")
+        )
+    })?;
+    Ok((note, contents.tensors))
+}
+
+/// Writes the network's weights with their note.
+///
+/// # Errors
+/// Returns an error if a weight is NaN or infinite, or the file cannot be written; an older checkpoint is unharmed.
+pub fn write(path: &Path, network: &Network, note: &Note) -> Result<()> {
+    let mut stored = Vec::new();
+    for (parameter, tensor) in network.parameters() {
+        let is_finite = f64::try_from(tensor.f_sum(Kind::Double)?)?.is_finite();
+        ensure!(
+            is_finite,
+            "{}: not written, because {} holds NaN or infinity: training diverged. An earlier checkpoint is unharmed",
+            path.display(),
+            parameter.name
+        );
+        stored.push(StoredTensor::of(&parameter.name, tensor)?);
+    }
+    safetensors::write(path, &stored, note)
+}
+
+/// The checkpoint itself, or the best one of a run folder.
+///
+/// # Errors
+/// Returns an error if a folder holds none.
+pub fn of(path: &Path) -> Result<PathBuf> {
+    if !path.is_dir() {
+        return Ok(path.to_path_buf());
+    }
+    for name in [BEST, LAST] {
+        let inside = path.join(name);
+        if inside.is_file() {
+            return Ok(inside);
+        }
+    }
+    bail!("{}: no {BEST} in this folder; expected the folder of a run of `topfive train`", path.display())
+}

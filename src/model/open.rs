@@ -1,0 +1,122 @@
+//! A model: an experiment, its network with trained weights, and the names of its classes.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use tch::Device;
+
+use super::checkpoint::{self, Note};
+use crate::experiment::{Change, Experiment, builtin};
+use crate::imagenet;
+use crate::nearest::did_you_mean;
+use crate::network::Network;
+use crate::network::node::without_auxiliary;
+use crate::network::parameter::parameters;
+use crate::weights::fit::fit;
+use crate::weights::{self, StoredTensor};
+
+/// A model ready to be used.
+#[derive(Debug)]
+pub struct Model {
+    /// What it was trained by.
+    pub experiment: Experiment,
+    /// The network, without what only training uses.
+    pub network: Network,
+    /// The names of the classes in the order of the outputs, if they are known.
+    pub classes: Option<Vec<String>>,
+    /// The file that the weights came from.
+    pub weights: PathBuf,
+}
+
+impl Model {
+    /// Opens a checkpoint.
+    ///
+    /// # Errors
+    /// Returns an error if the file is not one, or its parts do not fit together.
+    pub fn from_checkpoint(path: &Path, changes: &[Change], device: Device) -> Result<Self> {
+        let (note, tensors) = checkpoint::open(path)?;
+        let experiment =
+            note.experiment(changes).with_context(|| format!("the experiment of {} does not work", path.display()))?;
+        ensure!(
+            note.classes.len() as i64 == experiment.network().classes,
+            "{}: {} classes are named, but the network has {} outputs; leave network.classes as it was trained",
+            path.display(),
+            note.classes.len(),
+            experiment.network().classes
+        );
+        Model::new(experiment, Some(note.classes), tensors, path, device)
+    }
+
+    /// Opens an experiment together with the weights in the file `path`.
+    ///
+    /// # Errors
+    /// Returns an error if the file is corrupt or holds the weights of another network.
+    pub fn from_weights(mut experiment: Experiment, path: &Path, device: Device) -> Result<Self> {
+        let contents = weights::read(path)?;
+        // One of our checkpoints knows its classes, whichever experiment it is used with.
+        let note: Option<Note> = contents.note.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        let classes = note.map(|note| note.classes);
+        if let Some(classes) = &classes {
+            experiment.set_classes(classes.len())?;
+        }
+        // Published weights come without names; those for a thousand classes share ImageNet's.
+        let are_imagenets = experiment.network().classes == imagenet::CLASSES as i64;
+        let classes = classes.or_else(|| are_imagenets.then(imagenet::synsets));
+        Model::new(experiment, classes, contents.tensors, path, device)
+    }
+
+    fn new(
+        experiment: Experiment,
+        classes: Option<Vec<String>>,
+        stored: Vec<StoredTensor>,
+        file: &Path,
+        device: Device,
+    ) -> Result<Self> {
+        let fitted = fit(&parameters(experiment.nodes()), stored, &HashSet::new(), file)?;
+        let tensors = fitted.into_tensors(device)?;
+        let network = Network::new(without_auxiliary(experiment.nodes()), tensors, device)?;
+        Ok(Model { experiment, network, classes, weights: file.to_path_buf() })
+    }
+}
+
+/// What a name on the command line stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A checkpoint file.
+    Checkpoint(PathBuf),
+    /// An experiment, which has no weights of its own: a JSON file, or a built-in one.
+    Experiment(PathBuf),
+}
+
+/// Finds a checkpoint, the best checkpoint of a run folder, a JSON file or a built-in experiment.
+///
+/// # Errors
+/// Returns an error if it is none of these, with the nearest built-in name.
+pub fn find(name: &Path) -> Result<Found> {
+    let text = name.to_string_lossy();
+    if name.is_dir() && (checkpoint::of(name).is_ok() || builtin::experiment(&text).is_none()) {
+        return checkpoint::of(name).map(Found::Checkpoint);
+    }
+    if name.is_file() {
+        let found = if is_json(name)? { Found::Experiment } else { Found::Checkpoint };
+        return Ok(found(name.to_path_buf()));
+    }
+    if builtin::experiment(&text).is_some() {
+        return Ok(Found::Experiment(name.to_path_buf()));
+    }
+    let near = did_you_mean(&text, builtin::experiments());
+    bail!("{text}: no such file or built-in experiment{near}; expected a checkpoint, a run folder, or an experiment")
+}
+
+/// Only the first bytes are read.
+fn is_json(path: &Path) -> Result<bool> {
+    let unreadable = || format!("cannot read {}", path.display());
+    let mut first = Vec::new();
+    File::open(path).with_context(unreadable)?.take(64).read_to_end(&mut first).with_context(unreadable)?;
+    let text = first.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&first);
+    let named = path.extension().is_some_and(|extension| extension == "json");
+    Ok(named || text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{'))
+}

@@ -1,0 +1,91 @@
+//! What makes a network a classifier: it takes images and outputs one value per class.
+
+use std::collections::HashSet;
+
+use anyhow::{Error, Result};
+
+use super::node::{Node, Op, Shape};
+use super::parameter;
+use super::refusal::{Proof, refuse};
+use super::shape::{self, prove, smallest_side};
+use super::spec::NetworkSpec;
+use crate::remedy::Remedy;
+
+/// The channels of the images that a classifier takes: they are read as RGB.
+const CHANNELS: i64 = 3;
+
+/// Proves a network's sizes, and that it is a classifier.
+///
+/// # Errors
+/// Returns the first layer that cannot work, with its JSON path; with the smallest input that would do, if a larger one
+/// would.
+pub fn prove_classifier(spec: &NetworkSpec) -> Result<Vec<Node>> {
+    let nodes = prove(spec).map_err(|refusal| {
+        let side = if refusal.too_small { smallest_side(spec) } else { None };
+        side.map_or(Error::new(refusal.clone()), |side| {
+            let problem = format!("{refusal}; the smallest input that this network takes is {side}x{side}");
+            let [channels, ..] = spec.input;
+            Error::new(Remedy { problem, changes: vec![("network.input", format!("[{channels},{side},{side}]"))] })
+        })
+    })?;
+    check(&nodes, spec)?;
+    Ok(nodes)
+}
+
+fn check(nodes: &[Node], spec: &NetworkSpec) -> Proof<()> {
+    let [channels, height, width] = spec.input;
+    if channels != CHANNELS {
+        return refuse(
+            "network.input[0]",
+            format!("expected {CHANNELS} channels, since images are read as RGB, found {channels}"),
+        );
+    }
+    let output = shape::output(nodes, Shape::Map { channels, height, width });
+    let expected = format!("expected one value for each of the {} classes", spec.classes);
+    if output != (Shape::Vector { features: spec.classes }) {
+        let way_out = "end with { \"linear\": { \"features\": \"classes\" } }";
+        return refuse("network.layers", format!("the last layer outputs {output}, {expected}; {way_out}"));
+    }
+    for (node, layers) in heads(nodes) {
+        let output = shape::output(layers, node.input);
+        if output != (Shape::Vector { features: spec.classes }) {
+            return refuse(&node.at, format!("the auxiliary classifier outputs {output}, {expected}"));
+        }
+    }
+    Ok(())
+}
+
+/// The auxiliary classifiers, each with its layers.
+fn heads(nodes: &[Node]) -> Vec<(&Node, &[Node])> {
+    let mut found = Vec::new();
+    for node in nodes {
+        match &node.op {
+            Op::Auxiliary { layers, .. } => found.push((node, layers.as_slice())),
+            _ => node.inner().into_iter().for_each(|inner| found.extend(heads(inner))),
+        }
+    }
+    found
+}
+
+/// The names of the parameters whose size follows the number of classes: those of the last layer with weights, and of what
+/// comes after it, in the network itself and in each auxiliary classifier.
+pub fn class_parameters(nodes: &[Node]) -> HashSet<String> {
+    let mut names = HashSet::new();
+    last_weights(nodes, &mut names);
+    for (_, layers) in heads(nodes) {
+        last_weights(layers, &mut names);
+    }
+    names
+}
+
+/// Collects from the end up to the first layer with weights; returns whether there was one.
+fn last_weights(nodes: &[Node], names: &mut HashSet<String>) -> bool {
+    nodes.iter().rev().filter(|node| !matches!(node.op, Op::Auxiliary { .. })).any(|node| {
+        names.extend(parameter::own(node).into_iter().map(|parameter| parameter.name));
+        match &node.op {
+            Op::Conv { .. } | Op::Linear { .. } => true,
+            Op::Sequence(layers) => last_weights(layers, names),
+            _ => false,
+        }
+    })
+}

@@ -1,0 +1,139 @@
+//! The forward pass: one match over a proved operation, on the tensors of its node.
+
+use tch::{Kind, TchError, Tensor};
+
+use super::Network;
+use super::node::{Node, Op};
+use super::parameter::Role;
+use super::spec::LocalResponseNorm;
+
+/// What a forward pass outputs.
+#[derive(Debug)]
+pub struct Output {
+    /// Of a classifier the logits, (images, classes).
+    pub values: Tensor,
+    /// In training only: each auxiliary classifier's loss weight and logits.
+    pub auxiliary: Vec<(f64, Tensor)>,
+}
+
+/// What a forward pass is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Dropout draws from libtorch's generator, batch norms use the batch's own statistics and update the running ones, and
+    /// auxiliary classifiers run.
+    Training,
+    /// Nothing is random or changed.
+    Evaluation,
+}
+
+type Result<T> = std::result::Result<T, TchError>;
+
+/// libtorch would write NaN into the running variance.
+const SINGLE_VALUE: &str = "batch norm cannot train on a single value per channel: a batch of one image whose map is 1x1; use a larger batch or a larger network.input";
+
+impl Network {
+    /// Runs a batch, (images, channels, height, width), through the network.
+    ///
+    /// # Errors
+    /// Returns libtorch's error: in practice, that the device is out of memory.
+    pub fn forward(&self, images: &Tensor, mode: Mode) -> Result<Output> {
+        let mut pass = Pass { network: self, mode, auxiliary: Vec::new() };
+        let values = pass.chain(&self.nodes, images)?;
+        // The map of class scores of a dense network.
+        let values =
+            if values.dim() == 4 { values.f_mean_dim([2i64, 3].as_slice(), false, None::<Kind>)? } else { values };
+        Ok(Output { values, auxiliary: pass.auxiliary })
+    }
+
+    fn of(&self, node: &Node, role: Role) -> Result<&Tensor> {
+        let name = format!("{}.{}", node.name, role.suffix());
+        self.tensors.get(&name).ok_or_else(|| TchError::Shape(format!("the network lacks a tensor for {name}")))
+    }
+}
+
+/// One way through a network.
+struct Pass<'a> {
+    network: &'a Network,
+    mode: Mode,
+    auxiliary: Vec<(f64, Tensor)>,
+}
+
+impl Pass<'_> {
+    /// Layers one after another.
+    fn chain(&mut self, nodes: &[Node], input: &Tensor) -> Result<Tensor> {
+        nodes.iter().try_fold(input.shallow_clone(), |x, node| self.node(node, &x))
+    }
+
+    fn node(&mut self, node: &Node, x: &Tensor) -> Result<Tensor> {
+        let training = self.mode == Mode::Training;
+        let tensor = |role| self.network.of(node, role);
+        match &node.op {
+            Op::Conv { window: w, groups, bias, .. } => {
+                let bias = bias.then(|| tensor(Role::Bias)).transpose()?;
+                x.f_conv2d(tensor(Role::Weight)?, bias, w.stride, w.padding, [1, 1], *groups)
+            }
+            Op::Linear { .. } => x.f_linear(tensor(Role::Weight)?, Some(tensor(Role::Bias)?)),
+            Op::BatchNorm { .. } if training && values_per_channel(x) == 1 => Err(TchError::Shape(SINGLE_VALUE.into())),
+            Op::BatchNorm { epsilon, momentum } => x.f_batch_norm(
+                Some(tensor(Role::Scale)?),
+                Some(tensor(Role::Shift)?),
+                Some(tensor(Role::RunningMean)?),
+                Some(tensor(Role::RunningVariance)?),
+                training,
+                *momentum,
+                *epsilon,
+                true,
+            ),
+            Op::LocalResponseNorm(norm) => local_response_norm(x, norm),
+            Op::Relu => x.f_relu(),
+            Op::MaxPool(w) => x.f_max_pool2d(w.kernel, w.stride, w.padding, [1, 1], w.ceil),
+            Op::AveragePool(w) => x.f_avg_pool2d(w.kernel, w.stride, w.padding, w.ceil, true, None),
+            Op::GlobalAveragePool => x.f_mean_dim([2i64, 3].as_slice(), false, None::<Kind>),
+            Op::Dropout(probability) => x.f_dropout(*probability, training),
+            // Values are ordered by channel, row, column, whatever their order in memory.
+            Op::Flatten => x.f_flatten(1, -1),
+            Op::Sequence(layers) => self.chain(layers, x),
+            Op::Residual { body, shortcut } => {
+                let around = self.chain(shortcut, x)?;
+                self.chain(body, x)?.f_add(&around)?.f_relu()
+            }
+            Op::ZeroPad { stride } => {
+                let missing = node.output.channels() - node.input.channels();
+                let strided = x.f_slice(2, None, None, stride[0])?.f_slice(3, None, None, stride[1])?;
+                strided.f_constant_pad_nd([0, 0, 0, 0, 0, missing])
+            }
+            Op::Branches(branches) => {
+                let maps = branches.iter().map(|branch| self.node(branch, x)).collect::<Result<Vec<_>>>()?;
+                Tensor::f_cat(&maps, 1)
+            }
+            Op::Auxiliary { weight, layers } => {
+                if training {
+                    let logits = self.chain(layers, x)?;
+                    self.auxiliary.push((*weight, logits));
+                }
+                Ok(x.shallow_clone())
+            }
+        }
+    }
+}
+
+fn values_per_channel(x: &Tensor) -> i64 {
+    match x.size().as_slice() {
+        [images, _, height, width] => images * height * width,
+        _ => 0,
+    }
+}
+
+/// The sums over neighbouring channels are a 1x1 convolution by a band matrix: a fifth of the time that pooling over channels
+/// takes on a processor.
+fn local_response_norm(x: &Tensor, norm: &LocalResponseNorm) -> Result<Tensor> {
+    let LocalResponseNorm { size, alpha, beta, k } = *norm;
+    let (channels, options) = (x.size()[1], (Kind::Float, x.device()));
+    let band = Tensor::f_full([channels, channels], alpha / size as f64, options)?
+        .f_tril((size - 1) / 2)?
+        .f_triu(-(size / 2))?
+        .f_view([channels, channels, 1, 1])?;
+    let offset = Tensor::f_full([channels], k, options)?;
+    let scale = x.f_square()?.f_conv2d(&band, Some(&offset), 1, 0, 1, 1)?;
+    x.f_mul(&scale.f_pow_tensor_scalar(-beta)?)
+}

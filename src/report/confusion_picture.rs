@@ -1,0 +1,184 @@
+//! Pictures of a confusion matrix and of the classes' errors, as SVG.
+
+use anyhow::{Result, anyhow};
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use crate::imagenet;
+use crate::metrics::{ClassErrors, Confusion};
+
+type Drawn = Result<(), Box<dyn std::error::Error>>;
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+const RIGHT: RGBColor = RGBColor(31, 119, 180);
+const WRONG: RGBColor = RGBColor(214, 39, 40);
+const GRID: RGBColor = RGBColor(220, 220, 220);
+
+/// Pixels that a class's name takes, of at most `LONGEST_NAME` characters of 11 pixels.
+const NAME_ROOM: i32 = 150;
+const LONGEST_NAME: usize = 22;
+const TITLE_ROOM: i32 = 40;
+
+/// Past so many classes the matrix has no room for names.
+const MOST_NAMED: usize = 60;
+/// Past so many classes its cells have no room for numbers.
+const MOST_NUMBERED: usize = 24;
+
+/// The confusion matrix: a row for each class that has images, a column for what they were taken for; what is no class that
+/// has images goes into a last column. Blue is right, red is wrong, and darker is more of the row's images.
+///
+/// # Errors
+/// Where the picture cannot be drawn.
+pub fn confusion(confusion: &Confusion, title: &str, name: &dyn Fn(usize) -> String) -> Result<Vec<u8>> {
+    let labels: Vec<usize> = confusion.labels().collect();
+    let rows: Vec<Row> = confusion.classes().map(|class| Row::new(confusion, &labels, &class)).collect();
+    let has_others = rows.iter().any(|row| row.others > 0);
+    let columns = labels.len() + usize::from(has_others);
+    let (is_named, is_numbered) = (columns <= MOST_NAMED, columns <= MOST_NUMBERED);
+    let cell = (900 / columns.max(1) as i32).clamp(1, 44);
+    let margin = if is_named { NAME_ROOM } else { 20 };
+    let (left, top) = (margin, TITLE_ROOM + margin);
+    let size = (room_for(title, left + cell * columns as i32 + 20), top + cell * labels.len() as i32 + 20);
+    draw(size, |area| {
+        area.draw(&Text::new(title.to_string(), (12, 14), ("sans-serif", 16)))?;
+        for (index, row) in rows.iter().enumerate() {
+            let y = top + cell * index as i32;
+            if is_named {
+                name_row(area, &short(&name(row.label)), left - 6, y + cell / 2)?;
+            }
+            let counts = row.counts.iter().copied().chain(has_others.then_some(row.others));
+            for (column, count) in counts.enumerate().filter(|&(_, count)| count > 0) {
+                let x = left + cell * column as i32;
+                let share = count as f64 / row.images as f64;
+                let colour = if column == index { RIGHT } else { WRONG };
+                // Even a single image must be seen.
+                area.draw(&Rectangle::new([(x, y), (x + cell, y + cell)], colour.mix(0.12 + 0.88 * share).filled()))?;
+                if is_numbered {
+                    let ink = if share > 0.5 { WHITE } else { BLACK };
+                    let style =
+                        ("sans-serif", 11).into_text_style(area).color(&ink).pos(Pos::new(HPos::Center, VPos::Center));
+                    area.draw(&Text::new(count.to_string(), (x + cell / 2, y + cell / 2), style))?;
+                }
+            }
+        }
+        let (right, bottom) = (left + cell * columns as i32, top + cell * labels.len() as i32);
+        area.draw(&Rectangle::new([(left, top), (right, bottom)], GRID.stroke_width(1)))?;
+        if is_named {
+            let names =
+                labels.iter().map(|&label| short(&name(label))).chain(has_others.then(|| "other classes".to_string()));
+            for (column, name) in names.enumerate() {
+                name_column(area, &name, left + cell * column as i32 + cell / 2, top - 6)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+struct Row {
+    label: usize,
+    images: u64,
+    /// By predicted class, those that have images.
+    counts: Vec<u64>,
+    others: u64,
+}
+
+impl Row {
+    fn new(confusion: &Confusion, labels: &[usize], class: &ClassErrors) -> Self {
+        let counts: Vec<u64> = labels.iter().map(|&predicted| confusion.taken(class.class, predicted)).collect();
+        let others = class.images - counts.iter().sum::<u64>();
+        Row { label: class.class, images: class.images, counts, others }
+    }
+}
+
+/// Past so many classes only those with the greatest errors are drawn.
+const MOST_BARS: usize = 100;
+
+/// Each class's top-1 error as a bar, its top-5 error in it as a darker one; the greatest first.
+///
+/// # Errors
+/// Where the picture cannot be drawn.
+pub fn per_class(confusion: &Confusion, title: &str, name: &dyn Fn(usize) -> String) -> Result<Vec<u8>> {
+    let mut classes: Vec<ClassErrors> = confusion.classes().collect();
+    classes.sort_by(|a, b| b.errors.top1_error.total_cmp(&a.errors.top1_error).then(a.class.cmp(&b.class)));
+    let all = classes.len();
+    classes.truncate(MOST_BARS);
+    let only = if all > MOST_BARS {
+        format!(", the {MOST_BARS} of {all} classes with the greatest errors")
+    } else {
+        String::new()
+    };
+    let (left, top, bar, full) = (NAME_ROOM, TITLE_ROOM + 24, 18, 560);
+    let bottom = top + bar * classes.len() as i32;
+    let title = format!("{title}{only}");
+    draw((room_for(&title, left + full + 90), bottom + 40), |area| {
+        area.draw(&Text::new(title.clone(), (12, 14), ("sans-serif", 16)))?;
+        for percent in [0, 25, 50, 75, 100] {
+            let x = left + full * percent / 100;
+            area.draw(&PathElement::new([(x, top), (x, bottom)], GRID))?;
+            let style = ("sans-serif", 11).into_text_style(area).pos(Pos::new(HPos::Center, VPos::Top));
+            area.draw(&Text::new(format!("{percent} %"), (x, bottom + 6), style))?;
+        }
+        for (colour, text, x) in [(WRONG.mix(0.45), "top-1 error", left), (WRONG.mix(1.0), "top-5 error", left + 110)] {
+            area.draw(&Rectangle::new([(x, top - 18), (x + 12, top - 6)], colour.filled()))?;
+            area.draw(&Text::new(text, (x + 18, top - 17), ("sans-serif", 11)))?;
+        }
+        for (index, class) in classes.iter().enumerate() {
+            let y = top + bar * index as i32;
+            name_row(area, &short(&name(class.class)), left - 6, y + bar / 2)?;
+            for (colour, error) in
+                [(WRONG.mix(0.45), class.errors.top1_error), (WRONG.mix(1.0), class.errors.top5_error)]
+            {
+                let width = (f64::from(full) * error / 100.0).round() as i32;
+                if width > 0 {
+                    area.draw(&Rectangle::new([(left, y + 3), (left + width, y + bar - 3)], colour.filled()))?;
+                }
+            }
+            let end = left + (f64::from(full) * class.errors.top1_error / 100.0).round() as i32;
+            let text = format!("{:.1} % of {}", class.errors.top1_error, class.images);
+            let style = ("sans-serif", 10).into_text_style(area).pos(Pos::new(HPos::Left, VPos::Center));
+            area.draw(&Text::new(text, (end + 5, y + bar / 2), style))?;
+        }
+        Ok(())
+    })
+}
+
+/// The width of a picture with this title, at least `width`.
+fn room_for(title: &str, width: i32) -> i32 {
+    width.max(24 + 9 * title.chars().count() as i32)
+}
+
+/// An SVG document of this width and height, white where nothing is drawn.
+fn draw((width, height): (i32, i32), paint: impl FnOnce(&Area) -> Drawn) -> Result<Vec<u8>> {
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, (width as u32, height as u32)).into_drawing_area();
+        let drawn = area.fill(&WHITE).map_err(Into::into).and_then(|()| paint(&area));
+        drawn.and_then(|()| area.present().map_err(Into::into)).map_err(|error| anyhow!("cannot draw: {error}"))?;
+    }
+    Ok(svg.into_bytes())
+}
+
+fn name_row(area: &Area, name: &str, x: i32, y: i32) -> Drawn {
+    let style = ("sans-serif", 11).into_text_style(area).pos(Pos::new(HPos::Right, VPos::Center));
+    Ok(area.draw(&Text::new(name.to_string(), (x, y), style))?)
+}
+
+/// A name read from below.
+fn name_column(area: &Area, name: &str, x: i32, y: i32) -> Drawn {
+    let font = FontDesc::from(("sans-serif", 11)).transform(FontTransform::Rotate270);
+    let style = TextStyle::from(font).pos(Pos::new(HPos::Left, VPos::Center));
+    Ok(area.draw(&Text::new(name.to_string(), (x, y), style))?)
+}
+
+/// The class's name, the first of a synset's, cut where it is too long.
+fn short(class: &str) -> String {
+    let name = match imagenet::readable(class) {
+        own if own == class => own,
+        names => names.split(',').next().unwrap_or(names),
+    };
+    if name.chars().count() <= LONGEST_NAME {
+        return name.to_string();
+    }
+    name.chars().take(LONGEST_NAME - 1).chain(['…']).collect()
+}

@@ -1,0 +1,60 @@
+//! The curves of a run, drawn from its log: losses and errors by epoch.
+
+use anyhow::{Result, anyhow};
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use serde_json::Value;
+
+/// A line of the drawing: the log's field, its name, its colour.
+type Curve = (&'static str, &'static str, RGBColor);
+
+const LOSSES: [Curve; 2] =
+    [("training_loss", "training loss", RGBColor(31, 119, 180)), ("loss", "validation loss", RGBColor(214, 39, 40))];
+const ERRORS: [Curve; 2] =
+    [("top1_error", "top-1 error, %", RGBColor(214, 39, 40)), ("top5_error", "top-5 error, %", RGBColor(255, 127, 14))];
+
+/// Draws the curves as SVG, from the log's lines of whole epochs.
+///
+/// # Errors
+/// Returns an error if the picture cannot be drawn.
+pub fn draw(epochs: &[Value]) -> Result<Vec<u8>> {
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, (960, 400)).into_drawing_area();
+        area.fill(&WHITE).map_err(|error| anyhow!("cannot draw the curves: {error}"))?;
+        let (left, right) = area.split_horizontally(480);
+        chart(&left, "loss", epochs, &LOSSES).map_err(|error| anyhow!("cannot draw the losses: {error}"))?;
+        chart(&right, "error on the validation images", epochs, &ERRORS)
+            .map_err(|error| anyhow!("cannot draw the errors: {error}"))?;
+        area.present().map_err(|error| anyhow!("cannot draw the curves: {error}"))?;
+    }
+    Ok(svg.into_bytes())
+}
+
+type Drawn = Result<(), Box<dyn std::error::Error>>;
+
+fn chart(area: &DrawingArea<SVGBackend, Shift>, title: &str, epochs: &[Value], curves: &[Curve]) -> Drawn {
+    let points = |field: &str| -> Vec<(f64, f64)> {
+        epochs.iter().filter_map(|epoch| Some((epoch["epoch"].as_f64()?, epoch[field].as_f64()?))).collect()
+    };
+    let highest = curves.iter().flat_map(|(field, ..)| points(field)).map(|(_, value)| value).fold(0.0, f64::max);
+    let last = epochs.last().and_then(|epoch| epoch["epoch"].as_f64()).unwrap_or(1.0);
+    let mut chart = ChartBuilder::on(area)
+        .caption(title, ("sans-serif", 16))
+        .margin(12)
+        .x_label_area_size(36)
+        .y_label_area_size(48)
+        .build_cartesian_2d(0.0..last.max(1.0) * 1.02, 0.0..(highest * 1.05).max(1e-3))?;
+    chart
+        .configure_mesh()
+        .x_desc("epoch")
+        .light_line_style(WHITE)
+        .x_label_formatter(&|epoch| format!("{epoch:.0}"))
+        .draw()?;
+    for &(field, name, colour) in curves {
+        let line = chart.draw_series(LineSeries::new(points(field), colour.stroke_width(2)).point_size(2))?;
+        line.label(name).legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
+    }
+    chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK.mix(0.3)).draw()?;
+    Ok(())
+}

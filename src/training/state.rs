@@ -1,0 +1,93 @@
+//! Everything that a run needs to go on, beside its weights.
+//!
+//! The state's file is named after its step and written before the checkpoint that it belongs to; only then is the state of
+//! the checkpoint before removed. So at any moment, even after a power cut, `last.safetensors` has its state.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use super::optimizer::{BUFFER, Optimizer};
+use super::run::RunFolder;
+use crate::data::dataset::Identity;
+use crate::metrics::Errors;
+use crate::model::checkpoint::{self, Note};
+use crate::network::Network;
+use crate::weights::{StoredTensor, safetensors};
+
+/// What the training loop carries from step to step.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub struct State {
+    /// Whole epochs trained and validated.
+    pub epoch: u64,
+    /// Steps trained over all epochs.
+    pub step: u64,
+    /// Sum of the loss over this epoch's images so far.
+    pub loss_sum: f64,
+    /// The number of those images.
+    pub loss_images: u64,
+    /// On the validation images, after the last whole epoch.
+    pub errors: Option<Errors>,
+    /// The best of all epochs.
+    pub best: Option<Errors>,
+    /// The training images.
+    #[serde(flatten)]
+    pub dataset: Identity,
+}
+
+impl State {
+    /// The mean loss over this epoch's images so far.
+    pub fn loss(&self) -> f64 {
+        self.loss_sum / self.loss_images.max(1) as f64
+    }
+
+    /// Notes that the present epoch is complete, with its errors; returns whether it is the best.
+    pub fn finish_epoch(&mut self, errors: Errors) -> bool {
+        let is_best = self.best.is_none_or(|best| (errors.top1_error, errors.loss) < (best.top1_error, best.loss));
+        self.epoch += 1;
+        (self.loss_sum, self.loss_images) = (0.0, 0);
+        self.errors = Some(errors);
+        if is_best {
+            self.best = Some(errors);
+        }
+        is_best
+    }
+}
+
+/// Writes the last checkpoint and its state into the run folder.
+///
+/// # Errors
+/// Returns an error if they cannot be written; the ones before are unharmed.
+pub fn save(run: &RunFolder, network: &Network, note: &Note, optimizer: &Optimizer, state: &State) -> Result<()> {
+    let tensors = optimizer.state().map(|(name, tensor)| StoredTensor::of(name, tensor));
+    safetensors::write(&run.state(state.step), &tensors.collect::<Result<Vec<_>>>()?, state)?;
+    checkpoint::write(&run.last(), network, note)?;
+    run.remove_states_but(state.step)
+}
+
+/// Puts the state that belongs to the last checkpoint, at step `step`, into the optimiser and returns the rest of it.
+///
+/// # Errors
+/// Returns an error if the state is missing, corrupt or that of another network.
+pub fn restore(run: &RunFolder, step: u64, optimizer: &Optimizer) -> Result<State> {
+    let path = run.state(step);
+    let contents = safetensors::read(&path)
+        .context("the run cannot be resumed without its state; start a new run from its weights instead")?;
+    let text = safetensors::note_of(&contents, &path)?;
+    let state = serde_json::from_str(&text).with_context(|| format!("{}: not the state of a run", path.display()))?;
+    let mut stored: HashMap<String, StoredTensor> =
+        contents.tensors.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
+    for (name, tensor) in optimizer.state() {
+        // Version 0.1.0 named a momentum buffer like its parameter.
+        let earlier = name.strip_prefix(BUFFER).unwrap_or(name);
+        let found = stored.remove(name).or_else(|| stored.remove(earlier));
+        let found = found.with_context(|| format!("{}: {name} is missing", path.display()))?;
+        let shape: Vec<i64> = found.shape.iter().map(|&side| side as i64).collect();
+        let expected = tensor.size();
+        ensure!(shape == expected, "{}: {name}: expected {expected:?}, found {shape:?}", path.display());
+        let values = found.into_tensor(tensor.device())?;
+        tch::no_grad(|| tensor.shallow_clone().f_copy_(&values))?;
+    }
+    Ok(state)
+}
