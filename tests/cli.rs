@@ -95,7 +95,7 @@ fn bad_images_are_reported_and_the_rest_go_on() {
     assert_eq!(names, [true, true, true, false, true]);
     ran.says(&[
         "new/a-cut.jpg",
-        "cut short",
+        "truncated",
         "new/b-empty.jpg",
         "0 bytes",
         "new/c-text.jpg",

@@ -1,4 +1,4 @@
-//! An image file decoded: whatever it holds becomes upright 8-bit RGB.
+//! Image files decoded: whatever they hold becomes upright 8-bit RGB.
 
 use std::fs;
 use std::io::Cursor;
@@ -11,34 +11,43 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbIma
 
 use super::jpeg;
 
-/// Twice Pillow's warning mark, at which Pillow too gives up: 512 MiB of RGB.
-const MOST_PIXELS: u64 = 178_956_970;
-const MOST_BYTES: u64 = 1 << 30;
-/// Of 16-bit RGBA, twice as many bytes as an 8-bit RGB image of the most pixels takes, and some.
-const MOST_DECODED_BYTES: u64 = 8 * MOST_PIXELS;
+/// Twice the size at which Pillow warns, where Pillow refuses an image too: 512 MiB of RGB.
+const MAX_PIXELS: u64 = 178_956_970;
+/// The largest file that is read.
+const MAX_FILE_BYTES: u64 = 1 << 30;
+/// Enough for the most pixels in 16-bit RGBA.
+const MAX_DECODED_BYTES: u64 = 8 * MAX_PIXELS;
 
-/// Reads the image at `path`. Grey, palette, 16-bit and CMYK images are converted, alpha is dropped as Pillow's
-/// `convert("RGB")` drops it; of an animation the first frame is taken. `upright` honours EXIF orientation.
+/// Reads the bytes of an image file for [`decode`]. The path is left out of messages: callers print it before them.
 ///
 /// # Errors
-/// Where the file cannot be read, is cut short, is no image, or is larger than the limits, with the reason. The path is
-/// left to the caller, who names it anyway.
-pub fn decode(path: &Path, upright: bool) -> Result<RgbImage> {
+/// Returns an error if the file cannot be opened or read, or has more than 1 GiB.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
     let size = fs::metadata(path).context("cannot be opened")?.len();
-    ensure!(size > 0, "the file is empty (0 bytes)");
-    ensure!(size <= MOST_BYTES, "the file has {size} bytes, more than the limit of {MOST_BYTES}");
-    let bytes = fs::read(path).context("cannot be read")?;
-    // A decoder that trips over a damaged file must not take the run with it.
-    catch_unwind(AssertUnwindSafe(|| decode_bytes(&bytes, path, upright)))
-        .unwrap_or_else(|_| bail!("the decoder failed on it; the file is damaged"))
+    ensure!(size <= MAX_FILE_BYTES, "the file has {size} bytes, more than the limit of {MAX_FILE_BYTES}");
+    fs::read(path).context("cannot be read")
 }
 
-fn decode_bytes(bytes: &[u8], path: &Path, upright: bool) -> Result<RgbImage> {
+/// Decodes the bytes of an image file. Grey, palette, 16-bit and CMYK images are converted, alpha is dropped as Pillow's
+/// `convert("RGB")` drops it, and an animation yields its first frame. The format follows from the content; only TGA, which
+/// has no signature, is recognised by the extension of the file's `name`. `upright` applies the EXIF orientation.
+///
+/// # Errors
+/// Returns an error if the bytes are empty, truncated, corrupt or not an image, or if the image has more than 178,956,970
+/// pixels. The name is left out of messages: callers print it before them.
+pub fn decode(bytes: &[u8], name: &Path, upright: bool) -> Result<RgbImage> {
+    ensure!(!bytes.is_empty(), "the file is empty (0 bytes)");
+    // A corrupt file that makes a decoder panic must not abort the run.
+    catch_unwind(AssertUnwindSafe(|| upright_rgb(bytes, name, upright)))
+        .unwrap_or_else(|_| bail!("cannot be decoded: the file is probably corrupt (its decoder panicked)"))
+}
+
+fn upright_rgb(bytes: &[u8], name: &Path, upright: bool) -> Result<RgbImage> {
     let (mut image, orientation) = if jpeg::is_jpeg(bytes) {
-        let jpeg = jpeg::decode(bytes, MOST_PIXELS).context("cannot be decoded")?;
+        let jpeg = jpeg::decode(bytes, MAX_PIXELS)?;
         (DynamicImage::from(jpeg.image), jpeg.exif.and_then(Orientation::from_exif_chunk))
     } else {
-        decode_other(bytes, path)?
+        decode_other(bytes, name)?
     };
     if let (true, Some(orientation)) = (upright, orientation) {
         image.apply_orientation(orientation);
@@ -46,36 +55,35 @@ fn decode_bytes(bytes: &[u8], path: &Path, upright: bool) -> Result<RgbImage> {
     Ok(image.into_rgb8())
 }
 
-/// Whatever is not JPEG, as it lies in the file, and its EXIF orientation.
-fn decode_other(bytes: &[u8], path: &Path) -> Result<(DynamicImage, Option<Orientation>)> {
+/// The pixels of any format but JPEG as stored, and their EXIF orientation.
+fn decode_other(bytes: &[u8], name: &Path) -> Result<(DynamicImage, Option<Orientation>)> {
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().context("cannot be read")?;
     if reader.format().is_none() {
-        // TGA and a few others have no signature.
-        match ImageFormat::from_path(path) {
+        match ImageFormat::from_path(name) {
             Ok(ImageFormat::Tga) => reader.set_format(ImageFormat::Tga),
-            _ => bail!("not an image: its content is of no known image format, whatever its name says"),
+            _ => bail!("not an image: its content matches no known image format, whatever its extension"),
         }
     }
     let mut limits = Limits::default();
-    limits.max_alloc = Some(3 * MOST_PIXELS * 2);
+    limits.max_alloc = Some(3 * MAX_PIXELS * 2);
     reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(plain)?;
+    let mut decoder = reader.into_decoder().map_err(undecodable)?;
     let (width, height) = decoder.dimensions();
     let pixels = u64::from(width) * u64::from(height);
-    ensure!(pixels > 0, "the image is {width}x{height}: it has no pixels");
+    ensure!(pixels > 0, "the image has no pixels ({width}x{height})");
     ensure!(
-        pixels <= MOST_PIXELS,
-        "the image is {width}x{height}, {pixels} pixels; the limit is {MOST_PIXELS}. Scale it down first"
+        pixels <= MAX_PIXELS,
+        "the image has {width}x{height} = {pixels} pixels, more than the limit of {MAX_PIXELS}. Scale it down first"
     );
     let bytes = decoder.total_bytes();
     ensure!(
-        bytes <= MOST_DECODED_BYTES,
-        "the image takes {bytes} bytes decoded; the limit is {MOST_DECODED_BYTES}. Scale it down first"
+        bytes <= MAX_DECODED_BYTES,
+        "the image takes {bytes} bytes when decoded, more than the limit of {MAX_DECODED_BYTES}. Scale it down first"
     );
-    let orientation = decoder.orientation().map_err(plain)?;
-    Ok((DynamicImage::from_decoder(decoder).map_err(plain)?, Some(orientation)))
+    let orientation = decoder.orientation().map_err(undecodable)?;
+    Ok((DynamicImage::from_decoder(decoder).map_err(undecodable)?, Some(orientation)))
 }
 
-fn plain(error: image::ImageError) -> anyhow::Error {
+fn undecodable(error: image::ImageError) -> anyhow::Error {
     anyhow::anyhow!("cannot be decoded: {error}")
 }

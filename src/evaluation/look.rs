@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use image::RgbImage;
 
 use super::BadImage;
-use crate::data::decode::decode;
+use crate::data::decode::{self, decode};
 use crate::data::resize::resize;
 use crate::data::transform::fits;
 use crate::views::plan::{Plan, View};
@@ -66,7 +66,9 @@ impl Looker {
     /// # Errors
     /// Where the file cannot be decoded, or the image is so long and thin that its views would take all memory.
     pub fn look(&self, path: &Path) -> Result<Looked, BadImage> {
-        let looked = decode(path, self.upright).and_then(|image| self.views_of(&image));
+        let looked = decode::read(path)
+            .and_then(|bytes| decode(&bytes, path, self.upright))
+            .and_then(|image| self.views_of(&image));
         looked.map_err(|error| BadImage { path: path.to_path_buf(), reason: format!("{error:#}") })
     }
 

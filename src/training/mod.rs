@@ -16,7 +16,7 @@ use tch::{Reduction, TchError, Tensor};
 
 use crate::config::Experiment;
 use crate::data::batch;
-use crate::data::decode::decode;
+use crate::data::decode::{self, decode};
 use crate::data::folder::Folder;
 use crate::data::loader::Loader;
 use crate::data::transform::{self, Normalisation};
@@ -118,7 +118,9 @@ impl Trainer<'_> {
         let ahead = 2 * experiment.training.batch_size + self.workers;
         Loader::start(order.len(), self.workers, ahead, move |job| {
             let sample = order[job] as usize;
-            let image = decode(&samples[sample].path, experiment.preprocess.exif_orientation).and_then(|image| {
+            let path = &samples[sample].path;
+            let upright = experiment.preprocess.exif_orientation;
+            let image = decode::read(path).and_then(|bytes| decode(&bytes, path, upright)).and_then(|image| {
                 let training = &experiment.training;
                 let mut random = random::of_sample(training.seed, epoch, order[job]);
                 let placement =
