@@ -30,6 +30,7 @@ pub mod nearest;
 pub mod network;
 pub mod random;
 pub mod report;
+pub mod shapes;
 pub mod training;
 pub mod views;
 pub mod weights;

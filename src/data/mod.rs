@@ -9,5 +9,4 @@ mod jpeg;
 pub mod labels;
 pub mod loader;
 pub mod resize;
-pub mod shapes;
 pub mod transform;
