@@ -131,7 +131,7 @@ fn files_that_are_no_checkpoint_of_this_network_are_refused() {
     let whole = place.read("run/best.safetensors");
     let eval = |model: &str| place.run(&["eval", model, "--data", "shapes"]);
     place.write("cut.safetensors", &whole[..whole.len() / 2]);
-    eval("cut.safetensors").fails_saying(&["cut.safetensors", "cut short"]);
+    eval("cut.safetensors").fails_saying(&["cut.safetensors", "truncated"]);
     place.write("photo.safetensors", place.read("shapes/val/star/star-0001.jpg"));
     eval("photo.safetensors").fails_saying(&["photo.safetensors", "not a weights file"]);
     place.write("zero.safetensors", "");
