@@ -13,12 +13,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::available_parallelism;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use signal_hook::consts::TERM_SIGNALS;
 use tch::Device;
 
 use crate::cli::{Command, Common};
-use crate::device;
+use crate::device::{self, OutOfMemory};
 use crate::ensemble::Ensemble;
 use crate::evaluation::{BadImage, Pace};
 use crate::report::Report;
@@ -51,14 +51,20 @@ impl Outcome {
 /// # Errors
 /// What kept the command from doing its work.
 pub fn run(command: Command) -> Result<Outcome> {
-    match command {
+    let ran = match command {
         Command::Train(args) => train::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Summary(args) => summary::run(args),
         Command::Shapes(args) => shapes::run(args),
         Command::Doctor(args) => doctor::run(args),
-    }
+    };
+    ran.map_err(|error| match error.downcast_ref::<OutOfMemory>() {
+        Some(&OutOfMemory { batch_size: size @ 2.., .. }) => {
+            error.context(format!("out of memory; try --batch-size {}", size / 2))
+        }
+        _ => error,
+    })
 }
 
 /// Sets up threads and finds the device.
@@ -69,7 +75,8 @@ fn prepare(common: &Common) -> Result<(Device, usize, Report)> {
     }
     let workers =
         common.workers.map_or_else(|| available_parallelism().map_or(1, NonZero::get), |workers| workers as usize);
-    Ok((device::parse(&common.device)?, workers, report))
+    let device = device::parse(&common.device).map_err(|error| anyhow!("--device {error}"))?;
+    Ok((device, workers, report))
 }
 
 /// Crops that share a forward pass unless `--batch-size` says otherwise.
