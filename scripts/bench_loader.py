@@ -1,4 +1,4 @@
-"""The Python side of scripts/bench_loader: makes the photographs, and measures torchvision with Pillow on one core."""
+"""The Python part of scripts/bench_loader: makes the photographs, and measures torchvision with Pillow on one core."""
 
 import pathlib
 import sys
@@ -12,7 +12,7 @@ WIDTH, HEIGHT, COUNT, TILE = 500, 375, 400, 224
 
 
 def make(photos, out):
-    """Mosaics of photographs at their own scale, so that the files are as dense as photographs of this size."""
+    """Makes mosaics of unscaled photographs, so that the files are as detailed as real photographs of this size."""
     paths = sorted(path for path in pathlib.Path(photos).rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
     for number in range(COUNT):
         mosaic = Image.new("RGB", (WIDTH, HEIGHT))
@@ -25,6 +25,7 @@ def make(photos, out):
 
 
 def measure(folder):
+    """Prints how many images per second one core decodes and transforms."""
     torch.set_num_threads(1)
     transform = transforms.Compose([
         transforms.RandomResizedCrop(224),
@@ -36,7 +37,7 @@ def measure(folder):
     begun = time.perf_counter()
     for first in range(0, len(paths), 64):
         torch.stack([transform(Image.open(path).convert("RGB")) for path in paths[first:first + 64]])
-    print(f"torchvision with Pillow, one core alone {len(paths) / (time.perf_counter() - begun):4.0f} images/s")
+    print(f"torchvision with Pillow, one core {len(paths) / (time.perf_counter() - begun):4.0f} images/s")
 
 
 if __name__ == "__main__":

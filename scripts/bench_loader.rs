@@ -1,8 +1,8 @@
-//! How many photographs a second one core decodes, cuts at random, resizes to 224x224, mirrors and normalises.
+//! How many photographs per second one core decodes, crops at random, resizes to 224x224, mirrors and normalises.
 //!
 //!     cargo bench --bench loader -- DIR
 //!
-//! DIR holds JPEG photographs; scripts/bench_loader makes some of ordinary size and measures torchvision on the same ones.
+//! DIR contains JPEG photographs; scripts/bench_loader makes some of ordinary size and measures torchvision on the same ones.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use topfive::config::{Preprocess, Training};
-use topfive::data::decode::decode;
+use topfive::data::decode::{self, decode};
 use topfive::data::loader::Loader;
 use topfive::data::transform::{Normalisation, apply, choose};
 use topfive::data::{batch, folder};
@@ -26,14 +26,14 @@ fn main() -> Result<()> {
         env::args().skip(1).find(|argument| !argument.starts_with("--")).context("expected a folder of photographs")?;
     let mut paths = Vec::new();
     folder::images(Path::new(&dir), &mut Vec::new(), &mut |path| paths.push(path))?;
-    ensure!(!paths.is_empty(), "{dir} holds no images");
+    ensure!(!paths.is_empty(), "{dir}: contains no images");
     tch::set_num_threads(1);
     let cores = std::thread::available_parallelism()?.get();
     for round in 0..ROUNDS {
         let one = alone(&paths, round)?;
         let all = through_loader(&paths, round, cores)?;
         println!(
-            "one core alone {one:4.0} images/s;  loader with {cores} workers {all:4.0} images/s, {:4.0} a core",
+            "one core {one:4.0} images/s;  loader with {cores} workers {all:4.0} images/s, {:4.0} per core",
             all / cores as f64
         );
     }
@@ -42,12 +42,13 @@ fn main() -> Result<()> {
 
 fn cut(path: &Path, epoch: u64, index: usize) -> Result<image::RgbImage> {
     let training = Training::default();
-    let image = decode(path, true).with_context(|| path.display().to_string())?;
+    let image =
+        decode::read(path).and_then(|bytes| decode(&bytes, path, true)).with_context(|| path.display().to_string())?;
     let mut random = random::of_sample(0, epoch, index as u32);
     apply(&image, choose(&training.crop, true, image.dimensions(), INPUT, &mut random), INPUT)
 }
 
-/// Images a second when a single thread does everything.
+/// Images per second when a single thread does everything.
 fn alone(paths: &[PathBuf], epoch: u64) -> Result<f64> {
     let normalisation = Normalisation::new(&Preprocess::default(), tch::Device::Cpu)?;
     let begun = Instant::now();
@@ -58,7 +59,7 @@ fn alone(paths: &[PathBuf], epoch: u64) -> Result<f64> {
     Ok(paths.len() as f64 / begun.elapsed().as_secs_f64())
 }
 
-/// Images a second as in training: workers cut, this thread gathers and normalises.
+/// Images per second as in training: workers decode and crop, this thread stacks and normalises.
 fn through_loader(paths: &[PathBuf], epoch: u64, workers: usize) -> Result<f64> {
     let normalisation = Normalisation::new(&Preprocess::default(), tch::Device::Cpu)?;
     let owned = paths.to_vec();

@@ -1,9 +1,9 @@
-"""Loads topfive's checkpoints into torchvision with strict=True, and compares class probabilities of images.
+"""Loads topfive's checkpoints into torchvision with strict=True and compares the class probabilities of images.
 
     python3 scripts/check_checkpoints.py TOPFIVE
 
-Draws shapes and trains three networks on them for a moment in a temporary folder. Needs torchvision 0.26, Pillow 13 and
-safetensors. Fails where a checkpoint does not load or a probability differs by more than 1e-4.
+Draws shapes and briefly trains three networks on them in a temporary folder. Needs torchvision 0.26, Pillow 13 and
+safetensors. Fails if a checkpoint does not load or a probability differs by more than 1e-4.
 """
 
 import json
@@ -51,7 +51,7 @@ def main(program):
                 found = {guess["class"]: guess["probability"] for guess in line["predictions"]}
                 largest = max(largest, max(abs(found[label] - expected[place].item()) for place, label in enumerate(classes)))
             assert len(lines) == 12 and largest <= 1e-4, (name, largest)
-            print(f"{name}: loads with strict=True; probabilities of 12 images differ by at most {largest:.1e}", flush=True)
+            print(f"{name}: loads with strict=True; the probabilities of 12 images differ by at most {largest:.1e}", flush=True)
 
 
 if __name__ == "__main__":

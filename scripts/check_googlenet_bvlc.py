@@ -1,9 +1,9 @@
-"""An independent evaluation of Caffe's GoogLeNet weights: Pillow and plain torch calls, none of topfive's code.
+"""Evaluates Caffe's GoogLeNet weights independently of topfive, with Pillow and plain PyTorch calls.
 
     python3 scripts/check_googlenet_bvlc.py WEIGHTS.safetensors FOLDER SYNSETS
 
-FOLDER holds one folder of images for each synset id; SYNSETS lists all thousand ids, one a line (src/imagenet.txt).
-Prints top-1 and top-5 error of the center view; topfive eval configs/googlenet-bvlc.json prints the same.
+FOLDER contains one folder of images per synset id; SYNSETS lists all thousand ids, one per line (src/imagenet.txt).
+Prints the top-1 and top-5 error of the center view, which must be what topfive eval configs/googlenet-bvlc.json prints.
 """
 
 import pathlib

@@ -1,10 +1,11 @@
-"""Compares topfive's class probabilities under GoogLeNet's protocols with an independent computation (Pillow, torch).
+"""Compares topfive's class probabilities under GoogLeNet's protocols with an independent computation (Pillow, PyTorch).
 
     python3 scripts/check_views.py TOPFIVE WEIGHTS.safetensors FOLDER [PHOTOGRAPHS]
 
-TOPFIVE is the program, WEIGHTS are Caffe's GoogLeNet's, FOLDER holds photographs in folders, PHOTOGRAPHS (200) is how many of
-them are compared, evenly spread. Every tenth is cut to a landscape and a portrait too, so that the squares of googlenet-144
-differ. Prints the largest difference of any probability for each protocol, and fails where one is above 1e-3.
+TOPFIVE is the program, WEIGHTS are those of Caffe's GoogLeNet, FOLDER contains photographs at any depth, and PHOTOGRAPHS
+(default: 200) of them, evenly spread, are compared. Every tenth is also cropped to a landscape and to a portrait, so that
+the squares of googlenet-144 differ. Prints the largest difference of any probability under each protocol, and fails if it
+exceeds 1e-3.
 """
 
 import json
@@ -52,7 +53,7 @@ PROTOCOLS = {"center": center, "ten-crop": ten_crop, "googlenet-144": googlenet_
 
 
 def probabilities(w, crops):
-    """The mean of the softmax; equal crops go through the network once."""
+    """The mean softmax over the crops; identical crops go through the network once."""
     distinct, places = {}, []
     for crop in crops:
         places.append(distinct.setdefault(crop.tobytes(), (len(distinct), crop))[0])
@@ -91,9 +92,9 @@ def main(program, weights, folder, count="200"):
                 found = {guess["class"]: guess["probability"] for guess in json.loads(line)["predictions"]}
                 found = torch.tensor([found[synset] for synset in order], dtype=torch.float64)
                 most = max(most, (found - probabilities(w, crops(Image.open(path).convert("RGB")))).abs().max().item())
-            print(f"{name}: largest difference of a probability on {len(paths)} images {most:.1e}", flush=True)
+            print(f"{name}: probabilities of {len(paths)} images differ by at most {most:.1e}", flush=True)
             worst = max(worst, most)
-    sys.exit(f"above {MOST}" if worst > MOST else 0)
+    sys.exit(f"the largest difference {worst:.1e} exceeds {MOST}" if worst > MOST else 0)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Fetches libtorch out of PyPI's wheels into .libtorch/torch; scripts/setup calls it.
+"""Downloads libtorch from PyPI's wheels to .libtorch/torch; scripts/setup calls it.
 
-pip says where the wheels are and which SHA-256 they have; the download itself is done here because pip cannot resume one.
-For the processor alone the wheel's CUDA libraries are left out, and libtorch.so, which would pull them in, is replaced by
-a linker script that names libtorch_cpu.
+pip reports the addresses and SHA-256 sums of the wheels, but the download happens here, because pip cannot resume one.
+Without CUDA, the wheel's CUDA libraries are left out, and libtorch.so, which depends on them, is replaced by a linker
+script that names libtorch_cpu.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ WHEELS = ROOT / "wheels"
 
 
 def resolve(requirements, with_dependencies):
-    """What pip would install for `requirements`: a list of (file name, address, SHA-256)."""
+    """Returns what pip would install for `requirements`: a list of (file name, address, SHA-256)."""
     report = ROOT / "report.json"
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet", "--only-binary=:all:"]
     command += [] if with_dependencies else ["--no-deps"]
@@ -43,27 +43,27 @@ def sha256(path):
 
 
 def download(name, address, part):
-    """Fetches what `part` lacks of the file; a connection that breaks off leaves what came."""
+    """Downloads the rest of the file after what `part` already contains, and keeps what arrived if the connection breaks."""
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(address, headers={"Range": f"bytes={have}-"} if have else {})
     try:
         reply = urllib.request.urlopen(request, timeout=60)
     except urllib.error.HTTPError as error:
-        if error.code == 416:  # "range not satisfiable": the part is whole already
+        if error.code == 416:  # "range not satisfiable": the part is already complete
             return
         raise
     with reply:
         have = have if reply.status == 206 else 0
         total = have + int(reply.headers.get("Content-Length", 0))
-        print(f"setup: {name} ({total >> 20} MB{f', {have >> 20} MB of them here already' if have else ''})", flush=True)
+        print(f"setup: {name} ({total >> 20} MB{f', {have >> 20} MB already downloaded' if have else ''})", flush=True)
         with open(part, "ab" if have else "wb") as file:
             shutil.copyfileobj(reply, file, 1 << 20)
     if part.stat().st_size < total:
-        sys.exit(f"setup: the connection broke off at {part.stat().st_size >> 20} of {total >> 20} MB of {name}; they are kept")
+        sys.exit(f"setup: {name}: the connection broke after {part.stat().st_size >> 20} of {total >> 20} MB, which are kept")
 
 
 def fetch(name, address, expected):
-    """Downloads one wheel, going on where an earlier try stopped; returns its path."""
+    """Downloads one wheel, resuming where an earlier attempt stopped, and returns its path."""
     whole, part = WHEELS / name, WHEELS / (name + ".part")
     if whole.exists():
         return whole
@@ -73,13 +73,13 @@ def fetch(name, address, expected):
         download(name, address, part)
     if sha256(part) != expected:
         part.unlink()
-        sys.exit(f"setup: {name} did not arrive as published (its SHA-256 differs); removed it")
+        sys.exit(f"setup: {name}: corrupt download (its SHA-256 differs from the published one); removed it")
     part.rename(whole)
     return whole
 
 
 def wanted(path, cuda):
-    """Where the file `path` of a wheel belongs under .libtorch/torch, or None if it is of no use here."""
+    """The place under .libtorch/torch of a wheel's file `path`, or None if the file is not needed."""
     if path.startswith("nvidia/") and not cuda:
         name = path.rsplit("/", 1)[1]
         return f"lib/{name}" if name.startswith(("libcudart.so", "libcupti.so")) else None
@@ -93,7 +93,8 @@ def wanted(path, cuda):
     return inner
 
 
-def unpack_for_processor(wheels):
+def unpack_for_cpu(wheels):
+    """Unpacks what is needed without CUDA."""
     fresh = ROOT / "torch.new"
     shutil.rmtree(fresh, ignore_errors=True)
     for wheel in wheels:
@@ -111,6 +112,7 @@ def unpack_for_processor(wheels):
 
 
 def replace_torch(fresh):
+    """Puts `fresh` in the place of .libtorch/torch."""
     torch = ROOT / "torch"
     if torch.is_symlink():
         torch.unlink()
@@ -120,7 +122,7 @@ def replace_torch(fresh):
 
 
 def install_whole(wheels):
-    """Unpacks every wheel beside one another, as site-packages would be, since the CUDA libraries find each other so."""
+    """Unpacks all wheels into one folder like site-packages, because the CUDA libraries find each other by that layout."""
     site = ROOT / "site"
     shutil.rmtree(site, ignore_errors=True)
     for wheel in wheels:
@@ -136,11 +138,11 @@ def main(version, cuda):
     WHEELS.mkdir(parents=True, exist_ok=True)
     requirements = [f"torch=={version}"]
     if cuda != "yes":
-        # libtorch_cpu.so of this wheel is linked to these two; no GPU is needed for them to load.
+        # The libtorch_cpu.so of this wheel is linked to these two, which load without a GPU.
         requirements += ["nvidia-cuda-runtime==13.0.*", "nvidia-cuda-cupti==13.0.*"]
     wheels = [fetch(*wheel) for wheel in resolve(requirements, with_dependencies=cuda == "yes")]
     print("setup: unpacking", flush=True)
-    install_whole(wheels) if cuda == "yes" else unpack_for_processor(wheels)
+    install_whole(wheels) if cuda == "yes" else unpack_for_cpu(wheels)
     shutil.rmtree(WHEELS)
     (ROOT / "report.json").unlink()
 

@@ -1,7 +1,8 @@
-"""Makes tests/fixtures/decode: small images of many kinds, and the RGB that Pillow makes of each, upright.
+"""Makes tests/fixtures/decode: small images of many kinds, each with the upright RGB image that Pillow decodes.
 
-Run with Pillow 13 and opencv-python-headless (which writes samplings that Pillow does not): python3
-scripts/make_decode_fixtures.py
+    python3 scripts/make_decode_fixtures.py
+
+Needs Pillow 13 and opencv-python-headless, which writes chroma subsamplings that Pillow does not.
 """
 
 import pathlib
@@ -15,14 +16,14 @@ WIDTH, HEIGHT = 24, 16
 
 
 def colours():
-    """A smooth picture in which no two corners look alike."""
+    """A smooth image in which no two corners look alike."""
     y, x = numpy.mgrid[0:HEIGHT, 0:WIDTH]
     channels = [x * 255 // (WIDTH - 1), y * 255 // (HEIGHT - 1), (x + y) * 255 // (WIDTH + HEIGHT - 2)]
     return Image.fromarray(numpy.stack(channels, axis=-1).astype(numpy.uint8))
 
 
 def textured(width, height):
-    """Edges, gradients and noise: every coefficient, and values that have to be clipped."""
+    """Edges, gradients and noise, so that every coefficient occurs and some values must be clipped."""
     y, x = numpy.mgrid[0:height, 0:width]
     noise = numpy.random.default_rng(width * height).integers(0, 80, (height, width, 3))
     waves = 128 + 127 * numpy.sin(numpy.stack([x / 3, y / 2, (x + 2 * y) / 5], axis=-1))
@@ -80,7 +81,8 @@ def main():
         exif = Image.Exif()
         exif[0x0112] = orientation
         save(rgb, f"orientation-{orientation}.png", exif=exif)
-    # Pillow's own conversion clips 16 bits; what is expected is each value over 257, as PNG's specification scales.
+    # Pillow's own conversion clips 16-bit values; the expected result is each value divided by 257, as the PNG specification
+    # scales them.
     deep = numpy.linspace(0, 65535, WIDTH * HEIGHT).reshape(HEIGHT, WIDTH).astype(numpy.uint16)
     Image.fromarray(deep).save(OUT / "grey16.png")
     shallow = numpy.round(deep / 257).astype(numpy.uint8)

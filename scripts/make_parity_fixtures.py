@@ -1,15 +1,15 @@
-"""Makes tests/fixtures/parity: what torchvision's networks give for weights and an input that a formula fills.
+"""Makes tests/fixtures/parity: the outputs of torchvision's networks for weights and an input filled by a formula.
 
-The formula stands in tests/parity.rs too, so the fixtures hold no weights: only logits, and for the four main networks the
-gradient of each parameter as its norm and its sum weighted by the same formula, and the logits of a larger image, over which
-the network runs as a convolution.
+    python3 scripts/make_parity_fixtures.py
 
-Run with torch 2.11 and torchvision 0.26: python3 scripts/make_parity_fixtures.py
+The fixtures contain no weights, because tests/parity.rs uses the same formula. They contain the logits and, for the four main
+networks, the gradient of each parameter (as its norm and as its sum weighted by the formula) and the logits of a larger image,
+over which the network runs as a convolution. Needs torch 2.11 and torchvision 0.26.
 
     python3 scripts/make_parity_fixtures.py --files DIR [PHOTOGRAPHS]
 
-instead saves every network's weights as .pth, zip and legacy, and as safetensors, and for some of the photographs below the
-folder PHOTOGRAPHS what torchvision's preprocessing and each network make of them; scripts/parity checks those.
+Saves to DIR every network's weights as .pth (zip and legacy) and as safetensors, and for some of the photographs below the
+folder PHOTOGRAPHS the pixels after torchvision's resizing and every network's logits; scripts/parity checks them.
 """
 
 import json
@@ -25,7 +25,7 @@ from torchvision import transforms
 
 OUT = pathlib.Path(__file__).parent.parent / "tests/fixtures/parity"
 
-# Our config, torchvision's name.
+# The names of our configs and of torchvision's networks.
 NETWORKS = {
     "alexnet-owt": "alexnet",
     "vgg11": "vgg11", "vgg13": "vgg13", "vgg16": "vgg16", "vgg19": "vgg19",
@@ -39,7 +39,7 @@ PHOTOGRAPHS = 40
 
 
 def noise(name, count):
-    """`count` values in -1..1 that depend on the name and the place alone: SplitMix64 on FNV-1a's hash of the name."""
+    """`count` values in -1..1 that depend only on the name and the index: SplitMix64 seeded with the FNV-1a hash of the name."""
     seed = 0xCBF29CE484222325
     for byte in name.encode():
         seed = (seed ^ byte) * 0x100000001B3 % 2**64
@@ -52,7 +52,7 @@ def noise(name, count):
 
 
 def filled(name, shape):
-    """A parameter's values: weights as large as He's rule has them, the rest near where it starts."""
+    """A parameter's values: weights on the scale of He's initialisation, all others near their initial values."""
     values = noise(name, int(numpy.prod(shape)))
     if len(shape) > 1:
         values *= numpy.sqrt(6 / numpy.prod(shape[1:]))
@@ -89,7 +89,8 @@ def fixture(ours, model):
 
 
 def dense(model, image):
-    """Fully connected layers behind a map as convolutions, the scores averaged over the places; global pools are so anyway."""
+    """Runs fully connected layers after a map as convolutions and averages the scores over all positions. Networks with a
+    global pool need no change."""
     if not hasattr(model, "classifier"):
         return model(image)
     x, side = model.features(image), 7 if isinstance(model, torchvision.models.VGG) else 6
@@ -103,7 +104,7 @@ def dense(model, image):
 
 
 def photographs(folder, out):
-    """Writes photographs.json and each photograph as Pillow resizes it; gives torchvision's inputs."""
+    """Writes photographs.json and each photograph as resized by Pillow; returns torchvision's inputs."""
     paths = sorted(path for path in pathlib.Path(folder).resolve().rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
     paths = [paths[number * len(paths) // PHOTOGRAPHS] for number in range(PHOTOGRAPHS)]
     for number, path in enumerate(paths[::4]):
@@ -126,7 +127,7 @@ def save(ours, model, inputs, folder):
     safetensors.torch.save_file(model.state_dict(), folder / f"{ours}.safetensors")
     if inputs is not None:
         if ours == "googlenet-bn":
-            # As with its published weights: it normalises otherwise than torchvision's other networks.
+            # As for its published weights, whose normalisation differs from that of torchvision's other networks.
             model.transform_input = True
         with torch.no_grad():
             logits = torch.cat([model(batch) for batch in inputs.split(10)])

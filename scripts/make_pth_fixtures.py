@@ -1,6 +1,9 @@
-"""Makes the files that tests/pth.rs reads, in tests/fixtures/pth; needs torch and safetensors.
+"""Makes tests/fixtures/pth, the files that tests/pth.rs reads.
 
-torch.save numbers its files anew each time, so made again they differ by some bytes and hold the same tensors.
+    python3 scripts/make_pth_fixtures.py
+
+Needs torch and safetensors. torch.save gives each file a new serial number, so files made again contain the same tensors
+but differ in some bytes.
 """
 
 import io
@@ -18,7 +21,7 @@ FOLDER = pathlib.Path(__file__).parent.parent / "tests" / "fixtures" / "pth"
 
 
 def state_dictionary():
-    """One tensor of each kind that a checkpoint may hold; _metadata is what a module's state_dict() sets."""
+    """One tensor of each kind that a checkpoint may contain; _metadata is what a module's state_dict() sets."""
     shared = torch.arange(24, dtype=torch.float32)
     state = OrderedDict()
     state["module.transposed"] = torch.arange(12, dtype=torch.float32).reshape(3, 4).t()
@@ -38,8 +41,8 @@ def state_dictionary():
 
 
 def python_2_file(head):
-    """{"x": Parameter([1.5, -2.5])} as Python 2 and PyTorch before 0.4 saved it: byte strings, an OrderedDict made of
-    lists, and a Parameter made by its class. `head` is the three pickles that every legacy file starts with."""
+    """{"x": Parameter([1.5, -2.5])} as saved by Python 2 and PyTorch before 0.4: byte strings, an OrderedDict made of lists,
+    and a Parameter made by its class. `head` contains the three pickles with which every legacy file starts."""
     storage = b"(U\x07storagectorch.cuda\nFloatStorage\nU\x01aU\x06cuda:0K\x02NtQ"
     tensor = b"ctorch._utils\n_rebuild_tensor\n(" + storage + b"K\x00K\x02\x85K\x01\x85tR"
     flags = b"(\x88\x89ccollections\nOrderedDict\n)Rtb"
@@ -49,14 +52,14 @@ def python_2_file(head):
 
 
 class Hostile:
-    """Were its pickle loaded by Python, this would make a file."""
+    """If Python loaded its pickle, this would create a file."""
 
     def __reduce__(self):
         return os.system, ("touch hostile-was-run",)
 
 
 def rewrite(source, target, method=zipfile.ZIP_STORED, **replaced):
-    """Copies a zip file with another compression method or with other contents of the entries named in `replaced`."""
+    """Copies a zip file with another compression method, or with other contents for the entries named in `replaced`."""
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
         for entry in old.infolist():
             contents = replaced.get(pathlib.PurePath(entry.filename).name, old.read(entry))

@@ -1,7 +1,8 @@
-"""Makes tests/fixtures/resize with Pillow 13 or later, run from the repository's root: images, and what Pillow resizes
-crops of them to.
+"""Makes tests/fixtures/resize: images, and crops of them as resized by Pillow.
 
-Before version 13, Pillow resized rows before columns whatever the sizes, which changes some bytes by one.
+    python3 scripts/make_resize_fixtures.py
+
+Needs Pillow 13 or later. Earlier versions always resized rows before columns, which changes some bytes by one.
 """
 
 import json
@@ -11,7 +12,7 @@ import numpy
 import PIL
 from PIL import Image
 
-FOLDER = pathlib.Path("tests/fixtures/resize")
+FOLDER = pathlib.Path(__file__).parent.parent / "tests/fixtures/resize"
 SOURCES = {"photo": (61, 47), "tall": (40, 90), "tiny": (7, 5)}
 # Source, crop (x, y, width, height), size (width, height).
 CASES = [
@@ -19,9 +20,9 @@ CASES = [
     ("photo", (0, 0, 61, 47), (97, 83)),  # larger
     ("photo", (13, 9, 31, 22), (56, 56)),  # a crop away from every edge
     ("photo", (30, 20, 31, 27), (24, 21)),  # a crop up to the last byte
-    ("photo", (5, 0, 40, 47), (40, 20)),  # columns alone
-    ("photo", (0, 7, 61, 32), (23, 32)),  # rows alone
-    ("photo", (4, 6, 33, 21), (33, 21)),  # a mere crop
+    ("photo", (5, 0, 40, 47), (40, 20)),  # only columns
+    ("photo", (0, 7, 61, 32), (23, 32)),  # only rows
+    ("photo", (4, 6, 33, 21), (33, 21)),  # only a crop
     ("photo", (0, 0, 61, 47), (1, 1)),
     ("photo", (60, 46, 1, 1), (9, 6)),  # one pixel spread out
     ("tall", (0, 0, 40, 90), (64, 48)),  # columns first: the height shrinks, the width grows
@@ -34,7 +35,7 @@ CASES = [
 
 
 def make_source(width, height, random):
-    """Gradients with hard edges and noise over them, so that no two neighbours are alike."""
+    """Gradients overlaid with hard edges and noise, so that no two neighbours are alike."""
     y, x = numpy.mgrid[:height, :width]
     planes = [255 * x / width, 255 * y / height, 127 + 127 * numpy.sin((x * y) / 40)]
     image = numpy.stack(planes, axis=-1) + 90 * ((x // 6 + y // 4) % 2)[..., None] - 45
@@ -44,7 +45,7 @@ def make_source(width, height, random):
 
 def main():
     if int(PIL.__version__.split(".")[0]) < 13:
-        raise SystemExit(f"Pillow 13 or later is needed; this is {PIL.__version__}")
+        raise SystemExit(f"expected Pillow 13 or later, found {PIL.__version__}")
     FOLDER.mkdir(parents=True, exist_ok=True)
     random = numpy.random.default_rng(0)
     sources = {name: make_source(*size, random) for name, size in SOURCES.items()}

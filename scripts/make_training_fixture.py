@@ -1,9 +1,10 @@
-"""Makes tests/fixtures/training.json: ten steps of PyTorch's SGD on a small network, written down here in plain torch calls.
+"""Makes tests/fixtures/training.json: ten steps of PyTorch's SGD on a small network, written below in plain PyTorch calls.
 
-It has what parity of finished networks cannot show: batch norm in training, local response normalisation, a zero-padded
-shortcut, an inception module, an auxiliary head, label smoothing, weight decay and Nesterov's momentum.
+    python3 scripts/make_training_fixture.py
 
-Run with torch 2.11: python3 scripts/make_training_fixture.py
+The network and its training cover what comparing trained networks cannot: batch norm in training, local response
+normalisation, a zero-padded shortcut, an inception module, an auxiliary classifier, label smoothing, weight decay and
+Nesterov momentum. Needs torch 2.11.
 """
 
 import json
@@ -47,7 +48,7 @@ SHAPES = {
 
 
 def tensors():
-    """Every parameter and running statistic by its name."""
+    """All parameters and running statistics by name."""
     made = {}
     for name, shape in SHAPES.items():
         if name.endswith(".weight"):
@@ -87,8 +88,8 @@ def forward(w, x):
 
 def main():
     w = tensors()
-    learned = [value for value in w.values() if value.requires_grad]
-    sgd = torch.optim.SGD(learned, RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY, nesterov=True)
+    trainable = [value for value in w.values() if value.requires_grad]
+    sgd = torch.optim.SGD(trainable, RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY, nesterov=True)
     images = torch.from_numpy(noise("input", IMAGES * 3 * SIDE * SIDE)).float().reshape(IMAGES, 3, SIDE, SIDE)
     labels = torch.arange(IMAGES) % CLASSES
     losses = []

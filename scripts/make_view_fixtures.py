@@ -1,10 +1,11 @@
-"""Makes tests/fixtures/views: where the protocols cut, and images with the crops that torchvision and Pillow cut out.
+"""Makes tests/fixtures/views: where each protocol's views lie, and images with the crops that torchvision and Pillow make.
 
-cases.json has images, each with the crops of a protocol below one another. geometry.json has, for images of several sizes
-and each protocol, its views in any order: [width and height of the resized image, x, y, width and height of the cut, whether
-it is mirrored, "crop" (as it is), "whole" (resized to the input) or "dense"].
+    python3 scripts/make_view_fixtures.py
 
-Run with torchvision 0.26 and Pillow 13: python3 scripts/make_view_fixtures.py
+cases.json lists images, each with the crops of one protocol stacked vertically in another image. geometry.json lists, for
+images of several sizes, the views of each protocol in any order: [width and height of the resized image, x, y, width and
+height of the crop, whether it is mirrored, and "crop" (as it is), "whole" (resized to the input) or "dense"]. Needs
+torchvision 0.26 and Pillow 13.
 """
 
 import json
@@ -22,13 +23,13 @@ SIZES = {"landscape": (500, 375), "portrait": (333, 500), "square": (224, 224), 
 
 
 def noise(width, height, seed):
-    """Blurred noise, so that a shift of one pixel is seen everywhere."""
+    """Blurred noise, so that a shift by one pixel shows everywhere."""
     coarse = numpy.random.default_rng(seed).integers(0, 256, (height // 3 + 2, width // 3 + 2, 3), dtype=numpy.uint8)
     return Image.fromarray(coarse).resize((width, height), Image.BICUBIC)
 
 
 def square_boxes(width, height):
-    """Left, center and right of a landscape; top, center and bottom of a portrait."""
+    """The left, center and right squares of a landscape, or the top, center and bottom ones of a portrait."""
     side = min(width, height)
     return [(x, y, side, side) for x, y in [(0, 0), (round((width - side) / 2), round((height - side) / 2)), (width - side, height - side)]]
 
@@ -39,8 +40,8 @@ def pictures():
         image = noise(width, height, len(cases))
         image.save(OUT / f"{name}.png")
         resized = transforms.Resize(SHORTER_SIDE)(image)
-        # torchvision's own ten_crop cuts its second five out of the mirrored image, which moves the central crop by a pixel
-        # where the room around it is odd; the paper mirrors the crops.
+        # The papers mirror the crops. torchvision's ten_crop crops the mirrored image instead, which shifts the central crop by
+        # one pixel if the margin around it is odd.
         five = functional.five_crop(resized, CROP)
         center = transforms.CenterCrop(CROP)(resized)
         wholes = []
@@ -70,7 +71,7 @@ def corners(w, h):
 
 
 def center(w, h):
-    """As torchvision's CenterCrop has it."""
+    """The place of torchvision's CenterCrop."""
     return int(round((w - 224) / 2)), int(round((h - 224) / 2))
 
 
@@ -103,7 +104,8 @@ def googlenet(size):
 
 
 def geometry():
-    """For a network of 224 pixels with crops of 224 of 256, trained at the sides 256 to 512 as VGG was."""
+    """The views of a network with an input of 224 pixels and a crop fraction of 224/256, trained at scales from 256 to 512
+    pixels as VGG was."""
     cases = {}
     for name, size in SIZES.items():
         three = [256, 384, 512]

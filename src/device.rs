@@ -1,14 +1,14 @@
-//! The device that tensors live on, as `--device` names it.
+//! The device that tensors live on: found by its name, and its failures explained.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use tch::{Cuda, Device, TchError};
 
 use crate::remedy::Remedy;
 
-/// `auto` (the first GPU, or else the processor), `cpu`, `cuda` or `cuda:N`.
+/// Finds the device called `auto` (the first GPU if there is one, otherwise the CPU), `cpu`, `cuda` or `cuda:N`.
 ///
 /// # Errors
-/// Where there is no such device, with the ones that there are.
+/// Returns an error if the name is not one of these or there is no such GPU. Its message starts with the name.
 pub fn parse(name: &str) -> Result<Device> {
     let index = match name {
         "auto" => return Ok(Device::cuda_if_available()),
@@ -16,18 +16,16 @@ pub fn parse(name: &str) -> Result<Device> {
         "cuda" => 0,
         _ => match name.strip_prefix("cuda:").and_then(|index| index.parse().ok()) {
             Some(index) => index,
-            None => bail!("--device {name}: expected auto, cpu, cuda or cuda:N"),
+            None => bail!("{name}: not a device; expected auto, cpu, cuda or cuda:N"),
         },
     };
-    ensure!(
-        Cuda::is_available(),
-        "--device {name}: no GPU can be used here; `topfive doctor` says why. Use --device cpu or --device auto"
-    );
+    ensure!(Cuda::is_available(), "{name}: no usable GPU (`topfive doctor` says why). Use cpu or auto instead");
     let devices = Cuda::device_count() as usize;
-    ensure!(index < devices, "--device {name}: there are {devices} GPUs, cuda:0 to cuda:{}", devices - 1);
+    ensure!(index < devices, "{name}: no such GPU; expected cuda:0 to cuda:{}", devices - 1);
     Ok(Device::Cuda(index))
 }
 
+/// The name of a device, as [`parse`] accepts it.
 pub fn name(device: Device) -> String {
     match device {
         Device::Cuda(index) => format!("cuda:{index}"),
@@ -37,25 +35,28 @@ pub fn name(device: Device) -> String {
     }
 }
 
-/// An error of libtorch's in a user's terms: in most cases the batch does not fit.
+/// Restates libtorch's error for a batch of `batch_size` images in a user's terms. If the batch does not fit, the error is a
+/// [`Remedy`].
 pub fn explain(error: TchError, batch_size: usize, device: Device) -> anyhow::Error {
     if let TchError::Shape(reason) = error {
-        return anyhow::anyhow!(reason);
+        return anyhow!(reason);
     }
     let text = error.to_string();
-    // libtorch adds a stack trace of its C++ side, which says nothing to a user.
-    let first_line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("unknown error").to_string();
+    // The other lines are a stack trace of libtorch's C++ code, which does not help a user.
+    let reason = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("unknown error").to_string();
     let out_of_memory = ["out of memory", "can't allocate memory", "not enough memory", "bad_alloc"];
-    if out_of_memory.iter().any(|sign| text.contains(sign)) {
-        if batch_size <= 1 {
-            return anyhow::anyhow!(
-                "not even one image fits in {}'s memory; use a smaller network.input, or another device ({first_line})",
-                name(device)
-            );
-        }
-        let problem =
-            format!("a batch of {batch_size} images does not fit in {}'s memory ({first_line})", name(device));
-        return Remedy { problem, changes: vec![("training.batch_size", (batch_size / 2).to_string())] }.into();
+    if !out_of_memory.iter().any(|sign| text.contains(sign)) {
+        return anyhow!("libtorch failed on {}: {reason}", name(device));
     }
-    anyhow::anyhow!("libtorch failed on {}: {first_line}", name(device))
+    let memory = match device {
+        Device::Cpu => "main memory".to_string(),
+        device => format!("{}'s memory", name(device)),
+    };
+    if batch_size <= 1 {
+        return anyhow!(
+            "a single image does not fit in {memory} ({reason}). Use a smaller network.input or another device"
+        );
+    }
+    let problem = format!("a batch of {batch_size} images does not fit in {memory} ({reason})");
+    Remedy { problem, changes: vec![("training.batch_size", (batch_size / 2).to_string())] }.into()
 }

@@ -1,18 +1,19 @@
-//! ImageNet's thousand classes (ILSVRC-2012), in the order that all published weights share: sorted by synset id.
+//! ImageNet's thousand classes (ILSVRC-2012), sorted by synset id, which is the order of all published weights.
 
-/// A line a class: its synset id, then WordNet's names for it.
+/// One line per class: its synset id, then WordNet's names for it.
 const LIST: &str = include_str!("imagenet.txt");
 
+/// The number of classes.
 pub const CLASSES: usize = 1000;
 
-/// The synset ids, which are the names of the class folders: n01440764 and so on.
+/// The synset ids, which name the class folders: `n01440764` and so on.
 pub fn synsets() -> Vec<String> {
     entries().map(|(synset, _)| synset.to_string()).collect()
 }
 
-/// What people call a class: WordNet's names for a synset id, the class's own name for any other.
+/// A readable name for a class: WordNet's names if the class is a synset id, otherwise the class's own name.
 pub fn readable(class: &str) -> &str {
-    // Few names are asked for, and a search through 30 KB is short beside a forward pass.
+    // Few names are looked up, and searching 30 KB takes little time compared with a forward pass.
     entries().find(|&(synset, _)| synset == class).map_or(class, |(_, names)| names)
 }
 
@@ -24,7 +25,7 @@ fn entries() -> impl Iterator<Item = (&'static str, &'static str)> {
 mod tests {
     use super::*;
 
-    // torchvision's and Caffe's class lists agree on these places.
+    // The class lists of torchvision and Caffe agree on these positions.
     #[test]
     fn the_classes_are_in_the_order_of_published_weights() {
         let synsets = synsets();
@@ -37,7 +38,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_that_is_no_synset_is_called_by_its_own_name() {
+    fn a_class_that_is_not_a_synset_keeps_its_own_name() {
         assert_eq!(readable("cat"), "cat");
     }
 }

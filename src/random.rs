@@ -1,27 +1,27 @@
-//! Random streams, keyed by what they are for, so that results depend neither on the number of workers nor on a pause.
+//! Random streams, keyed by their purpose, so that results depend neither on the number of workers nor on interruptions.
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-/// The stream that decides the order of an epoch; no sample has this number.
+/// The number of the stream that shuffles an epoch; no sample has it.
 const ORDER: u32 = u32::MAX;
 
-/// The random choices for one sample in one epoch.
+/// The random stream for one sample in one epoch, both counted from 0.
 pub fn of_sample(seed: u64, epoch: u64, sample: u32) -> ChaCha8Rng {
     let mut stream = ChaCha8Rng::seed_from_u64(seed);
     stream.set_stream((epoch << 32) | u64::from(sample));
     stream
 }
 
-/// The order in which an epoch sees `samples` samples.
+/// The shuffled order in which an epoch visits the samples `0..samples`.
 pub fn order(seed: u64, epoch: u64, samples: usize) -> Vec<u32> {
     let mut order: Vec<u32> = (0..samples as u32).collect();
     order.shuffle(&mut of_sample(seed, epoch, ORDER));
     order
 }
 
-/// The seed of libtorch's generator (dropout) for one step.
+/// The seed of libtorch's random generator, which dropout uses, for one step, counted from 0 over the whole run.
 pub fn of_step(seed: u64, step: u64) -> i64 {
     // The finaliser of SplitMix64 (Steele, Lea, Flood; OOPSLA 2014): neighbouring steps get unrelated seeds.
     let mut mixed = seed.wrapping_add((step + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));

@@ -1,4 +1,4 @@
-//! Images from files to the network's input, against Pillow and torchvision.
+//! Images from files to the network's input, compared with Pillow and torchvision.
 
 mod common;
 
@@ -10,12 +10,17 @@ use image::RgbImage;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use topfive::config::{Channels, Preprocess, Scale, TrainingCrop};
-use topfive::data::decode::decode;
+use topfive::data::decode;
 use topfive::data::folder::{Folder, open_splits};
 use topfive::data::loader::Loader;
 use topfive::data::transform::{Cut, Normalisation, apply, choose};
 use topfive::data::{batch, transform};
 use topfive::random;
+
+/// Reads and decodes an image, as a worker does.
+fn decoded(path: &Path, upright: bool) -> anyhow::Result<RgbImage> {
+    decode::decode(&decode::read(path)?, path, upright)
+}
 
 fn expected(name: &str) -> RgbImage {
     image::open(fixture("decode").join(format!("{name}.expected.png"))).expect("an image").into_rgb8()
@@ -27,7 +32,7 @@ fn largest_difference(a: &RgbImage, b: &RgbImage) -> u8 {
 }
 
 #[test]
-fn lossless_images_of_every_kind_become_pillows_rgb() {
+fn lossless_images_of_every_kind_decode_to_the_same_rgb_as_with_pillow() {
     for name in [
         "rgb.png",
         "grey.png",
@@ -39,20 +44,20 @@ fn lossless_images_of_every_kind_become_pillows_rgb() {
         "lossless.webp",
         "grey16.png",
     ] {
-        let decoded = decode(&fixture("decode").join(name), true).expect(name);
-        assert_eq!(largest_difference(&decoded, &expected(name)), 0, "{name}");
+        let image = decoded(&fixture("decode").join(name), true).expect(name);
+        assert_eq!(largest_difference(&image, &expected(name)), 0, "{name}");
     }
 }
 
 #[test]
-fn jpeg_images_of_every_kind_become_pillows_rgb_to_the_byte() {
+fn jpeg_images_of_every_kind_decode_to_the_same_bytes_as_with_pillow() {
     let mut count = 0;
     for entry in fs::read_dir(fixture("decode")).expect("fixtures") {
         let path = entry.expect("an entry").path();
         let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
         if name.ends_with(".jpg") || name == "jpeg-named.png" {
-            let decoded = decode(&path, true).expect(name);
-            assert_eq!(largest_difference(&decoded, &expected(name)), 0, "{name}");
+            let image = decoded(&path, true).expect(name);
+            assert_eq!(largest_difference(&image, &expected(name)), 0, "{name}");
             count += 1;
         }
     }
@@ -60,42 +65,57 @@ fn jpeg_images_of_every_kind_become_pillows_rgb_to_the_byte() {
 }
 
 #[test]
-fn all_eight_exif_orientations_are_honoured_unless_told_otherwise() {
+fn all_eight_exif_orientations_are_applied_unless_switched_off() {
     for orientation in 1..=8 {
         let name = format!("orientation-{orientation}.png");
-        let decoded = decode(&fixture("decode").join(&name), true).expect(&name);
-        assert_eq!(largest_difference(&decoded, &expected(&name)), 0, "{name}");
-        let as_stored = decode(&fixture("decode").join(&name), false).expect(&name);
+        let upright = decoded(&fixture("decode").join(&name), true).expect(&name);
+        assert_eq!(largest_difference(&upright, &expected(&name)), 0, "{name}");
+        let as_stored = decoded(&fixture("decode").join(&name), false).expect(&name);
         assert_eq!(largest_difference(&as_stored, &expected("rgb.png")), 0, "{name}");
     }
 }
 
 #[test]
-fn a_jpeg_cut_anywhere_is_an_error() {
-    let place = Workplace::new();
-    let whole = fs::read(fixture("decode").join("progressive.jpg")).expect("a file");
-    for length in 1..whole.len() {
-        let path = place.write("cut.jpg", &whole[..length]);
-        assert!(decode(&path, true).is_err(), "{length} of {} bytes", whole.len());
+fn a_jpeg_truncated_anywhere_is_an_error() {
+    let path = fixture("decode").join("progressive.jpg");
+    let complete = fs::read(&path).expect("a file");
+    for length in 0..complete.len() {
+        assert!(decode::decode(&complete[..length], &path, true).is_err(), "{length} of {} bytes", complete.len());
     }
 }
 
 #[test]
-fn damaged_images_say_what_is_wrong() {
+fn unreadable_images_are_errors_that_say_why() {
     let place = Workplace::new();
-    let reason = |path: &Path| format!("{:#}", decode(path, true).expect_err("no image"));
+    let reason = |path: &Path| format!("{:#}", decoded(path, true).expect_err("an error"));
     assert!(reason(&place.path("missing.jpg")).contains("cannot be opened"));
     assert!(reason(&place.write("empty.jpg", "")).contains("empty (0 bytes)"));
-    assert!(reason(&place.write("text.jpg", "this is no image at all")).contains("not an image"));
+    assert!(reason(&place.write("text.jpg", "only some text")).contains("not an image"));
     let png = fs::read(fixture("decode").join("rgb.png")).expect("a file");
-    assert!(reason(&place.write("cut.png", &png[..png.len() / 2])).contains("cannot be decoded"));
-    // A PNG header that claims 60,000 x 60,000 pixels, its checksum right: nothing of the kind is allocated.
+    assert!(reason(&place.write("truncated.png", &png[..png.len() / 2])).contains("cannot be decoded"));
+    let jpeg = fs::read(fixture("decode").join("rgb.jpg")).expect("a file");
+    assert!(reason(&place.write("truncated.jpg", &jpeg[..jpeg.len() / 2])).contains("truncated"));
+    // The marker of a lossless frame (T.81, table B.1) in place of a baseline one.
+    let mut lossless = jpeg.clone();
+    let frame = lossless.windows(2).position(|pair| pair == [0xFF, 0xC0]).expect("a frame");
+    lossless[frame + 1] = 0xC3;
+    assert!(reason(&place.write("lossless.jpg", &lossless)).contains("lossless JPEG is not supported"));
+    // A PNG header that claims 60,000 x 60,000 pixels, with a valid checksum: nothing of that size is allocated.
     let mut huge = png.clone();
     huge[16..24].copy_from_slice(&[0, 0, 0xEA, 0x60, 0, 0, 0xEA, 0x60]);
     let checksum = crc32(&huge[12..29]);
     huge[29..33].copy_from_slice(&checksum.to_be_bytes());
     let message = reason(&place.write("huge.png", &huge));
     assert!(message.contains("60000x60000") && message.contains("limit"), "{message}");
+}
+
+#[test]
+fn a_tga_file_which_has_no_signature_is_recognised_by_its_extension() {
+    // TGA 2.0: an uncompressed image of 1x1 pixels with 24 bits, in the order blue, green, red.
+    let tga = [0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 24, 0, 30, 20, 10];
+    let image = decode::decode(&tga, Path::new("a/pixel.TGA"), true).expect("an image");
+    assert_eq!((image.dimensions(), image.get_pixel(0, 0).0), ((1, 1), [10, 20, 30]));
+    assert!(decode::decode(&tga, Path::new("a/pixel"), true).is_err());
 }
 
 /// PNG specification, annex D.
@@ -166,7 +186,7 @@ fn random_crops_reach_every_place_of_the_resized_image_and_no_further() {
 
 #[test]
 fn padded_crops_shift_the_image_and_fill_up_with_black() {
-    let image = decode(&fixture("decode").join("rgb.png"), true).expect("an image");
+    let image = decoded(&fixture("decode").join("rgb.png"), true).expect("an image");
     let (width, height) = image.dimensions();
     let cut = |x, y| {
         let placement = transform::Placement { cut: Cut::FromPadded { margin: 4, x, y }, mirror: false };
@@ -182,7 +202,7 @@ fn padded_crops_shift_the_image_and_fill_up_with_black() {
 
 #[test]
 fn a_mirrored_crop_is_the_crop_mirrored() {
-    let image = decode(&fixture("decode").join("rgb.png"), true).expect("an image");
+    let image = decoded(&fixture("decode").join("rgb.png"), true).expect("an image");
     let crop = TrainingCrop::RandomResized { area: [0.5, 1.0], aspect: [0.75, 1.33] };
     let placement = choose(&crop, false, image.dimensions(), [12, 12], &mut ChaCha8Rng::seed_from_u64(3));
     let straight = apply(&image, placement, [12, 12]).expect("a crop");
@@ -191,9 +211,9 @@ fn a_mirrored_crop_is_the_crop_mirrored() {
 }
 
 #[test]
-fn the_loader_gives_the_same_in_the_same_order_for_any_number_of_workers() {
+fn the_loader_yields_the_same_results_in_the_same_order_for_any_number_of_workers() {
     let work = |job: usize| {
-        // The first ones take longest, so that results come in out of order.
+        // Every seventh job takes longest, so that results finish out of order.
         std::thread::sleep(std::time::Duration::from_micros(if job.is_multiple_of(7) { 300 } else { 0 }));
         (job, random::of_sample(5, 2, job as u32).get_stream())
     };
@@ -209,7 +229,7 @@ fn the_loader_gives_the_same_in_the_same_order_for_any_number_of_workers() {
 }
 
 #[test]
-fn the_loader_never_runs_further_ahead_than_it_may() {
+fn the_loader_never_runs_further_ahead_than_its_limit() {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     let begun = Arc::new(AtomicUsize::new(0));
@@ -228,7 +248,7 @@ fn the_loader_never_runs_further_ahead_than_it_may() {
 }
 
 #[test]
-fn a_job_that_panics_is_an_error_in_its_place_and_never_a_short_list() {
+fn a_job_that_panics_becomes_an_error_in_its_place_and_the_rest_are_unaffected() {
     let loader = Loader::start(50, 2, 4, |job| if job == 20 { panic!("on purpose") } else { job }).expect("threads");
     let results: Vec<anyhow::Result<usize>> = loader.collect();
     assert_eq!(results.len(), 50);

@@ -219,7 +219,7 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path) -> T {
 
 /// The input that a photograph becomes under the center view: decoded, resized, cropped, normalised.
 fn prepared(path: &Path, experiment: &Experiment) -> Tensor {
-    let image = decode(path, true).expect("a photograph");
+    let image = decode(&fs::read(path).expect("a photograph"), path, true).expect("an image");
     let parts = experiment.parts(&Views::center()).expect("parts");
     let mut plan = Plan::new(image.dimensions());
     let View { plane, crop, .. } = plan.views(&parts[0], experiment.input())[0];
@@ -236,7 +236,7 @@ fn photographs_give_torchvisions_pixels_and_logits() {
     let folder = files();
     let paths: Vec<PathBuf> = read(&folder.join("photographs.json"));
     for (number, path) in paths.iter().enumerate() {
-        let image = decode(path, true).expect("a photograph");
+        let image = decode(&fs::read(path).expect("a photograph"), path, true).expect("an image");
         let expected = image::open(folder.join(format!("resized-{number}.png"))).expect("an image").into_rgb8();
         let found = resize(&image, Rect::whole(&image), expected.width(), expected.height());
         assert!(found == expected, "{}: other pixels than Pillow's", path.display());

@@ -1,4 +1,4 @@
-//! PyTorch's files against what PyTorch itself reads from them (`scripts/make_pth_fixtures.py`).
+//! PyTorch's `.pth` files, compared with what PyTorch itself reads from them (`scripts/make_pth_fixtures.py`).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,19 +23,20 @@ fn bytes(name: &str) -> Vec<u8> {
     fs::read(fixture(name)).expect("a fixture")
 }
 
-/// What reading these bytes as a file gives; its error in one line.
+/// Reads these bytes as a file; returns an error in one line.
 fn read(bytes: &[u8]) -> Result<Vec<StoredTensor>, String> {
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
     fs::write(file.path(), bytes).expect("room for a small file");
     torch::read(file.path()).map_err(|error| format!("{error:#}"))
 }
 
+/// The error of reading a fixture, in one line.
 fn error_of(name: &str) -> String {
     torch::read(&fixture(name)).map(|_| ()).map_err(|error| format!("{error:#}")).expect_err("an error")
 }
 
 #[test]
-fn each_format_gives_the_bytes_that_pytorch_reads() {
+fn every_format_yields_the_same_bytes_as_pytorch() {
     let expected = bytes("expected.safetensors");
     let expected = SafeTensors::deserialize(&expected).expect("a safetensors file");
     for name in READABLE {
@@ -50,7 +51,7 @@ fn each_format_gives_the_bytes_that_pytorch_reads() {
 }
 
 #[test]
-fn tensors_come_in_the_files_order() {
+fn tensors_keep_the_order_of_the_file() {
     for name in READABLE {
         let tensors = torch::read(&fixture(name)).expect(name);
         let first: Vec<&str> = tensors.iter().take(3).map(|tensor| tensor.name.as_str()).collect();
@@ -77,16 +78,17 @@ fn files_are_recognised_by_their_first_bytes() {
 }
 
 #[test]
-fn every_truncation_is_an_error() {
+fn a_file_truncated_anywhere_is_an_error() {
     for name in ["state.zip.pth", "state.legacy.pth"] {
         let whole = bytes(name);
         for length in 0..whole.len() {
-            assert!(read(&whole[..length]).is_err(), "{name} cut to {length} of {} bytes", whole.len());
+            assert!(read(&whole[..length]).is_err(), "{name} truncated to {length} of {} bytes", whole.len());
         }
     }
 }
 
-/// The bytes with one bit flipped, for each byte another bit; all eight of each take eight times as long and find no more.
+/// Copies of the bytes with one bit flipped, one copy per byte. Flipping each of the eight bits takes eight times as long and
+/// finds no more.
 fn flipped(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     (0..bytes.len()).map(|place| {
         let mut flipped = bytes.to_vec();
@@ -100,7 +102,7 @@ fn a_flipped_bit_in_a_zip_file_never_changes_a_tensor() {
     let whole = bytes("state.zip.pth");
     let tensors = read(&whole).expect("a state dictionary");
     for (place, flipped) in flipped(&whole).enumerate() {
-        // Nobody reads padding, dates and descriptors, so that some flips are no error.
+        // Padding, dates and descriptors are not read, so some flips are not errors.
         if let Ok(read) = read(&flipped) {
             assert!(read == tensors, "byte {place} went unnoticed");
         }
@@ -117,13 +119,13 @@ fn a_flipped_bit_without_a_crc_never_panics() {
 }
 
 #[test]
-fn a_damaged_entry_is_told_by_its_name_with_the_way_out() {
-    let mut damaged = bytes("state.zip.pth");
-    let value = damaged.windows(4).position(|window| window == 23f32.to_le_bytes()).expect("the value 23");
-    damaged[value] ^= 1;
-    let error = read(&damaged).expect_err("an error");
-    assert!(error.contains("damaged or incomplete; fetch or copy it again: "), "{error}");
-    assert!(error.contains("its tensor module.all: its entry state.zip/data/2: Invalid checksum"), "{error}");
+fn a_corrupt_entry_is_named_and_the_remedy_given() {
+    let mut corrupt = bytes("state.zip.pth");
+    let value = corrupt.windows(4).position(|window| window == 23f32.to_le_bytes()).expect("the value 23");
+    corrupt[value] ^= 1;
+    let error = read(&corrupt).expect_err("an error");
+    assert!(error.contains(": truncated or corrupt. Fetch or copy it again: "), "{error}");
+    assert!(error.contains("tensor module.all: entry state.zip/data/2: Invalid checksum"), "{error}");
 }
 
 #[test]
@@ -134,7 +136,7 @@ fn a_hostile_pickle_is_refused_by_name_and_not_run() {
             error.contains(name) && error.contains("asks for posix.system, which a state dictionary does not need")
         );
         assert!(
-            error.contains("nothing of it was run. Save it again with torch.save(model.state_dict(), ...)"),
+            error.contains("nothing in it was run. Save the weights again with torch.save(model.state_dict(), ...)"),
             "{error}"
         );
         assert!(!Path::new("hostile-was-run").exists());
@@ -142,23 +144,26 @@ fn a_hostile_pickle_is_refused_by_name_and_not_run() {
 }
 
 #[test]
-fn whole_files_are_refused_for_what_they_hold() {
+fn intact_files_are_refused_for_what_they_contain() {
     for (name, reason) in [
         ("expanded.zip.pth", "up to x claim 4398046511104 bytes, expected at most 4 times the file's"),
-        ("not_only_tensors.zip.pth", "its entry epoch is a number, expected a tensor"),
+        ("not_only_tensors.zip.pth", "entry epoch is a number, expected a tensor"),
         ("same_name_twice.zip.pth", "it has two tensors named x"),
-        ("big_endian.zip.pth", "its byteorder entry is not little"),
+        ("big_endian.zip.pth", "its values are big-endian"),
         ("deflated.zip.pth", "is compressed, which torch.save never does"),
     ] {
         let error = error_of(name);
-        assert!(error.contains(reason) && error.contains("Save it again") && !error.contains("damaged"), "{error}");
+        assert!(
+            error.contains(reason) && error.contains("Save the weights again") && !error.contains("corrupt"),
+            "{error}"
+        );
     }
 }
 
 #[test]
-fn pickles_without_end_or_sense_are_refused() {
+fn endless_and_malformed_pickles_are_refused() {
     let legacy = bytes("state.legacy.pth");
-    // Behind the magic number, the protocol and the system, where the object's pickle would start.
+    // After the magic number, the protocol and the system, where the pickle of the state dictionary would start.
     let head = &legacy[..137];
     let nested = [b"\x80\x02)".as_slice(), &[0x85; 2 << 20]].concat();
     let marks = vec![b'('; 2 << 20];

@@ -1,4 +1,4 @@
-//! The resize against images that Pillow resized (`scripts/make_resize_fixtures.py`).
+//! Resizing, compared with images that Pillow resized (`scripts/make_resize_fixtures.py`).
 
 use std::path::Path;
 
@@ -16,11 +16,11 @@ fn numbers<const COUNT: usize>(value: &Value) -> [u32; COUNT] {
     serde_json::from_value::<Vec<u32>>(value.clone())
         .ok()
         .and_then(|numbers| numbers.try_into().ok())
-        .expect("a list of so many numbers")
+        .expect("the right number of numbers")
 }
 
 #[test]
-fn resizing_gives_pillows_bytes() {
+fn resizing_yields_the_same_bytes_as_pillow() {
     let cases: Vec<Value> = serde_json::from_str(include_str!("fixtures/resize/cases.json")).expect("a list of cases");
     assert!(!cases.is_empty());
     for case in &cases {

@@ -182,7 +182,7 @@ fn hostile_safetensors_files_are_refused_before_their_claims_are_believed() {
     let place = Workplace::with_shapes(1, 1);
     let refused = |contents: &[u8], words: &[&str]| {
         place.write("hostile.safetensors", contents);
-        let words = [&["hostile.safetensors", "no whole safetensors file"], words].concat();
+        let words = [&["hostile.safetensors", "truncated, corrupt or not a safetensors file"], words].concat();
         eval(&place, &["hostile.safetensors"]).fails_saying(&words);
     };
     let tensor = |name: &str, shape: &str, begin: u64, end: u64| {
@@ -190,13 +190,13 @@ fn hostile_safetensors_files_are_refused_before_their_claims_are_believed() {
     };
     refused(&with_header(1 << 60, "{}", &[]), &["header claims 1152921504606846976 bytes"]);
     refused(&with_header(90_000_000, "{}", &[]), &["header claims 90000000 bytes"]);
-    refused(&whole("{not JSON", &[]), &["header is damaged"]);
+    refused(&whole("{not JSON", &[]), &["header is corrupt"]);
     let overlapping = format!("{{{},{}}}", tensor("a", "[2]", 0, 8), tensor("b", "[2]", 4, 12));
-    refused(&whole(&overlapping, &[0; 12]), &["header is damaged", "b"]);
+    refused(&whole(&overlapping, &[0; 12]), &["header is corrupt", "b"]);
     let gap = format!("{{{},{}}}", tensor("a", "[2]", 0, 8), tensor("b", "[2]", 12, 20));
-    refused(&whole(&gap, &[0; 20]), &["header is damaged", "b"]);
+    refused(&whole(&gap, &[0; 20]), &["header is corrupt", "b"]);
     let overflowing = format!("{{{}}}", tensor("a", "[4294967296,4294967296,4294967296]", 0, 8));
-    refused(&whole(&overflowing, &[0; 8]), &["header is damaged"]);
+    refused(&whole(&overflowing, &[0; 8]), &["header is corrupt"]);
     let huge = format!("{{{}}}", tensor("a", "[268435456,1024]", 0, 1 << 40));
     refused(&whole(&huge, &[0; 8]), &["lists 1099511627776 bytes", "8 follow"]);
     let short = format!("{{{}}}", tensor("a", "[2]", 0, 8));
@@ -244,7 +244,7 @@ fn a_flipped_bit_in_the_values_of_a_checkpoint_is_noticed() {
         place.run(&["eval", "flipped.safetensors", "--data", "shapes"]).fails_saying(&[
             "flipped.safetensors",
             "not those that were written",
-            "damaged",
+            "corrupt",
         ]);
     }
 }

@@ -1,4 +1,5 @@
-//! Worker threads that prepare images ahead of their use and hand them over in order, whatever the number of workers.
+//! The data loader: worker threads that prepare images ahead of their use and deliver them in order, whatever the number of
+//! workers.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 
-/// Results of one job a number, in the order of the numbers. Dropping it stops the workers.
+/// An iterator over the results of numbered jobs, in the order of their numbers. Dropping it stops the workers.
+///
+/// Yields an error in place of a result whose job panicked; the others are unaffected.
 pub struct Loader<T> {
     shared: Arc<Shared<T>>,
     workers: Vec<JoinHandle<()>>,
@@ -17,25 +20,28 @@ pub struct Loader<T> {
 
 struct Shared<T> {
     state: Mutex<State<T>>,
-    /// Signalled whenever the state changes: a result is there, a place is free, or all is over.
+    /// Signalled whenever the state changes: a result is ready, there is room for another, or the loader stops.
     changed: Condvar,
-    /// How many results may wait or be under way; memory is bounded by it.
+    /// How many results may be pending or in progress, which bounds memory.
     ahead: usize,
+    /// The total number of jobs.
     jobs: usize,
 }
 
 struct State<T> {
     next_job: usize,
     next_result: usize,
+    /// Finished results that have not been taken yet, by job; `Err` if the job panicked.
     done: BTreeMap<usize, thread::Result<T>>,
     stopped: bool,
 }
 
 impl<T: Send + 'static> Loader<T> {
-    /// Starts `workers` threads on the jobs `0..jobs`; at most `ahead` results wait or are under way.
+    /// Starts `workers` threads on the jobs `0..jobs`, each of which calls `work` with its number. At most `ahead` results
+    /// (but at least one per worker) are pending or in progress at any time.
     ///
     /// # Errors
-    /// Where the system grants no more threads.
+    /// Returns an error if the system cannot start that many threads.
     pub fn start(
         jobs: usize,
         workers: usize,
@@ -50,16 +56,15 @@ impl<T: Send + 'static> Loader<T> {
         for _ in 0..workers {
             let (shared, work) = (loader.shared.clone(), work.clone());
             let worker = thread::Builder::new().spawn(move || shared.serve(work.as_ref()));
-            loader
-                .workers
-                .push(worker.with_context(|| format!("cannot start {workers} threads; try fewer: --workers"))?);
+            let worker = worker.with_context(|| format!("cannot start {workers} worker threads. Use fewer workers"))?;
+            loader.workers.push(worker);
         }
         Ok(loader)
     }
 }
 
 impl<T> Loader<T> {
-    /// For how long the results' taker has had to wait so far.
+    /// How long `next` has waited for results so far, in total.
     pub fn waited(&self) -> Duration {
         self.waited
     }
@@ -67,7 +72,7 @@ impl<T> Loader<T> {
 
 impl<T> Shared<T> {
     fn lock(&self) -> MutexGuard<'_, State<T>> {
-        // Nothing panics while it holds the lock.
+        // Nothing panics while it holds the lock, so a poisoned mutex cannot occur.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -87,7 +92,7 @@ impl<T> Shared<T> {
             let job = state.next_job;
             state.next_job += 1;
             drop(state);
-            // A panic travels to the results' taker, who would wait for ever otherwise.
+            // A panic is delivered as a result; otherwise `next` would wait for it for ever.
             let result = catch_unwind(AssertUnwindSafe(|| work(job)));
             self.lock().done.insert(job, result);
             self.changed.notify_all();
@@ -115,7 +120,7 @@ impl<T> Iterator for Loader<T> {
         drop(state);
         self.shared.changed.notify_all();
         self.waited += begun.elapsed();
-        Some(result.map_err(|_| anyhow!("a worker thread failed on image {} of its list; this is a bug", wanted + 1)))
+        Some(result.map_err(|_| anyhow!("a worker thread panicked on image {} of its list; this is a bug", wanted + 1)))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The antialiased bilinear resize of Pillow 13, to the bit (its `src/libImaging/Resample.c`).
+//! Antialiased bilinear resizing, bit for bit that of Pillow 13 (its `src/libImaging/Resample.c`).
 
 use std::ops::Range;
 
@@ -6,58 +6,58 @@ use image::RgbImage;
 
 use crate::geometry::Rect;
 
-/// Bits after the point of a fixed-point weight. 8 of an `i32`'s bits hold a channel's value; Pillow
-/// keeps 2 more for filters whose weights exceed 1 or fall below 0.
+/// Fractional bits of a fixed-point weight. 8 of an `i32`'s bits hold a channel's value, and Pillow reserves 2 more for
+/// filters with weights above 1 or below 0.
 const PRECISION_BITS: u32 = 32 - 8 - 2;
 
-/// Added before the bits after the point are dropped, so that sums round to the nearest value.
+/// Added before the fractional bits are dropped, so that sums round to the nearest value.
 const HALF: i32 = 1 << (PRECISION_BITS - 1);
 
-/// Cuts `crop` out of `image` and resizes that to `width` x `height` pixels (each from 1), with the
-/// bytes of Pillow's `image.crop(...).resize((width, height), Image.BILINEAR)`.
+/// Cuts `crop` out of `image` and resizes it to `width` x `height` pixels (both at least 1), to the same bytes as Pillow's
+/// `image.crop(...).resize((width, height), Image.BILINEAR)`.
 ///
-/// Pixels outside the crop have no influence, as in torchvision's `resized_crop`. The crop holds at
-/// least one pixel and lies inside the image.
+/// The crop must contain at least one pixel and lie inside the image. Pixels outside it have no influence, as in
+/// torchvision's `resized_crop`.
 pub fn resize(image: &RgbImage, crop: Rect, width: u32, height: u32) -> RgbImage {
     debug_assert!(crop.width > 0 && crop.height > 0 && width > 0 && height > 0);
     debug_assert!(u64::from(crop.x) + u64::from(crop.width) <= u64::from(image.width()));
     debug_assert!(u64::from(crop.y) + u64::from(crop.height) <= u64::from(image.height()));
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") {
-        // SAFETY: this processor has AVX2, as was just asked.
+        // SAFETY: the line above checked that this processor has AVX2.
         return unsafe { resize_avx2(image, crop, width, height) };
     }
     resize_in_passes(image, crop, width, height)
 }
 
-/// [`resize_in_passes`], compiled for AVX2: x86-64's baseline cannot multiply vectors of `i32`.
+/// [`resize_in_passes`] compiled for AVX2, because x86-64's baseline cannot multiply vectors of `i32`.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn resize_avx2(image: &RgbImage, crop: Rect, width: u32, height: u32) -> RgbImage {
     resize_in_passes(image, crop, width, height)
 }
 
-/// Rows and columns one after the other, rounding to bytes in between.
+/// Resizes rows and columns in two passes, rounding to bytes in between.
 #[inline(always)]
 fn resize_in_passes(image: &RgbImage, crop: Rect, width: u32, height: u32) -> RgbImage {
-    let source = View::new(image, crop);
-    // Columns come first where that is cheaper by Pillow's measure, since its version 13; before, rows
-    // always did. The order shows in the rounding: some bytes differ by one.
+    let source = Pixels::new(image, crop);
+    // Since version 13, Pillow resizes columns first if its measure says that this is cheaper; before, rows always came
+    // first. The order affects rounding: some bytes differ by one.
     let lost_columns = i64::from(crop.width) - i64::from(width);
     let lost_rows = i64::from(crop.height) - i64::from(height);
     if lost_rows > 0 && lost_rows > 2 * lost_columns {
         let short = resize_columns(source, height);
-        resize_rows(View::whole(&short), width)
+        resize_rows(Pixels::whole(&short), width)
     } else {
         let narrow = resize_rows(source, width);
-        resize_columns(View::whole(&narrow), height)
+        resize_columns(Pixels::whole(&narrow), height)
     }
 }
 
-/// The pixels of a crop where they lie in their image.
+/// The pixels of a crop, borrowed from its image.
 #[derive(Clone, Copy)]
-struct View<'a> {
-    /// From the crop's first byte on.
+struct Pixels<'a> {
+    /// The image's bytes, starting with the crop's first.
     bytes: &'a [u8],
     /// Bytes from one row of the image to the next.
     stride: usize,
@@ -65,7 +65,7 @@ struct View<'a> {
     height: u32,
 }
 
-impl<'a> View<'a> {
+impl<'a> Pixels<'a> {
     fn new(image: &'a RgbImage, crop: Rect) -> Self {
         let stride = 3 * image.width() as usize;
         Self {
@@ -97,15 +97,15 @@ impl<'a> View<'a> {
 
 /// Resizes every row to `width` pixels.
 #[inline(always)]
-fn resize_rows(source: View, width: u32) -> RgbImage {
+fn resize_rows(source: Pixels, width: u32) -> RgbImage {
     if width == source.width {
         return source.copy();
     }
     let filter = Filter::new(source.width, width);
     let mut resized = RgbImage::new(width, source.height);
-    // A pixel is computed as four bytes, one vector; the fourth is its neighbour's red, and the
-    // neighbour overwrites it. One byte more at the end of each buffer serves the last pixel. With
-    // three bytes the compiler falls back to scalars, at twice the time.
+    // Each pixel is computed as a vector of four bytes; the fourth is its neighbour's red, which the neighbour overwrites,
+    // and an extra byte at the end of each buffer serves the last pixel. With three bytes the compiler falls back to
+    // scalars and takes twice the time.
     let mut before = vec![0; 3 * source.width as usize + 1];
     let mut after = vec![0; 3 * width as usize + 1];
     for (to, from) in resized.chunks_exact_mut(3 * width as usize).zip(source.rows(0)) {
@@ -126,7 +126,7 @@ fn resize_rows(source: View, width: u32) -> RgbImage {
 
 /// Resizes every column to `height` pixels.
 #[inline(always)]
-fn resize_columns(source: View, height: u32) -> RgbImage {
+fn resize_columns(source: Pixels, height: u32) -> RgbImage {
     if height == source.height {
         return source.copy();
     }
@@ -148,15 +148,15 @@ fn resize_columns(source: View, height: u32) -> RgbImage {
     resized
 }
 
-/// Rounds a fixed-point sum to a byte. Rounded weights may add up to a little more than 1.
+/// Rounds a fixed-point sum to a byte; clamps it, because rounded weights may add up to slightly more than 1.
 #[inline(always)]
 fn to_byte(sum: i32) -> u8 {
     (sum >> PRECISION_BITS).min(255) as u8
 }
 
-/// What every output position along one side takes of the input positions.
+/// For each output position along one side, the input positions that contribute to it and their weights.
 struct Filter {
-    /// The first input position that each output position takes from.
+    /// The first contributing input position of each output position.
     starts: Vec<usize>,
     /// `count` fixed-point weights for each output position.
     weights: Vec<i32>,
@@ -164,19 +164,19 @@ struct Filter {
 }
 
 impl Filter {
-    /// A triangle around each output position's centre. It reaches to the centres of its output
-    /// neighbours, or of its input neighbours where the side grows.
+    /// A triangle around each output position's centre, reaching to the centres of the neighbouring output positions, or of
+    /// the neighbouring input positions if the side grows.
     fn new(from: u32, to: u32) -> Self {
         let scale = f64::from(from) / f64::from(to);
         let support = scale.max(1.0);
         let from = from as usize;
         let centres = (0..to).map(|position| (f64::from(position) + 0.5) * scale);
         let spans = centres.clone().map(|centre| {
-            // What lies below 0 is cut by the cast.
+            // The cast clamps negative positions to 0.
             let start = (centre - support + 0.5) as usize;
             start..from.min((centre + support + 0.5) as usize)
         });
-        // Equally many weights everywhere, zeros among them, keep the inner loops predictable.
+        // The same number of weights everywhere, padded with zeros, keeps the inner loops predictable.
         let count = spans.clone().map(|span| span.len()).max().unwrap_or(0);
         let mut weights = vec![0; count * to as usize];
         let mut starts = Vec::with_capacity(to as usize);
@@ -188,15 +188,15 @@ impl Filter {
         Self { starts, weights, count }
     }
 
-    /// For each output position, the first input position and the weights from there on.
+    /// For each output position, its first input position and the weights from there on.
     fn taps(&self) -> impl Iterator<Item = (usize, &[i32])> {
         let weights = self.weights.chunks_exact(self.count);
         self.starts.iter().copied().zip(weights)
     }
 }
 
-/// Writes the weights of the positions `span`, which add up to 1 before they are rounded. Every
-/// operation and its order is Pillow's: each counts for the last bit.
+/// Writes the weights of the positions in `span`, which add up to 1 before they are rounded. The operations and their order
+/// are Pillow's, because the last bit depends on them.
 fn triangle(centre: f64, support: f64, span: &Range<usize>, weights: &mut [i32]) {
     let slope = 1.0 / support;
     let height = |position: usize| {

@@ -1,4 +1,4 @@
-//! Where a model errs: how often images of each class were taken for which, and each class's own errors.
+//! The confusion matrix: how often images of each class were classified as which, and each class's own errors.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,25 +7,29 @@ use anyhow::Result;
 use super::{Errors, Tally, top};
 use crate::imagenet;
 
-/// Counts by true and predicted class.
+/// Numbers of images by true and by predicted class.
 #[derive(Debug, Default)]
 pub struct Confusion {
-    /// By true class, then by predicted class.
+    /// By true class, then by predicted class; only what is not 0.
     counts: BTreeMap<usize, BTreeMap<usize, u64>>,
+    /// By true class.
     tallies: BTreeMap<usize, Tally>,
 }
 
-/// A class that has images.
+/// The errors on the images of one class.
 pub struct ClassErrors {
+    /// The index of the class.
     pub class: usize,
+    /// How many images the class has, at least 1.
     pub images: u64,
+    /// The errors on these images.
     pub errors: Errors,
-    /// The other class that most of its images were taken for, and how many.
+    /// The class that its misclassified images were most often classified as, and how often; `None` if all are correct.
     pub mistaken_for: Option<(usize, u64)>,
 }
 
 impl Confusion {
-    /// Counts one image with these class probabilities.
+    /// Counts one image with these class probabilities and the true class `label`.
     pub fn count(&mut self, probabilities: &[f32], label: usize) {
         self.tallies.entry(label).or_default().count(probabilities, label);
         if let Some(&predicted) = top(probabilities, 1).first() {
@@ -33,32 +37,32 @@ impl Confusion {
         }
     }
 
-    /// How many images of the class `label` were taken for the class `predicted`.
+    /// How many images of the class `label` were classified as `predicted`.
     pub fn taken(&self, label: usize, predicted: usize) -> u64 {
         self.counts.get(&label).and_then(|row| row.get(&predicted)).copied().unwrap_or(0)
     }
 
-    /// The classes that have images.
+    /// The classes that have images, in order.
     pub fn labels(&self) -> impl Iterator<Item = usize> {
         self.tallies.keys().copied()
     }
 
-    /// Each class that has images, in the order of the classes.
+    /// The errors of each class that has images, in the order of the classes.
     pub fn classes(&self) -> impl Iterator<Item = ClassErrors> {
         self.tallies.iter().filter_map(|(&class, tally)| {
             let others = self.counts.get(&class)?.iter().filter(|&(&predicted, _)| predicted != class);
-            // Of equal counts the first class.
+            // Among equal counts, the first class.
             let most = others.rev().max_by_key(|&(_, &count)| count);
             let mistaken_for = most.map(|(&predicted, &count)| (predicted, count));
             Some(ClassErrors { class, images: tally.images, errors: tally.errors()?, mistaken_for })
         })
     }
 
-    /// A row for each class that has images, a column for each class that has images or was predicted; `name` gives the
-    /// classes' names.
+    /// The matrix as CSV: one row per class that has images, one column per class that has images or was predicted. `name`
+    /// returns the name of a class.
     ///
     /// # Errors
-    /// None that a user could meet: the table is made in memory.
+    /// Returns an error only if memory runs out: the table is written to memory.
     pub fn matrix_csv(&self, name: &dyn Fn(usize) -> String) -> Result<Vec<u8>> {
         let predicted = self.counts.values().flat_map(|row| row.keys().copied());
         let columns: BTreeSet<usize> = self.labels().chain(predicted).collect();
@@ -71,10 +75,11 @@ impl Confusion {
         Ok(csv.into_inner()?)
     }
 
-    /// A row for each class that has images: its errors in percent, and what it was taken for most often.
+    /// The classes as CSV: one row per class that has images, with its errors in percent and the class that it was most
+    /// often mistaken for. `name` returns the name of a class.
     ///
     /// # Errors
-    /// None that a user could meet: the table is made in memory.
+    /// Returns an error only if memory runs out: the table is written to memory.
     pub fn classes_csv(&self, name: &dyn Fn(usize) -> String) -> Result<Vec<u8>> {
         let mut csv = csv::Writer::from_writer(Vec::new());
         csv.write_record(["class", "name", "images", "top1_error", "top5_error", "loss", "mistaken_for", "times"])?;

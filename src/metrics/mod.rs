@@ -1,5 +1,5 @@
-//! Counts of what was classified rightly, by class too (`confusion`), and pictures of them. Counted over all images and
-//! divided once, at the end.
+//! Classification errors, overall and by class ([`Confusion`]), and pictures of them ([`picture`]). Errors are counted over
+//! all images and divided once, at the end.
 
 mod confusion;
 
@@ -7,39 +7,42 @@ pub use confusion::{ClassErrors, Confusion};
 
 use serde::{Deserialize, Serialize};
 
-/// Sums over images.
+/// Errors summed over images.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Tally {
+    /// The number of images.
     pub images: u64,
+    /// Images whose most probable class is not the true one.
     pub top1_wrong: u64,
+    /// Images whose true class is not among the five most probable.
     pub top5_wrong: u64,
-    /// Sum of -ln(probability of the true class).
+    /// The sum of -ln(probability of the true class).
     pub loss: f64,
 }
 
-/// A tally as means.
+/// Errors averaged over images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
 pub struct Errors {
-    /// Percent of the images whose most probable class is not the true one.
+    /// Percentage of images whose most probable class is not the true one.
     pub top1_error: f64,
-    /// Percent of the images whose true class is not among the five most probable.
+    /// Percentage of images whose true class is not among the five most probable.
     pub top5_error: f64,
     /// The mean cross entropy, in nats.
     pub loss: f64,
 }
 
 impl Tally {
-    /// Counts one image with these class probabilities.
+    /// Counts one image with these class probabilities and the true class `label`.
     pub fn count(&mut self, probabilities: &[f32], label: usize) {
         let rank = rank(probabilities, label);
         self.images += 1;
         self.top1_wrong += u64::from(rank >= 1);
         self.top5_wrong += u64::from(rank >= 5);
-        // A probability that rounded to 0 still costs no more than the smallest float.
+        // A probability that was rounded to 0 counts as the smallest normal float, as its logarithm would be infinite.
         self.loss -= f64::from(probabilities[label].max(f32::MIN_POSITIVE)).ln();
     }
 
-    /// The means; `None` where nothing was counted.
+    /// The averages, or `None` if nothing was counted.
     pub fn errors(&self) -> Option<Errors> {
         let images = self.images as f64;
         (self.images > 0).then(|| Errors {
@@ -50,15 +53,16 @@ impl Tally {
     }
 }
 
-/// How many classes come before `label`: those more probable, and of equal ones those with a lower index, so that exactly
-/// k classes rank within the first k. Classes that are not a number come before all.
+/// How many classes rank before `label`: the more probable ones and, among equally probable ones, those with a lower index,
+/// so that exactly k classes have a rank below k. Other classes with the probability NaN rank before `label`; if its own is
+/// NaN, all others do.
 pub fn rank(probabilities: &[f32], label: usize) -> usize {
     let own = probabilities[label];
     let before = |(index, &other): (usize, &f32)| !(other < own || (other == own && index >= label));
     probabilities.iter().enumerate().filter(|&(index, other)| index != label && before((index, other))).count()
 }
 
-/// The indices of the `k` most probable classes, the most probable first; all of them where there are fewer than `k`.
+/// The indices of the `k` most probable classes, or of all if there are fewer, the most probable first.
 pub fn top(probabilities: &[f32], k: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..probabilities.len()).collect();
     order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]).then(a.cmp(&b)));
@@ -71,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_true_class_in_third_place_is_a_top1_error_and_no_top5_error() {
+    fn the_true_class_in_third_place_is_a_top1_error_but_not_a_top5_error() {
         let mut tally = Tally::default();
         tally.count(&[0.1, 0.4, 0.3, 0.2, 0.0, 0.0, 0.0], 3);
         assert_eq!((tally.images, tally.top1_wrong, tally.top5_wrong), (1, 1, 0));
@@ -85,13 +89,13 @@ mod tests {
     }
 
     #[test]
-    fn among_equal_probabilities_exactly_five_classes_are_the_top_five() {
+    fn exactly_five_of_equally_probable_classes_are_the_top_five() {
         let right = (0..10).filter(|&label| rank(&[0.1; 10], label) < 5).count();
         assert_eq!(right, 5);
     }
 
     #[test]
-    fn with_fewer_than_five_classes_every_image_is_top5_right() {
+    fn with_fewer_than_five_classes_no_image_is_a_top5_error() {
         let mut tally = Tally::default();
         tally.count(&[0.7, 0.2, 0.1], 2);
         assert_eq!(tally.top5_wrong, 0);
@@ -107,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_that_gives_no_numbers_is_never_right() {
+    fn a_network_that_outputs_nan_is_never_right() {
         let mut tally = Tally::default();
         tally.count(&[f32::NAN; 10], 0);
         assert_eq!((tally.top1_wrong, tally.top5_wrong), (1, 1));

@@ -1,4 +1,4 @@
-//! Pictures of a confusion matrix and of the classes' errors, as SVG.
+//! Pictures of a confusion matrix and of each class's errors, as SVG.
 
 use anyhow::{Result, anyhow};
 use plotters::coord::Shift;
@@ -15,27 +15,30 @@ const RIGHT: RGBColor = RGBColor(31, 119, 180);
 const WRONG: RGBColor = RGBColor(214, 39, 40);
 const GRID: RGBColor = RGBColor(220, 220, 220);
 
-/// Pixels that a class's name takes, of at most `LONGEST_NAME` characters of 11 pixels.
+/// Pixels reserved for a class's name, in a font of 11 pixels.
 const NAME_ROOM: i32 = 150;
-const LONGEST_NAME: usize = 22;
+/// The most characters of a name that fit in them.
+const MAX_NAME: usize = 22;
+/// Pixels reserved for the title.
 const TITLE_ROOM: i32 = 40;
 
-/// Past so many classes the matrix has no room for names.
-const MOST_NAMED: usize = 60;
-/// Past so many classes its cells have no room for numbers.
-const MOST_NUMBERED: usize = 24;
+/// The most columns of a matrix that leave room for names.
+const MAX_NAMED: usize = 60;
+/// The most columns of a matrix that leave room for numbers in its cells.
+const MAX_NUMBERED: usize = 24;
 
-/// The confusion matrix: a row for each class that has images, a column for what they were taken for; what is no class that
-/// has images goes into a last column. Blue is right, red is wrong, and darker is more of the row's images.
+/// Draws the confusion matrix: one row per class that has images, one column for each of them as a prediction. The last column
+/// collects predictions of classes that have no images. Blue is right, red is wrong; the darker, the more of the row's
+/// images. `name` returns the name of a class.
 ///
 /// # Errors
-/// Where the picture cannot be drawn.
+/// Returns an error if the picture cannot be drawn.
 pub fn confusion(confusion: &Confusion, title: &str, name: &dyn Fn(usize) -> String) -> Result<Vec<u8>> {
     let labels: Vec<usize> = confusion.labels().collect();
     let rows: Vec<Row> = confusion.classes().map(|class| Row::new(confusion, &labels, &class)).collect();
     let has_others = rows.iter().any(|row| row.others > 0);
     let columns = labels.len() + usize::from(has_others);
-    let (is_named, is_numbered) = (columns <= MOST_NAMED, columns <= MOST_NUMBERED);
+    let (is_named, is_numbered) = (columns <= MAX_NAMED, columns <= MAX_NUMBERED);
     let cell = (900 / columns.max(1) as i32).clamp(1, 44);
     let margin = if is_named { NAME_ROOM } else { 20 };
     let (left, top) = (margin, TITLE_ROOM + margin);
@@ -52,7 +55,7 @@ pub fn confusion(confusion: &Confusion, title: &str, name: &dyn Fn(usize) -> Str
                 let x = left + cell * column as i32;
                 let share = count as f64 / row.images as f64;
                 let colour = if column == index { RIGHT } else { WRONG };
-                // Even a single image must be seen.
+                // Even a single image must be visible.
                 area.draw(&Rectangle::new([(x, y), (x + cell, y + cell)], colour.mix(0.12 + 0.88 * share).filled()))?;
                 if is_numbered {
                     let ink = if share > 0.5 { WHITE } else { BLACK };
@@ -75,11 +78,13 @@ pub fn confusion(confusion: &Confusion, title: &str, name: &dyn Fn(usize) -> Str
     })
 }
 
+/// A row of the matrix.
 struct Row {
     label: usize,
     images: u64,
-    /// By predicted class, those that have images.
+    /// By predicted class, for the classes that have images.
     counts: Vec<u64>,
+    /// Predictions of all other classes.
     others: u64,
 }
 
@@ -91,20 +96,21 @@ impl Row {
     }
 }
 
-/// Past so many classes only those with the greatest errors are drawn.
-const MOST_BARS: usize = 100;
+/// The most classes that are drawn; those with the greatest errors are chosen.
+const MAX_BARS: usize = 100;
 
-/// Each class's top-1 error as a bar, its top-5 error in it as a darker one; the greatest first.
+/// Draws each class's top-1 error as a bar with its top-5 error as a darker bar on top, the greatest top-1 error first. `name`
+/// returns the name of a class.
 ///
 /// # Errors
-/// Where the picture cannot be drawn.
+/// Returns an error if the picture cannot be drawn.
 pub fn per_class(confusion: &Confusion, title: &str, name: &dyn Fn(usize) -> String) -> Result<Vec<u8>> {
     let mut classes: Vec<ClassErrors> = confusion.classes().collect();
     classes.sort_by(|a, b| b.errors.top1_error.total_cmp(&a.errors.top1_error).then(a.class.cmp(&b.class)));
     let all = classes.len();
-    classes.truncate(MOST_BARS);
-    let only = if all > MOST_BARS {
-        format!(", the {MOST_BARS} of {all} classes with the greatest errors")
+    classes.truncate(MAX_BARS);
+    let only = if all > MAX_BARS {
+        format!(", the {MAX_BARS} of {all} classes with the greatest errors")
     } else {
         String::new()
     };
@@ -143,42 +149,45 @@ pub fn per_class(confusion: &Confusion, title: &str, name: &dyn Fn(usize) -> Str
     })
 }
 
-/// The width of a picture with this title, at least `width`.
+/// The width that leaves room for this title, at least `width`.
 fn room_for(title: &str, width: i32) -> i32 {
     width.max(24 + 9 * title.chars().count() as i32)
 }
 
-/// An SVG document of this width and height, white where nothing is drawn.
+/// An SVG document of this width and height in pixels, on a white background.
 fn draw((width, height): (i32, i32), paint: impl FnOnce(&Area) -> Drawn) -> Result<Vec<u8>> {
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, (width as u32, height as u32)).into_drawing_area();
         let drawn = area.fill(&WHITE).map_err(Into::into).and_then(|()| paint(&area));
-        drawn.and_then(|()| area.present().map_err(Into::into)).map_err(|error| anyhow!("cannot draw: {error}"))?;
+        drawn
+            .and_then(|()| area.present().map_err(Into::into))
+            .map_err(|error| anyhow!("the picture cannot be drawn: {error}"))?;
     }
     Ok(svg.into_bytes())
 }
 
+/// Writes a name to the left of (x, y).
 fn name_row(area: &Area, name: &str, x: i32, y: i32) -> Drawn {
     let style = ("sans-serif", 11).into_text_style(area).pos(Pos::new(HPos::Right, VPos::Center));
     Ok(area.draw(&Text::new(name.to_string(), (x, y), style))?)
 }
 
-/// A name read from below.
+/// Writes a name upwards from (x, y).
 fn name_column(area: &Area, name: &str, x: i32, y: i32) -> Drawn {
     let font = FontDesc::from(("sans-serif", 11)).transform(FontTransform::Rotate270);
     let style = TextStyle::from(font).pos(Pos::new(HPos::Left, VPos::Center));
     Ok(area.draw(&Text::new(name.to_string(), (x, y), style))?)
 }
 
-/// The class's name, the first of a synset's, cut where it is too long.
+/// The class's readable name, only the first one of a synset, shortened to [`MAX_NAME`] characters.
 fn short(class: &str) -> String {
     let name = match imagenet::readable(class) {
         own if own == class => own,
         names => names.split(',').next().unwrap_or(names),
     };
-    if name.chars().count() <= LONGEST_NAME {
+    if name.chars().count() <= MAX_NAME {
         return name.to_string();
     }
-    name.chars().take(LONGEST_NAME - 1).chain(['…']).collect()
+    name.chars().take(MAX_NAME - 1).chain(['…']).collect()
 }

@@ -1,4 +1,4 @@
-//! Safetensors files: tensors by name, and a text of ours beside them in the header's metadata.
+//! Safetensors files: tensors by name, and in the header's metadata a note that topfive adds.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -13,26 +13,29 @@ use serde_json::Value;
 use super::{Contents, StoredTensor};
 use crate::atomic::write_atomically;
 
-/// The metadata key that holds what topfive knows of a checkpoint; one key, so that the same run gives the same bytes.
+/// The metadata key of the note. There is only one, because the safetensors crate writes several in random order and the same
+/// run must produce the same bytes.
 const KEY: &str = "topfive";
 
 /// The field of the note that holds the tensors' checksum.
 const CHECKSUM: &str = "crc32";
 
-/// The longest header that the format permits.
-const LONGEST_HEADER: u64 = 100_000_000;
+/// The longest header that the format permits, in bytes.
+const MAX_HEADER: u64 = 100_000_000;
 
-/// Reads a whole file.
+/// Reads the tensors and the note of a file. No memory is allocated for the tensors until the header has been proved to
+/// describe exactly the bytes that the file has.
 ///
 /// # Errors
-/// Where it cannot be read, is cut short, or is no safetensors file. The header is read and proved to describe exactly the
-/// bytes that the file has before any memory is taken for them.
+/// Returns an error if the file cannot be read, is truncated or not a safetensors file, or if its values do not match their
+/// checksum.
 pub fn read(path: &Path) -> Result<Contents> {
-    let mut file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let length = file.metadata().with_context(|| format!("cannot read {}", path.display()))?.len();
+    let cannot_read = || format!("{}: cannot be read", path.display());
+    let mut file = File::open(path).with_context(cannot_read)?;
+    let length = file.metadata().with_context(cannot_read)?.len();
     contents(&mut file, length).with_context(|| {
         format!(
-            "{} is no whole safetensors file ({length} bytes): it was cut short, damaged, or is something else",
+            "{}: truncated, corrupt or not a safetensors file ({length} bytes). Fetch or copy it again",
             path.display()
         )
     })
@@ -42,16 +45,16 @@ fn contents(file: &mut File, length: u64) -> Result<Contents> {
     let mut header_length = [0; 8];
     file.read_exact(&mut header_length)?;
     let header_length = u64::from_le_bytes(header_length);
-    let most = LONGEST_HEADER.min(length - 8);
-    ensure!(header_length <= most, "its header claims {header_length} bytes, where at most {most} can be");
+    let most = MAX_HEADER.min(length - 8);
+    ensure!(header_length <= most, "the header claims {header_length} bytes, expected at most {most}");
     let mut header = vec![0; header_length as usize];
     file.read_exact(&mut header)?;
-    let header: Metadata = serde_json::from_slice(&header).context("its header is damaged")?;
+    let header: Metadata = serde_json::from_slice(&header).context("the header is corrupt")?;
     let (found, listed) = (length - 8 - header_length, header.data_len());
-    ensure!(found == listed as u64, "its header lists {listed} bytes of tensors, and {found} follow");
+    ensure!(found == listed as u64, "the header lists {listed} bytes of tensors, but {found} follow");
     let mut tensors = Vec::new();
     for name in header.offset_keys() {
-        let info = header.info(&name).with_context(|| format!("its header lacks {name}"))?;
+        let info = header.info(&name).with_context(|| format!("the header lacks {name}"))?;
         let mut data = vec![0; info.data_offsets.1 - info.data_offsets.0];
         file.read_exact(&mut data)?;
         tensors.push(StoredTensor { name, dtype: info.dtype, shape: info.shape.clone(), data });
@@ -59,12 +62,15 @@ fn contents(file: &mut File, length: u64) -> Result<Contents> {
     let note = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY).cloned());
     let fields: Option<Value> = note.as_deref().and_then(|note| serde_json::from_str(note).ok());
     if let Some(written) = fields.as_ref().and_then(|fields| fields[CHECKSUM].as_u64()) {
-        ensure!(written == checksum(&tensors), "its values are not those that were written: it was damaged since");
+        ensure!(
+            written == checksum(&tensors),
+            "the values are not those that were written: they do not match their checksum"
+        );
     }
     Ok(Contents { tensors, note })
 }
 
-/// CRC-32 of names and values: the format itself would not notice a flipped bit.
+/// The CRC-32 of names and values, because the format itself does not detect a flipped bit.
 fn checksum(tensors: &[StoredTensor]) -> u64 {
     let mut sorted: Vec<&StoredTensor> = tensors.iter().collect();
     sorted.sort_by(|a, b| a.name.cmp(&b.name));
@@ -76,35 +82,41 @@ fn checksum(tensors: &[StoredTensor]) -> u64 {
     hasher.finalize().into()
 }
 
-/// Writes tensors and a note, an object of JSON to which their checksum is added; aside and renamed.
+/// Writes tensors and a note, a JSON object to which their checksum is added. The write is atomic.
 ///
 /// # Errors
-/// Where the file cannot be written; an older one is unharmed.
+/// Returns an error if the file cannot be written; an earlier file at `path` is then intact.
 pub fn write(path: &Path, tensors: &[StoredTensor], note: &impl Serialize) -> Result<()> {
     let mut note = serde_json::to_value(note)?;
     note[CHECKSUM] = checksum(tensors).into();
     let mut views = Vec::with_capacity(tensors.len());
     for tensor in tensors {
         let view = TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.data);
-        views.push((tensor.name.as_str(), view.with_context(|| format!("{} does not fit its shape", tensor.name))?));
+        views.push((
+            tensor.name.as_str(),
+            view.with_context(|| format!("the values of {} do not fit its shape", tensor.name))?,
+        ));
     }
     let metadata = HashMap::from([(KEY.to_string(), note.to_string())]);
-    let bytes = safetensors::serialize(views, Some(metadata)).context("cannot put the tensors into one file")?;
+    let bytes = safetensors::serialize(views, Some(metadata))
+        .with_context(|| format!("{}: cannot hold these tensors", path.display()))?;
     write_atomically(path, &bytes)
 }
 
-/// Whether the file's first bytes are those of a safetensors file: a header's length, then its opening brace.
+/// Whether a file's first bytes are those of a safetensors file: the header's length in eight bytes, then its opening brace.
 pub fn recognises(first_bytes: &[u8]) -> bool {
     first_bytes.get(8) == Some(&b'{')
 }
 
+/// The note of a checkpoint that topfive wrote.
+///
 /// # Errors
-/// Where the file lacks the note of a checkpoint of topfive's, with the way out.
+/// Returns an error if the file has none.
 pub fn note_of(contents: &Contents, path: &Path) -> Result<String> {
     match &contents.note {
         Some(note) => Ok(note.clone()),
         None => bail!(
-            "{0} holds weights but no experiment, so it is no checkpoint of topfive's; name the network too: a config together with --weights {0}",
+            "{}: contains weights but no experiment, so it is not a checkpoint of topfive. Name its network too: a config, with this file as its weights",
             path.display()
         ),
     }

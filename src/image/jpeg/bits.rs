@@ -2,24 +2,25 @@
 
 use anyhow::{Result, bail, ensure};
 
-/// Reads bits up to the next marker; what is read beyond are zeros, and counted.
+/// Reads the bits before the next marker; past it, supplies zeros and counts them.
 pub struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// The bits to come, the next one highest.
+    /// The upcoming bits; the next one is the most significant.
     buffer: u64,
     /// How many of the buffer's bits are valid.
     count: u32,
-    /// How many of those are made up.
-    invented: u32,
+    /// How many zero bits have been supplied past the end of the data.
+    padding: u32,
 }
 
 impl<'a> Bits<'a> {
+    /// Starts at the first of `bytes`, which follow a scan's header.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Bits { bytes, at: 0, buffer: 0, count: 0, invented: 0 }
+        Bits { bytes, at: 0, buffer: 0, count: 0, padding: 0 }
     }
 
-    /// Makes at least 32 bits valid: a Huffman code and the bits behind it.
+    /// Makes at least 32 bits valid, enough for a Huffman code and the bits after it.
     #[inline(always)]
     fn refill(&mut self) {
         if self.count >= 32 {
@@ -46,9 +47,9 @@ impl<'a> Bits<'a> {
                     self.at += 2;
                     0xFF
                 }
-                // A marker, or the file's end.
+                // A marker, or the end of the file.
                 Some([0xFF, ..] | []) | None => {
-                    self.invented += 8;
+                    self.padding += 8;
                     0
                 }
                 Some([byte, ..]) => {
@@ -56,7 +57,7 @@ impl<'a> Bits<'a> {
                     *byte
                 }
             };
-            // A refill of eight may have left bits beyond the valid ones, always of this same byte.
+            // An eight-byte refill may have left bits past the valid ones, always of this same byte.
             self.buffer &= !(u64::MAX >> self.count);
             self.buffer |= u64::from(byte) << (56 - self.count);
             self.count += 8;
@@ -69,7 +70,7 @@ impl<'a> Bits<'a> {
         self.count -= count;
     }
 
-    /// The next `count` bits, at most 16, as a number.
+    /// The next `count` bits (at most 16) as an unsigned number.
     #[inline(always)]
     pub fn take(&mut self, count: u32) -> i32 {
         self.refill();
@@ -83,7 +84,10 @@ impl<'a> Bits<'a> {
         value
     }
 
-    /// The next symbol of a Huffman code.
+    /// Decodes the next symbol of a Huffman code.
+    ///
+    /// # Errors
+    /// Returns an error if the next bits match none of its codes.
     #[inline(always)]
     pub fn symbol(&mut self, code: &Huffman) -> Result<u8> {
         self.refill();
@@ -105,10 +109,11 @@ impl<'a> Bits<'a> {
                 return Ok(code.values[(value + code.offset[length as usize]) as usize]);
             }
         }
-        bail!("damaged: bits that are no code of its Huffman table")
+        bail!("corrupt JPEG: bits match no code of their Huffman table")
     }
 
-    /// The number that `size` bits behind a symbol stand for (T.81, F.2.2.1, EXTEND). [`Bits::symbol`] came just before.
+    /// The signed number in the next `size` bits (T.81, F.2.2.1, EXTEND), which follow a symbol: [`Bits::symbol`] must be
+    /// the previous call, because this one does not refill.
     #[inline(always)]
     pub fn signed(&mut self, size: u8) -> i32 {
         if size == 0 {
@@ -119,30 +124,29 @@ impl<'a> Bits<'a> {
         value - (is_negative * ((1 << size) - 1))
     }
 
+    /// Checks that no bit has been consumed past the end of the data.
+    ///
     /// # Errors
-    /// Where bits were asked for behind the data's end.
+    /// Returns an error if one has.
     pub fn check(&self) -> Result<()> {
-        ensure!(
-            self.invented <= self.count,
-            "the JPEG data is cut short, or damaged: a scan ends before its last block"
-        );
+        ensure!(self.padding <= self.count, "truncated or corrupt JPEG: a scan ends before its last block");
         Ok(())
     }
 
-    /// Goes behind the restart marker that comes next.
+    /// Moves past the restart marker that comes next.
     ///
     /// # Errors
-    /// Where another marker comes.
+    /// Returns an error if the next marker is a different one.
     pub fn restart(&mut self) -> Result<()> {
         self.check()?;
         let at = self.position();
         let is_restart = matches!(self.bytes.get(at..), Some([0xFF, 0xD0..=0xD7, ..]));
-        ensure!(is_restart, "damaged: a restart marker is missing");
+        ensure!(is_restart, "corrupt JPEG: a restart marker is missing");
         *self = Bits { at: at + 2, ..Bits::new(self.bytes) };
         Ok(())
     }
 
-    /// Where the next marker is.
+    /// Offset of the next marker in the bytes, or their length if there is none.
     pub fn position(&self) -> usize {
         let is_marker = |pair: &[u8]| pair[0] == 0xFF && pair[1] != 0 && pair[1] != 0xFF;
         let ahead = self.bytes[self.at..].windows(2).position(is_marker);
@@ -155,17 +159,17 @@ fn has_ff(eight: u64) -> bool {
     inverted.wrapping_sub(0x0101_0101_0101_0101) & eight & 0x8080_8080_8080_8080 != 0
 }
 
-/// Codes up to this length are looked up at once; longer ones are rare.
+/// Codes of at most this many bits are looked up in one table; longer ones are rare.
 const SHORT: u32 = 10;
 
 /// A Huffman code.
 pub struct Huffman {
-    /// For all values of the next [`SHORT`] bits; a length of 0 where the code is longer.
+    /// One entry per value of the next [`SHORT`] bits; its length is 0 if the code is longer.
     short: [Entry; 1 << SHORT],
     values: Vec<u8>,
-    /// The last code of each length, or -1.
+    /// The last code of each length, or -1 if there is none.
     last: [i32; 17],
-    /// What added to a code of each length gives its place in `values`.
+    /// Added to a code, the entry of its length gives the code's index in `values`.
     offset: [i32; 17],
 }
 
@@ -176,10 +180,11 @@ struct Entry {
 }
 
 impl Huffman {
-    /// `counts` says how many codes there are of each length from 1 on; `values` are their symbols (T.81, annex C).
+    /// Assigns the codes (T.81, annex C): `counts` holds the number of codes of each length from 1 to 16, `values` their
+    /// symbols.
     ///
     /// # Errors
-    /// Where there are more codes than bits can tell apart.
+    /// Returns an error if there are more codes of a length than its bits can distinguish.
     pub fn new(counts: &[u8; 16], values: &[u8]) -> Result<Self> {
         let mut huffman =
             Huffman { short: [Entry::default(); 1 << SHORT], values: values.to_vec(), last: [-1; 17], offset: [0; 17] };
@@ -187,7 +192,7 @@ impl Huffman {
         for (length, &count) in (1_u32..).zip(counts) {
             huffman.offset[length as usize] = place as i32 - code;
             let count = i32::from(count);
-            ensure!(code + count <= 1 << length, "damaged: a Huffman table has more codes than there can be");
+            ensure!(code + count <= 1 << length, "corrupt JPEG: a Huffman table has too many codes");
             if length <= SHORT {
                 for (code, &symbol) in (code..).zip(&values[place..place + count as usize]) {
                     let first = (code as usize) << (SHORT - length);

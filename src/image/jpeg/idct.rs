@@ -1,9 +1,9 @@
-//! The inverse cosine transform of libjpeg's `jidctint.c`, to the bit: Loeffler, Ligtenberg, Moschytz, "Practical Fast 1-D
-//! DCT Algorithms with 11 Multiplications" (ICASSP 1989), in fixed point.
+//! The inverse cosine transform, bit for bit that of libjpeg's `jidctint.c`: Loeffler, Ligtenberg, Moschytz, "Practical Fast
+//! 1-D DCT Algorithms with 11 Multiplications" (ICASSP 1989), in fixed point.
 
-/// Bits after the point of the constants below.
+/// Fractional bits of the constants below.
 const CONSTANT_BITS: u32 = 13;
-/// Bits after the point that the columns' results keep for the rows.
+/// Fractional bits that the column pass keeps for the row pass.
 const PASS_BITS: u32 = 2;
 
 const F_0_298631336: i32 = 2446;
@@ -21,11 +21,11 @@ const F_3_072711026: i32 = 25172;
 
 type Block = [[i32; 8]; 8];
 
-/// The samples of blocks that lie row after row, `across` in each: samples in rows of `8 * across`.
+/// The samples of `blocks`, which lie in rows of `across`; the samples lie in rows of `8 * across`.
 pub fn inverse(blocks: &[[i16; 64]], quantization: &[u16; 64], across: usize) -> Vec<u8> {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") {
-        // SAFETY: this processor has AVX2, as was just asked.
+        // SAFETY: the line above checked that this processor has AVX2.
         return unsafe { inverse_avx2(blocks, quantization, across) };
     }
     inverse_plain(blocks, quantization, across)
@@ -45,7 +45,7 @@ fn inverse_plain(blocks: &[[i16; 64]], quantization: &[u16; 64], across: usize) 
         for (column, block) in blocks.iter().enumerate() {
             let lines = row.chunks_exact_mut(stride).map(|line| &mut line[8 * column..8 * column + 8]);
             if block[1..].iter().all(|&value| value == 0) {
-                // What both passes come to.
+                // Both passes reduce to this if all but the first coefficient are zero.
                 let value = to_byte((i32::from(block[0]) * i32::from(quantization[0]) + 4) >> 3);
                 lines.for_each(|line| line.fill(value));
                 continue;
@@ -82,8 +82,8 @@ fn transposed(block: &Block) -> Block {
     std::array::from_fn(|row| std::array::from_fn(|column| block[column][row]))
 }
 
-/// Transforms all eight columns at once, each operation one on a vector; drops `SHIFT` bits, rounding. Only a damaged file
-/// has values that wrap.
+/// Transforms all eight columns together, so that each operation compiles to one on a vector; rounds away `SHIFT` bits. Only
+/// a corrupt file has values that wrap.
 #[inline(always)]
 fn columns<const SHIFT: u32>(block: &mut Block) {
     #[allow(clippy::needless_range_loop)] // Rows, not the column, come first.

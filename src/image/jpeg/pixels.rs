@@ -1,24 +1,28 @@
-//! From components to RGB: smaller ones are enlarged as libjpeg-turbo's "fancy upsampling" does (`jdsample.c`), colours are
-//! converted as its `jdcolor.c` does, both to the bit.
+//! The RGB pixels of a finished frame, bit for bit those of libjpeg-turbo: subsampled components are enlarged as its "fancy
+//! upsampling" does (`jdsample.c`), then colours are converted as in its `jdcolor.c`.
 
 use image::RgbImage;
 
 use super::frame::{Component, Factors, Frame};
 
-/// What the components stand for.
+/// The colour space of the components.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Colours {
+    /// Luminance alone.
     Grey,
+    /// Luminance and two colour differences (JFIF 1.02).
     YCbCr,
+    /// Red, green and blue.
     Rgb,
-    /// Inverted, as Adobe's programs write it and Pillow takes all of it to be.
+    /// Inverted CMYK, as Adobe's programs write it; Pillow assumes that all CMYK is inverted.
     Cmyk,
-    /// YCbCr of inverted CMY, and K.
+    /// CMYK whose inverted CMY is stored as YCbCr.
     Ycck,
 }
 
 impl Colours {
-    /// What libjpeg takes components of these identifiers for, given the segments that the file has.
+    /// The colour space that libjpeg assumes for components with these identifiers; `adobe_transform` is the colour
+    /// transform that an Adobe segment names.
     pub fn of(identifiers: &[u8], has_jfif: bool, adobe_transform: Option<u8>) -> Self {
         match (identifiers.len(), adobe_transform) {
             (1, _) => Colours::Grey,
@@ -37,7 +41,7 @@ pub fn rgb(frame: &Frame, colours: Colours) -> RgbImage {
     let mut image = RgbImage::new(frame.width as u32, frame.height as u32);
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") {
-        // SAFETY: this processor has AVX2, as was just asked.
+        // SAFETY: the line above checked that this processor has AVX2.
         unsafe { fill_avx2(frame, colours, &mut image) };
         return image;
     }
@@ -82,7 +86,8 @@ fn each(pixels: &mut [[u8; 3]], [first, second, third]: [&[u8]; 3], convert: imp
     }
 }
 
-/// With 16 bits after the point: 1.402, 0.34414, 0.71414 and 1.772 (JFIF 1.02), rounded where libjpeg's tables are.
+/// The coefficients 1.402, 0.34414, 0.71414 and 1.772 (JFIF 1.02) with 16 fractional bits, rounded where libjpeg's tables
+/// are.
 #[inline(always)]
 fn from_ycbcr([y, cb, cr]: [u8; 3]) -> [u8; 3] {
     const HALF: i32 = 1 << 15;
@@ -93,7 +98,7 @@ fn from_ycbcr([y, cb, cr]: [u8; 3]) -> [u8; 3] {
     [red, green, blue].map(|value| value.clamp(0, 255) as u8)
 }
 
-/// What Pillow makes of inverted CMYK: less light the less (inverted) black there is, divided as its `MULDIV255` does.
+/// Applies the fourth channel, inverted black, as Pillow converts CMYK to RGB; divides by 255 as its `MULDIV255` does.
 #[inline(always)]
 fn darken(pixels: &mut [[u8; 3]], blacks: &[u8]) {
     for (pixel, &light) in pixels.iter_mut().zip(blacks) {
@@ -106,23 +111,23 @@ fn darken(pixels: &mut [[u8; 3]], blacks: &[u8]) {
 
 /// How a component's rows become as wide as the image.
 #[derive(Clone, Copy)]
-enum Enlarging {
-    Not,
-    /// Each sample takes a quarter of its nearer neighbour's value.
+enum Upsampling {
+    None,
+    /// Two pixels per sample, each mixed from three quarters of it and one quarter of the nearer neighbour.
     Double,
-    /// Each sample stands for several pixels.
+    /// Each sample repeated for this many pixels.
     Repeat(usize),
 }
 
-/// One component's samples at one row of the image.
+/// One component's values for one row of the image.
 struct Row<'a> {
     component: &'a Component,
-    across: Enlarging,
-    /// Rows of the image for one of the component's.
+    across: Upsampling,
+    /// Rows of the image per row of the component.
     down: usize,
-    /// Whether rows, too, are mixed with the nearer neighbour.
+    /// Whether each row is mixed with its nearer neighbour too.
     mixes_rows: bool,
-    /// Three times the row and its nearer neighbour, where rows are mixed.
+    /// If rows are mixed, three times the row plus its nearer neighbour.
     mixed: Vec<u16>,
     values: Vec<u8>,
 }
@@ -130,17 +135,17 @@ struct Row<'a> {
 impl<'a> Row<'a> {
     fn new(frame: &Frame, component: &'a Component) -> Self {
         let Factors { across, down } = Factors {
-            across: frame.most.across / component.sampling.across,
-            down: frame.most.down / component.sampling.down,
+            across: frame.max_sampling.across / component.sampling.across,
+            down: frame.max_sampling.down / component.sampling.down,
         };
-        // libjpeg needs a neighbour on each side.
+        // libjpeg repeats samples in components too narrow for a neighbour on each side.
         let is_smooth = across == 2 && down <= 2 && component.width > 2;
         Row {
             component,
             across: match across {
-                1 => Enlarging::Not,
-                2 if is_smooth => Enlarging::Double,
-                _ => Enlarging::Repeat(across),
+                1 => Upsampling::None,
+                2 if is_smooth => Upsampling::Double,
+                _ => Upsampling::Repeat(across),
             },
             down,
             mixes_rows: down == 2 && (across == 1 || is_smooth),
@@ -149,7 +154,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// Makes the values of the image's row `y`.
+    /// Computes the values for row `y` of the image.
     #[inline(always)]
     fn fill(&mut self, y: usize) {
         let width = self.component.width;
@@ -157,9 +162,9 @@ impl<'a> Row<'a> {
         let near = samples(y / self.down);
         if !self.mixes_rows {
             match self.across {
-                Enlarging::Not => self.values[..width].copy_from_slice(near),
-                Enlarging::Double => double(near, [1, 2], 2, &mut self.values),
-                Enlarging::Repeat(times) => {
+                Upsampling::None => self.values[..width].copy_from_slice(near),
+                Upsampling::Double => double(near, [1, 2], 2, &mut self.values),
+                Upsampling::Repeat(times) => {
                     self.values.chunks_mut(times).zip(near).for_each(|(values, &sample)| values.fill(sample));
                 }
             }
@@ -170,7 +175,7 @@ impl<'a> Row<'a> {
         for (mixed, (&near, &far)) in self.mixed.iter_mut().zip(near.iter().zip(far)) {
             *mixed = 3 * u16::from(near) + u16::from(far);
         }
-        if matches!(self.across, Enlarging::Not) {
+        if matches!(self.across, Upsampling::None) {
             let rounding = if y.is_multiple_of(2) { 1 } else { 2 };
             let mixed = self.values.iter_mut().zip(&self.mixed);
             mixed.for_each(|(value, &mixed)| *value = ((mixed + rounding) >> 2) as u8);
@@ -180,8 +185,8 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Two values for each sample: three parts of it and one of its neighbour on that side, `roundings` added on the left and on
-/// the right, `shift` bits dropped. At the ends, four parts.
+/// Writes two values per sample, each three parts of it and one part of its neighbour on that side (four parts of it at the
+/// ends), plus the rounding constant of that side, shifted right by `shift`.
 #[inline(always)]
 fn double<T: Copy + Into<u16>>(samples: &[T], [left, right]: [u16; 2], shift: u32, values: &mut [u8]) {
     let value = |sum: u16| (sum >> shift) as u8;

@@ -1,52 +1,44 @@
-//! One scan: coefficients of some components, all of them or a part of their bits (ITU-T T.81, annexes F and G).
+//! A scan: coefficients of some of the components, complete or only some of their bits (ITU-T T.81, annexes F and G).
 
 use anyhow::{Context, Result, ensure};
 
-use super::Tables;
 use super::bits::{Bits, Huffman};
 use super::frame::{Component, Frame};
-
-/// Where in a block the coefficients lie that come one after another.
-#[rustfmt::skip]
-pub const ZIGZAG: [usize; 64] = [
-     0,  1,  8, 16,  9,  2,  3, 10, 17, 24, 32, 25, 18, 11,  4,  5,
-    12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13,  6,  7, 14, 21, 28,
-    35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51,
-    58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
-];
+use super::tables::{Tables, ZIGZAG};
 
 /// A component's part in a scan.
 struct Part<'a> {
     component: usize,
     dc: Option<&'a Huffman>,
     ac: Option<&'a Huffman>,
-    /// The DC coefficient of the block before.
-    before: i32,
+    /// The DC coefficient of the previous block, to which the next block's difference is added.
+    previous: i32,
 }
 
-/// Which coefficients a scan brings, and which of their bits.
+/// The coefficients that a scan contains, and which of their bits.
 struct Band {
-    /// The first and the last, in zigzag order.
+    /// The first and the last coefficient, in zigzag order.
     first: usize,
     last: usize,
-    /// The lowest bit that this scan brings; above it, a scan before has brought all where `refines`.
+    /// The lowest bit that this scan contains.
     shift: u32,
+    /// Whether this scan adds that bit to those of an earlier scan.
     refines: bool,
-    /// Blocks to come that bring nothing more.
+    /// How many of the next blocks contain nothing more.
     empty_blocks: i32,
 }
 
-/// Reads a scan whose header is `content` into the coefficients of `frame`.
+/// Reads a scan with the header `content` into the coefficients of `frame`; `bits` start after the header.
 ///
 /// # Errors
-/// Where it is cut short or damaged.
+/// Returns an error if the scan is truncated or corrupt, or refers to a table that has not been defined.
 pub fn read(frame: &mut Frame, tables: &Tables, content: &[u8], bits: &mut Bits) -> Result<()> {
     let (mut parts, mut band) = header(frame, tables, content)?;
     for part in &parts {
         frame.components[part.component].keep_quantization(tables)?;
     }
     let (units_across, units_down) = match parts.as_slice() {
-        // A scan of one component has only the blocks that belong to the image.
+        // A scan of a single component leaves out blocks that lie outside the image.
         [part] => {
             let component = &frame.components[part.component];
             (component.width.div_ceil(8), component.height.div_ceil(8))
@@ -58,7 +50,7 @@ pub fn read(frame: &mut Frame, tables: &Tables, content: &[u8], bits: &mut Bits)
         if tables.restart_interval > 0 && unit > 0 && unit % tables.restart_interval == 0 {
             bits.restart()?;
             band.empty_blocks = 0;
-            parts.iter_mut().for_each(|part| part.before = 0);
+            parts.iter_mut().for_each(|part| part.previous = 0);
         }
         let (x, y) = (unit % units_across, unit / units_across);
         for part in &mut parts {
@@ -79,21 +71,21 @@ pub fn read(frame: &mut Frame, tables: &Tables, content: &[u8], bits: &mut Bits)
     Ok(())
 }
 
-/// T.81, B.2.3.
+/// Reads a scan header (T.81, B.2.3).
 fn header<'a>(frame: &Frame, tables: &'a Tables, content: &[u8]) -> Result<(Vec<Part<'a>>, Band)> {
-    let cut = "damaged: a scan's description is cut short";
-    let count = usize::from(*content.first().context(cut)?);
-    let named = content.get(1..1 + 2 * count).context(cut)?;
-    let &[first, last, bits] = content.get(1 + 2 * count..).and_then(|rest| rest.first_chunk()).context(cut)?;
-    ensure!((1..=4).contains(&count), "damaged: a scan has {count} channels");
+    let too_short = "corrupt JPEG: a scan header is too short";
+    let count = usize::from(*content.first().context(too_short)?);
+    let named = content.get(1..1 + 2 * count).context(too_short)?;
+    let &[first, last, bits] = content.get(1 + 2 * count..).and_then(|rest| rest.first_chunk()).context(too_short)?;
+    ensure!((1..=4).contains(&count), "corrupt JPEG: a scan of {count} channels, expected 1 to 4");
     let mut parts: Vec<Part> = Vec::new();
     for pair in named.chunks_exact(2) {
         let component = frame.components.iter().position(|component| component.identifier == pair[0]);
-        let component = component.context("damaged: a scan of a channel that the image does not have")?;
-        ensure!(parts.iter().all(|part| part.component != component), "damaged: a scan has a channel twice");
+        let component = component.context("corrupt JPEG: a scan of a channel that the image does not have")?;
+        ensure!(parts.iter().all(|part| part.component != component), "corrupt JPEG: a scan lists a channel twice");
         let dc = tables.dc.get(usize::from(pair[1] >> 4)).and_then(Option::as_ref);
         let ac = tables.ac.get(usize::from(pair[1] & 15)).and_then(Option::as_ref);
-        parts.push(Part { component, dc, ac, before: 0 });
+        parts.push(Part { component, dc, ac, previous: 0 });
     }
     if !frame.is_progressive {
         return Ok((parts, Band { first: 0, last: 63, shift: 0, refines: false, empty_blocks: 0 }));
@@ -106,11 +98,11 @@ fn header<'a>(frame: &Frame, tables: &'a Tables, content: &[u8]) -> Result<(Vec<
         empty_blocks: 0,
     };
     let is_band = if first == 0 { last == 0 } else { first <= last && last <= 63 && count == 1 };
-    ensure!(is_band && band.shift <= 13, "damaged: a progressive scan of coefficients {first} to {last}");
+    ensure!(is_band && band.shift <= 13, "corrupt JPEG: a progressive scan of coefficients {first} to {last}");
     Ok((parts, band))
 }
 
-const NO_TABLE: &str = "damaged: a Huffman table is missing";
+const NO_TABLE: &str = "corrupt JPEG: a Huffman table is missing";
 
 #[inline(always)]
 fn read_block(
@@ -137,13 +129,13 @@ fn read_block(
 #[inline(always)]
 fn dc(bits: &mut Bits, part: &mut Part, shift: u32, block: &mut [i16; 64]) -> Result<()> {
     let size = bits.symbol(part.dc.context(NO_TABLE)?)?;
-    ensure!(size <= 15, "damaged: a DC coefficient of {size} bits");
-    part.before = part.before.wrapping_add(bits.signed(size));
-    block[0] = (part.before << shift) as i16;
+    ensure!(size <= 15, "corrupt JPEG: a DC coefficient of {size} bits, expected at most 15");
+    part.previous = part.previous.wrapping_add(bits.signed(size));
+    block[0] = (part.previous << shift) as i16;
     Ok(())
 }
 
-/// All other coefficients at once (F.2.2.2).
+/// Reads all AC coefficients of a sequential scan's block (F.2.2.2).
 #[inline(always)]
 fn ac(bits: &mut Bits, table: &Huffman, block: &mut [i16; 64]) -> Result<()> {
     let mut place = 1;
@@ -165,9 +157,9 @@ fn ac(bits: &mut Bits, table: &Huffman, block: &mut [i16; 64]) -> Result<()> {
     Ok(())
 }
 
-const OVERFULL: &str = "damaged: a block has more than 64 coefficients";
+const OVERFULL: &str = "corrupt JPEG: a block has more than 64 coefficients";
 
-/// The upper bits of a band of coefficients (G.1.2.2).
+/// Reads the upper bits of a band of coefficients (G.1.2.2).
 fn ac_first(bits: &mut Bits, table: &Huffman, band: &mut Band, block: &mut [i16; 64]) -> Result<()> {
     if band.empty_blocks > 0 {
         band.empty_blocks -= 1;
@@ -193,7 +185,7 @@ fn ac_first(bits: &mut Bits, table: &Huffman, band: &mut Band, block: &mut [i16;
     Ok(())
 }
 
-/// One more bit of a band of coefficients (G.1.2.3): a bit for each that is not zero yet, and new ones between them.
+/// Reads one more bit of a band of coefficients (G.1.2.3): a bit for each nonzero one, and new ones between them.
 fn ac_refining(bits: &mut Bits, table: &Huffman, band: &mut Band, block: &mut [i16; 64]) -> Result<()> {
     let bit = 1_i16 << band.shift;
     let mut place = band.first;
@@ -203,7 +195,7 @@ fn ac_refining(bits: &mut Bits, table: &Huffman, band: &mut Band, block: &mut [i
             let (zeros, size) = (i32::from(symbol >> 4), symbol & 15);
             let mut new = 0;
             if size != 0 {
-                ensure!(size == 1, "damaged: a refining scan brings {size} bits at once");
+                ensure!(size == 1, "corrupt JPEG: a refining scan adds {size} bits, expected 1");
                 new = if bits.take(1) == 1 { bit } else { -bit };
             } else if zeros < 15 {
                 band.empty_blocks = (1 << zeros) + bits.take(zeros as u32);
@@ -223,7 +215,7 @@ fn ac_refining(bits: &mut Bits, table: &Huffman, band: &mut Band, block: &mut [i
     Ok(())
 }
 
-/// Reads a bit for each coefficient that is not zero, until `zeros` zeros are passed and another comes; gives its place.
+/// Reads a bit for each nonzero coefficient until it meets a zero after skipping `zeros` others; returns that one's place.
 fn refine(
     bits: &mut Bits,
     block: &mut [i16; 64],
@@ -231,7 +223,7 @@ fn refine(
     mut zeros: i32,
     bit: i16,
 ) -> usize {
-    let behind = places.end() + 1;
+    let after_all = places.end() + 1;
     for place in places {
         let value = &mut block[ZIGZAG[place]];
         if *value == 0 {
@@ -243,5 +235,5 @@ fn refine(
             *value += if *value > 0 { bit } else { -bit };
         }
     }
-    behind
+    after_all
 }

@@ -1,16 +1,17 @@
-//! The stack machine that a pickle is written for, with its calls replaced by the few that a state dictionary makes.
+//! The stack machine that executes pickles in Python, reduced to the opcodes and calls that a state dictionary needs.
 
 use std::collections::HashMap;
 
 use anyhow::{Context, Result, bail};
 
-use super::pickle::{Id, Object, Storage, refuse};
+use super::object::{Id, Object, Storage};
+use super::refusal::refuse;
 
-/// A tensor takes some 40 opcodes, so this is room for 26,000 of them. It bounds the memory too: an opcode makes one
-/// object and one entry of the memo at most, some 300 bytes, and a container takes over what others put on the stack.
+/// A tensor takes some 40 opcodes, so this is enough for 26,000 tensors. It also bounds memory: an opcode makes at most one
+/// object and one memo entry, some 300 bytes, and a container takes over what other opcodes put on the stack.
 const OPCODE_LIMIT: usize = 1 << 20;
 
-/// The opcodes that torch.save writes in protocols 2 to 5, and Python 2 wrote; Python's pickletools documents each.
+/// The opcodes that torch.save writes in protocols 2 to 5, and those of Python 2. Python's pickletools documents each.
 mod opcode {
     pub const APPEND: u8 = b'a';
     pub const APPENDS: u8 = b'e';
@@ -51,19 +52,23 @@ mod opcode {
     pub const TUPLE3: u8 = 0x87;
 }
 
-/// A pickle in the course of being read.
+/// The state of reading a pickle.
 pub struct Machine<'a> {
-    /// What is still to be read; behind the pickle once it has run.
+    /// The bytes still to be read; after the run, those after the pickle.
     pub input: &'a [u8],
+    /// Every object made so far; an [`Id`] is an index into them.
     pub objects: Vec<Object<'a>>,
+    /// Every storage made so far, by its key.
     pub storages: HashMap<&'a str, Storage<'a>>,
     stack: Vec<Id>,
-    /// The heights that the stack had at the MARKs which are still open.
+    /// The height of the stack at each MARK that is still open.
     marks: Vec<usize>,
+    /// Objects stored for later, by the number that the pickle gives them.
     memo: HashMap<usize, Id>,
 }
 
 impl<'a> Machine<'a> {
+    /// A machine that will read the pickle at the start of `input`.
     pub fn new(input: &'a [u8]) -> Self {
         Machine {
             input,
@@ -75,7 +80,10 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Runs up to the opcode STOP; returns the object that the pickle stands for.
+    /// Reads up to the opcode STOP and returns the object that the pickle stands for.
+    ///
+    /// # Errors
+    /// Returns an error if the pickle is truncated, malformed or too long, or has an opcode that torch.save never writes.
     pub fn run(&mut self) -> Result<Id> {
         for _ in 0..OPCODE_LIMIT {
             match self.take(1)?[0] {
@@ -83,9 +91,10 @@ impl<'a> Machine<'a> {
                 code => self.step(code)?,
             }
         }
-        refuse(format!("its pickle has more than {OPCODE_LIMIT} opcodes"))
+        refuse(format!("the pickle has more than {OPCODE_LIMIT} opcodes"))
     }
 
+    /// Executes one opcode, if it makes an object; leaves the others to [`Machine::rearrange`].
     fn step(&mut self, code: u8) -> Result<()> {
         let made = match code {
             opcode::NONE => Object::None,
@@ -117,7 +126,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Does what the opcodes do that change or name objects rather than make one.
+    /// Executes the opcodes that change, store or recall objects rather than make one.
     fn rearrange(&mut self, code: u8) -> Result<()> {
         match code {
             opcode::PROTO => self.take(1).map(|_| ()),
@@ -137,90 +146,114 @@ impl<'a> Machine<'a> {
             opcode::LONG_BINGET => self.unsigned(4).and_then(|place| self.recall(place)),
             opcode::REDUCE => self.reduce(),
             opcode::BUILD => self.build(),
-            _ => refuse(format!("its pickle has opcode {code:#04x}, which torch.save never writes")),
+            _ => refuse(format!("the pickle has the opcode {code:#04x}, which torch.save never writes")),
         }
     }
 
+    /// Reads the next `count` bytes.
+    ///
+    /// # Errors
+    /// Returns an error if fewer are left.
     pub fn take(&mut self, count: usize) -> Result<&'a [u8]> {
         let left = self.input.len();
         let (taken, rest) = self
             .input
             .split_at_checked(count)
-            .with_context(|| format!("its pickle ends early: {count} bytes expected, {left} left"))?;
+            .with_context(|| format!("the pickle is truncated: expected {count} more bytes, found {left}"))?;
         self.input = rest;
         Ok(taken)
     }
 
+    /// Reads a little-endian number of so many bytes.
     fn unsigned(&mut self, bytes: usize) -> Result<usize> {
         let digits = self.take(bytes)?.iter().rev();
         Ok(digits.fold(0, |value, digit| value << 8 | usize::from(*digit)))
     }
 
+    /// Reads a little-endian number of so many bytes in two's complement.
     fn signed(&mut self, bytes: usize) -> Result<Object<'a>> {
-        let given = self.take(bytes)?;
-        let negative = given.last().is_some_and(|top| top >> 7 == 1);
+        let digits = self.take(bytes)?;
+        let negative = digits.last().is_some_and(|top| top >> 7 == 1);
         let mut wide = [if negative { 0xff } else { 0 }; size_of::<i128>()];
         let low = wide.get_mut(..bytes);
-        low.with_context(|| format!("its pickle has an integer of {bytes} bytes, expected 16 at most"))?
-            .copy_from_slice(given);
+        low.with_context(|| format!("the pickle has an integer of {bytes} bytes, expected at most 16"))?
+            .copy_from_slice(digits);
         Ok(Object::Int(i128::from_le_bytes(wide)))
     }
 
+    /// Reads a string after its length, a number of `length_bytes` bytes.
     fn text(&mut self, length_bytes: usize) -> Result<Object<'a>> {
         let length = self.unsigned(length_bytes)?;
         let text = str::from_utf8(self.take(length)?);
-        text.map(Object::Text).context("its pickle has a string that is not UTF-8")
+        text.map(Object::Text).context("the pickle has a string that is not UTF-8")
     }
 
+    /// The object with this id.
     pub fn get(&self, id: Id) -> &Object<'a> {
         &self.objects[id.0]
     }
 
+    /// Adds an object and puts it on the stack.
     pub fn push(&mut self, object: Object<'a>) {
         self.stack.push(Id(self.objects.len()));
         self.objects.push(object);
     }
 
+    /// Puts an existing object on the stack.
     pub fn push_again(&mut self, id: Id) {
         self.stack.push(id);
     }
 
+    /// Takes the top value off the stack.
+    ///
+    /// # Errors
+    /// Returns an error if there is none above the innermost open mark.
     pub fn pop(&mut self) -> Result<Id> {
         self.pop_many(1).map(|ids| ids[0])
     }
 
-    /// The last `count` values of the stack, none of them from below the innermost open mark.
+    /// Takes the top `count` values off the stack, the lowest one first.
+    ///
+    /// # Errors
+    /// Returns an error if there are fewer above the innermost open mark.
     pub fn pop_many(&mut self, count: usize) -> Result<Vec<Id>> {
         let floor = self.marks.last().copied().unwrap_or(0);
         let start = self.stack.len().checked_sub(count).filter(|start| *start >= floor);
-        let start = start.context("its pickle uses a value that it did not make")?;
+        let start = start.context("the pickle uses a value that it never made")?;
         Ok(self.stack.split_off(start))
     }
 
+    /// Takes all values above the innermost mark off the stack, and closes the mark.
     fn pop_to_mark(&mut self) -> Result<Vec<Id>> {
-        let start = self.marks.pop().context("its pickle closes a group that it did not open")?;
+        let start = self.marks.pop().context("the pickle closes a group that it never opened")?;
         Ok(self.stack.split_off(start))
     }
 
     /// The object on top of the stack, which stays there.
+    ///
+    /// # Errors
+    /// Returns an error if there is none above the innermost open mark.
     pub fn top(&mut self) -> Result<&mut Object<'a>> {
         let id = self.pop()?;
         self.stack.push(id);
         Ok(&mut self.objects[id.0])
     }
 
-    /// Moves the items of a list out of it.
+    /// Moves the items out of a list.
+    ///
+    /// # Errors
+    /// Returns an error if the object is not a list.
     pub fn take_list(&mut self, list: Id) -> Result<Vec<Id>> {
         match &mut self.objects[list.0] {
             Object::List(items) => Ok(std::mem::take(items)),
-            other => bail!("its pickle has {} where a list should be", other.kind()),
+            other => bail!("the pickle has {}, expected a list", other.kind()),
         }
     }
 
     fn append(&mut self, mut items: Vec<Id>) -> Result<()> {
         match self.top()? {
             Object::List(list) => list.append(&mut items),
-            other => bail!("its pickle appends to {}", other.kind()),
+            other => bail!("the pickle appends to {}, expected a list", other.kind()),
         }
         Ok(())
     }
@@ -229,11 +262,16 @@ impl<'a> Machine<'a> {
         let (pairs, rest) = items.as_chunks::<2>();
         match self.top()? {
             Object::Dict(dict) if rest.is_empty() => dict.extend(pairs.iter().map(|[key, value]| (*key, *value))),
-            other => bail!("its pickle sets {} items of {}", items.len(), other.kind()),
+            other => bail!(
+                "the pickle sets {} keys and values of {}, expected pairs of a dictionary",
+                items.len(),
+                other.kind()
+            ),
         }
         Ok(())
     }
 
+    /// Stores the top of the stack in the memo.
     fn remember(&mut self, place: usize) -> Result<()> {
         let id = self.pop()?;
         self.stack.push(id);
@@ -241,9 +279,10 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
+    /// Puts an object from the memo on the stack.
     fn recall(&mut self, place: usize) -> Result<()> {
         let id = self.memo.get(&place).copied();
-        self.stack.push(id.with_context(|| format!("its pickle asks for value {place} and has none"))?);
+        self.stack.push(id.with_context(|| format!("the pickle recalls value {place}, which it never stored"))?);
         Ok(())
     }
 }

@@ -1,18 +1,24 @@
-//! A state dictionary's tensors, brought into rows from the strided views of storages that they are.
+//! A state dictionary's tensors, copied from strided views of their storages into row-major order.
 
 use std::collections::{BTreeMap, HashSet};
 
 use anyhow::{Context, Result, ensure};
 
-use super::pickle::{Object, Pickle, Storage, Tensor, refuse};
+use super::object::{Object, Storage, Tensor};
+use super::pickle::Pickle;
+use super::refusal::refuse;
 use crate::weights::StoredTensor;
 
-/// Tied weights are stored once and read twice, and an expanded tensor (stride 0) could claim any length: all tensors
-/// of a file together may take this many times the file's length.
+/// All tensors of a file together may take this many times the file's length. More than once is legitimate, as tied weights
+/// are stored once and read twice, but an expanded tensor (stride 0) could claim any length.
 const EXPANSION_LIMIT: u64 = 4;
 
-/// The tensors of the pickle's state dictionary, from a file of `length` bytes; `load` gives a storage's bytes, and is
-/// asked once for each.
+/// The tensors of the pickle's state dictionary, from a file of `length` bytes. `load` returns a storage's bytes and is
+/// called once for each.
+///
+/// # Errors
+/// Returns an error if the pickle is not a state dictionary of tensors, if a tensor does not lie within its storage or the
+/// tensors claim too much memory, or if `load` does.
 pub fn extract<'a>(
     pickle: &Pickle<'a>,
     length: u64,
@@ -28,11 +34,11 @@ pub fn extract<'a>(
     for places in users.values() {
         let (name, tensor) = entries[places[0]];
         let expected = tensor.storage.byte_length()?;
-        let values = load(&tensor.storage).with_context(|| format!("its tensor {name}"))?;
+        let values = load(&tensor.storage).with_context(|| format!("tensor {name}"))?;
         let found = values.len();
-        ensure!(found == expected, "its tensor {name} has a storage of {found} bytes, expected {expected}");
+        ensure!(found == expected, "tensor {name} has a storage of {found} bytes, expected {expected}");
         match places.as_slice() {
-            // Nearly every tensor is the whole of its storage, and a copy would double the memory.
+            // Nearly every tensor covers its storage completely; a copy would double the memory.
             [place] if is_whole(tensor) => data[*place] = values,
             places => places.iter().for_each(|place| data[*place] = in_rows(entries[*place].1, &values)),
         }
@@ -64,53 +70,55 @@ fn state_dictionary<'p, 'a>(pickle: &'p Pickle<'a>) -> Result<Vec<(&'a str, &'p 
                 return refuse(format!("it has two tensors named {name}"));
             }
             (Object::Text(name), other) => {
-                return refuse(format!("its entry {name} is {}, expected a tensor", other.kind()));
+                return refuse(format!("entry {name} is {}, expected a tensor", other.kind()));
             }
             (other, _) => {
-                return refuse(format!("a tensor's name is {}, expected a string", other.kind()));
+                return refuse(format!("the name of an entry is {}, expected a string", other.kind()));
             }
         }
     }
     match entries.is_empty() {
-        true => refuse("its state dictionary has no tensors"),
+        true => refuse("the state dictionary is empty"),
         false => Ok(entries),
     }
 }
 
+/// Checks that every tensor lies within its storage, and all of them within [`EXPANSION_LIMIT`].
 fn check_claims(entries: &[(&str, &Tensor)], length: u64) -> Result<()> {
     let mut claimed = 0u64;
     for (name, tensor) in entries {
-        let bytes = byte_length(tensor).with_context(|| format!("its tensor {name}"))?;
+        let bytes = byte_length(tensor).with_context(|| format!("tensor {name}"))?;
         claimed = claimed.saturating_add(bytes as u64);
         if claimed > length.saturating_mul(EXPANSION_LIMIT) {
             return refuse(format!(
-                "its tensors up to {name} claim {claimed} bytes, expected at most {EXPANSION_LIMIT} times the file's \
-                 {length}: make expanded tensors .contiguous()"
+                "the tensors up to {name} claim {claimed} bytes, expected at most {EXPANSION_LIMIT} times the file's \
+                 {length}. Make expanded tensors .contiguous()"
             ));
         }
     }
     Ok(())
 }
 
-/// The bytes that a tensor takes in rows, once it is known to lie within its storage.
+/// The bytes that a tensor takes in row-major order, checked to lie within its storage.
 fn byte_length(tensor: &Tensor) -> Result<usize> {
     let Tensor { storage, offset, shape, strides } = tensor;
-    ensure!(shape.len() == strides.len(), "has shape {shape:?} but strides {strides:?}");
+    ensure!(shape.len() == strides.len(), "its shape {shape:?} and strides {strides:?} differ in length");
     let width = storage.value_width();
     let bytes = shape.iter().try_fold(width, |bytes, size| bytes.checked_mul(*size));
-    let bytes = bytes.with_context(|| format!("has shape {shape:?}, more than any memory"))?;
+    let bytes = bytes.with_context(|| format!("its shape {shape:?} is larger than any memory"))?;
     let mut axes = shape.iter().zip(strides);
     let last =
         axes.try_fold(*offset, |last, (size, stride)| last.checked_add(size.saturating_sub(1).checked_mul(*stride)?));
     ensure!(
         bytes == 0 || last.is_some_and(|last| last < storage.numel),
-        "has shape {shape:?} and strides {strides:?} from value {offset} on, beyond the {} values of its storage",
+        "its shape {shape:?} and strides {strides:?} from value {offset} on exceed the {} values of its storage",
         storage.numel
     );
     Ok(bytes)
 }
 
-/// The tensor's values in row-major order, out of those of its storage; `byte_length` has checked that it lies there.
+/// Copies the tensor's values out of those of its storage in row-major order. [`byte_length`] must have checked that it lies
+/// within them.
 fn in_rows(tensor: &Tensor, values: &[u8]) -> Vec<u8> {
     let Tensor { storage, offset, shape, strides } = tensor;
     let width = storage.value_width();
@@ -133,14 +141,16 @@ fn in_rows(tensor: &Tensor, values: &[u8]) -> Vec<u8> {
     rows
 }
 
+/// Whether the tensor is all of its storage, in order.
 fn is_whole(tensor: &Tensor) -> bool {
     let Tensor { storage, shape, strides, .. } = tensor;
     shape.iter().product::<usize>() == storage.numel && is_contiguous(shape, strides)
 }
 
+/// Whether strides are those of row-major order without gaps.
 fn is_contiguous(shape: &[usize], strides: &[usize]) -> bool {
     let mut step = 1;
-    // Without values the strides say nothing, and the other sizes may be too large to be multiplied.
+    // For an empty tensor strides are meaningless, and the product of the other sizes may overflow.
     shape.contains(&0)
         || shape.iter().zip(strides).rev().all(|(size, stride)| {
             let fits = *size == 1 || *stride == step;

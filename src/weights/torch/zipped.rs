@@ -1,4 +1,4 @@
-//! The zip format of `torch.save`: data.pkl, and each storage as an entry of its own.
+//! The zip format of `torch.save`: the pickle in data.pkl, and each storage in an entry of its own.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -7,8 +7,9 @@ use anyhow::{Context, Result, ensure};
 use zip::read::ZipReadOptions;
 use zip::{CompressionMethod, ZipArchive};
 
-use super::pickle::{Pickle, refuse};
-use super::{PICKLE_LIMIT, strided};
+use super::pickle::{PICKLE_LIMIT, Pickle};
+use super::refusal::refuse;
+use super::strided;
 use crate::weights::StoredTensor;
 
 type Archive = ZipArchive<BufReader<File>>;
@@ -16,12 +17,12 @@ type Archive = ZipArchive<BufReader<File>>;
 /// Reads a zip file of `length` bytes.
 ///
 /// # Errors
-/// Those of [`super::read`].
+/// Returns an error in the cases that [`super::read`] lists.
 pub fn read(file: BufReader<File>, length: u64) -> Result<Vec<StoredTensor>> {
     let mut archive = ZipArchive::new(file)?;
-    ensure!(!archive.has_duplicate_names(), "two of its zip entries share a name");
-    // Else a small file could be read as many large storages.
-    ensure!(!archive.has_overlapping_entries()?, "its zip entries overlap");
+    ensure!(!archive.has_duplicate_names(), "two zip entries share a name");
+    // Overlapping entries would let a small file be read as many large storages.
+    ensure!(!archive.has_overlapping_entries()?, "zip entries overlap");
     let suffix = "data.pkl";
     let folder = archive.file_names().flatten().find_map(|name| name.strip_suffix(suffix).map(String::from));
     let Some(folder) = folder else {
@@ -29,7 +30,7 @@ pub fn read(file: BufReader<File>, length: u64) -> Result<Vec<StoredTensor>> {
     };
     let order = format!("{folder}byteorder");
     if archive.index_for_name(&order).is_some() && entry(&mut archive, &order, 16)? != b"little" {
-        return refuse("its byteorder entry is not little");
+        return refuse("its values are big-endian, which is not supported");
     }
     let bytes = entry(&mut archive, &format!("{folder}{suffix}"), PICKLE_LIMIT)?;
     let pickle = Pickle::read(&mut bytes.as_slice())?;
@@ -39,22 +40,22 @@ pub fn read(file: BufReader<File>, length: u64) -> Result<Vec<StoredTensor>> {
     })
 }
 
-/// The bytes of an entry, at most `limit` of them.
+/// Reads an entry of at most `limit` bytes.
 fn entry(archive: &mut Archive, name: &str, limit: u64) -> Result<Vec<u8>> {
     let index = archive.index_for_name(name);
-    let index = index.with_context(|| format!("its entry {name} is missing"))?;
+    let index = index.with_context(|| format!("entry {name} is missing"))?;
     let about = archive.by_index_data(index)?;
     let (method, size) = (about.compression(), about.size());
     if method != CompressionMethod::Stored {
-        return refuse(format!("its entry {name} is compressed, which torch.save never does"));
+        return refuse(format!("entry {name} is compressed, which torch.save never does"));
     }
-    ensure!(size <= limit, "its entry {name} has {size} bytes, expected {limit} at most");
-    ensure!(about.compressed_size() == size, "its entry {name} has two different sizes");
-    // torch.save writes each entry's CRC, or zero after torch.serialization.set_crc32_options(False).
+    ensure!(size <= limit, "entry {name} has {size} bytes, expected at most {limit}");
+    ensure!(about.compressed_size() == size, "entry {name} has two different sizes");
+    // torch.save writes each entry's CRC, or 0 after torch.serialization.set_crc32_options(False).
     let options = ZipReadOptions::new().ignore_crc32(about.crc32() == 0);
     let mut bytes = Vec::with_capacity(size.try_into()?);
     let read = archive.by_index_with_options(index, options)?.read_to_end(&mut bytes);
-    read.with_context(|| format!("its entry {name}"))?;
-    ensure!(bytes.len() as u64 == size, "its entry {name} has {} bytes, expected {size}", bytes.len());
+    read.with_context(|| format!("entry {name}"))?;
+    ensure!(bytes.len() as u64 == size, "entry {name} has {} bytes, expected {size}", bytes.len());
     Ok(bytes)
 }
