@@ -80,6 +80,8 @@ def fetch(name, address, expected):
 
 def wanted(path, cuda):
     """The place under .libtorch/torch of a wheel's file `path`, or None if the file is not needed."""
+    if ".dist-info/licenses/" in path:
+        return "licences/" + path.replace(".dist-info/licenses", "")  # scripts/package hands them on with the libraries
     if path.startswith("nvidia/") and not cuda:
         name = path.rsplit("/", 1)[1]
         return f"lib/{name}" if name.startswith(("libcudart.so", "libcupti.so")) else None
