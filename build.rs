@@ -49,7 +49,7 @@ fn build_in() -> io::Result<()> {
         let mut paths: Vec<PathBuf> =
             fs::read_dir(root.join(folder))?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
         paths.retain(|path| path.extension().is_some_and(|ending| ending == "json"));
-        paths.sort();
+        paths.sort_by_key(|path| path.file_stem().map(ToOwned::to_owned));
         let entries: String = paths
             .iter()
             .map(|path| {

@@ -8,15 +8,17 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
-use topfive::config::{Preprocess, Training};
-use topfive::data::decode::{self, decode};
-use topfive::data::loader::Loader;
-use topfive::data::transform::{Normalisation, apply, choose};
-use topfive::data::{batch, folder};
-use topfive::{memory, random};
+use anyhow::{Context, Error, Result, ensure};
+use image::RgbImage;
+use tch::Device;
+use topfive::data::dataset::{Dataset, Sample, Source};
+use topfive::data::example::Examples;
+use topfive::data::folder;
+use topfive::experiment::{Change, Experiment};
+use topfive::image::batch::Batch;
+use topfive::image::normalise::Normalisation;
+use topfive::memory;
 
-const INPUT: [u32; 2] = [224, 224];
 const BATCH: usize = 64;
 const ROUNDS: u64 = 5;
 
@@ -24,14 +26,19 @@ fn main() -> Result<()> {
     memory::keep_freed();
     let dir =
         env::args().skip(1).find(|argument| !argument.starts_with("--")).context("expected a folder of photographs")?;
-    let mut paths = Vec::new();
-    folder::images(Path::new(&dir), &mut Vec::new(), &mut |path| paths.push(path))?;
-    ensure!(!paths.is_empty(), "{dir}: contains no images");
+    let dataset = photographs(Path::new(&dir))?;
+    // As torchvision's RandomResizedCrop, with which the photographs are measured beside.
+    let crop = r#"training.crop={"random_resized":{"area":[0.08,1.0],"aspect":[0.75,1.3333333333333333]}}"#;
+    let experiment = Experiment::load(Path::new("resnet34"), &[Change::Set(crop.to_string())])?;
+    let loading = Loading {
+        examples: Examples::new(&dataset, &experiment),
+        normalisation: Normalisation::new(&experiment.preprocess.constants(), Device::Cpu)?,
+        images: (0..dataset.samples.len() as u32).collect(),
+    };
     tch::set_num_threads(1);
     let cores = std::thread::available_parallelism()?.get();
     for round in 0..ROUNDS {
-        let one = alone(&paths, round)?;
-        let all = through_loader(&paths, round, cores)?;
+        let (one, all) = (loading.alone(round)?, loading.with_workers(round, cores)?);
         println!(
             "one core {one:4.0} images/s;  loader with {cores} workers {all:4.0} images/s, {:4.0} per core",
             all / cores as f64
@@ -40,37 +47,42 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn cut(path: &Path, epoch: u64, index: usize) -> Result<image::RgbImage> {
-    let training = Training::default();
-    let image =
-        decode::read(path).and_then(|bytes| decode(&bytes, path, true)).with_context(|| path.display().to_string())?;
-    let mut random = random::of_sample(0, epoch, index as u32);
-    apply(&image, choose(&training.crop, true, image.dimensions(), INPUT, &mut random), INPUT)
+fn photographs(dir: &Path) -> Result<Dataset> {
+    let mut samples = Vec::new();
+    let mut add = |path: PathBuf| samples.push(Sample { source: Source::file(path), label: 0 });
+    folder::images(dir, &mut add)?;
+    ensure!(!samples.is_empty(), "{}: contains no images", dir.display());
+    Ok(Dataset { root: dir.to_path_buf(), classes: vec!["photograph".to_string()], samples: samples.into() })
 }
 
-/// Images per second when a single thread does everything.
-fn alone(paths: &[PathBuf], epoch: u64) -> Result<f64> {
-    let normalisation = Normalisation::new(&Preprocess::default(), tch::Device::Cpu)?;
-    let begun = Instant::now();
-    for (first, chunk) in paths.chunks(BATCH).enumerate() {
-        let images = chunk.iter().enumerate().map(|(index, path)| cut(path, epoch, first * BATCH + index));
-        let _ = normalisation.apply(&batch::stack(&images.collect::<Result<Vec<_>>>()?)?)?;
-    }
-    Ok(paths.len() as f64 / begun.elapsed().as_secs_f64())
+struct Loading {
+    examples: Examples,
+    normalisation: Normalisation,
+    images: Vec<u32>,
 }
 
-/// Images per second as in training: workers decode and crop, this thread stacks and normalises.
-fn through_loader(paths: &[PathBuf], epoch: u64, workers: usize) -> Result<f64> {
-    let normalisation = Normalisation::new(&Preprocess::default(), tch::Device::Cpu)?;
-    let owned = paths.to_vec();
-    let begun = Instant::now();
-    let mut images = Loader::start(paths.len(), workers, 2 * BATCH, move |index| cut(&owned[index], epoch, index))?;
-    loop {
-        let chunk = images.by_ref().take(BATCH).map(|image| image?).collect::<Result<Vec<_>>>()?;
-        if chunk.is_empty() {
-            break;
+impl Loading {
+    /// Images per second when a single thread does everything.
+    fn alone(&self, epoch: u64) -> Result<f64> {
+        let begun = Instant::now();
+        for chunk in self.images.chunks(BATCH) {
+            self.normalise(chunk.iter().map(|&image| self.examples.get(image, epoch)))?;
         }
-        let _ = normalisation.apply(&batch::stack(&chunk)?)?;
+        Ok(self.images.len() as f64 / begun.elapsed().as_secs_f64())
     }
-    Ok(paths.len() as f64 / begun.elapsed().as_secs_f64())
+
+    /// Images per second as in training: workers decode and crop, this thread gathers and normalises.
+    fn with_workers(&self, epoch: u64, workers: usize) -> Result<f64> {
+        let begun = Instant::now();
+        let mut images = self.examples.load(&self.images, epoch, workers, 2 * BATCH)?;
+        for _ in 0..self.images.len().div_ceil(BATCH) {
+            self.normalise(images.by_ref().take(BATCH).map(|example| example?.1.map_err(Error::msg)))?;
+        }
+        Ok(self.images.len() as f64 / begun.elapsed().as_secs_f64())
+    }
+
+    fn normalise(&self, images: impl Iterator<Item = Result<RgbImage>>) -> Result<()> {
+        let _ = self.normalisation.apply(&Batch::of(&images.collect::<Result<Vec<_>>>()?)?.tensor()?)?;
+        Ok(())
+    }
 }

@@ -18,10 +18,12 @@ fn trained() -> Workplace {
 fn help_names_all_commands_and_every_option_explains_itself() {
     let place = Workplace::new();
     let help = place.run(&["--help"]).succeeds().stdout;
-    for command in ["train", "eval", "predict", "summary", "shapes", "doctor"] {
+    for command in ["train", "eval", "predict", "summary", "shapes", "doctor", "completions"] {
         assert!(help.contains(command), "{help}");
         let own = place.run(&[command, "--help"]).succeeds().stdout;
-        for line in own.lines().filter(|line| line.trim_start().starts_with("--")) {
+        let options: Vec<&str> = own.lines().filter(|line| line.trim_start().starts_with("--")).collect();
+        assert!(command == "completions" || !options.is_empty(), "{own}");
+        for line in options {
             assert!(line.trim().contains("  ") || own.contains(&format!("{line}\n          ")), "unexplained: {line}");
         }
     }
@@ -77,7 +79,7 @@ fn predict_prints_text_json_lines_and_csv() {
     assert_eq!(probabilities.len(), 5);
     assert!(probabilities.is_sorted_by(|a, b| a >= b) && probabilities.iter().sum::<f64>() <= 1.0 + 1e-6);
     let csv = place.run(&["predict", "run", image, "--format", "csv", "--top", "1"]).succeeds().stdout;
-    assert!(csv.starts_with("path,rank,class,name,probability,error\nshapes/val/star/star-0001.jpg,1,"), "{csv}");
+    assert!(csv.starts_with("path,rank,class,name,probability,error,views\nshapes/val/star/star-0001.jpg,1,"), "{csv}");
 }
 
 #[test]
@@ -119,7 +121,7 @@ fn a_config_with_a_slip_is_refused_with_its_path_and_the_nearest_word() {
         "googlenet-144",
     ]);
     with("network.layers[99]=relu").fails_saying(&["network.layers", "99"]);
-    with("nothing").fails_saying(&["expected KEY=VALUE"]);
+    with("nothing").fails_saying(&["cannot set nothing", "expected KEY=VALUE"]);
     let broken = place.write("broken.json", "{ \"name\": ");
     place.run(&["summary", broken.to_str().expect("text")]).fails_saying(&["broken.json", "line 1"]);
     assert!(!place.path("run").exists());
@@ -133,16 +135,16 @@ fn files_that_are_no_checkpoint_of_this_network_are_refused() {
     place.write("cut.safetensors", &whole[..whole.len() / 2]);
     eval("cut.safetensors").fails_saying(&["cut.safetensors", "truncated"]);
     place.write("photo.safetensors", place.read("shapes/val/star/star-0001.jpg"));
-    eval("photo.safetensors").fails_saying(&["photo.safetensors", "not a weights file"]);
+    eval("photo.safetensors").fails_saying(&["photo.safetensors: not a weights file"]);
     place.write("zero.safetensors", "");
     eval("zero.safetensors").fails_saying(&["zero.safetensors", "0 bytes"]);
     eval("nowhere.safetensors").fails_saying(&["nowhere.safetensors", "expected a checkpoint"]);
     place.run(&["summary", "nowhere.json"]).fails_saying(&["nowhere.json", "expected a checkpoint"]);
     eval("shapes").fails_saying(&["shapes", "best.safetensors"]);
-    eval(&config("tiny")).fails_saying(&["no trained weights", "--weights"]);
+    eval(&config("tiny")).fails_saying(&["no published weights", "--weights"]);
     let other = ["eval", &config("resnet34"), "--weights", "run/best.safetensors", "--data", "shapes"];
     place.run(&other).fails_saying(&[
-        "does not hold this network's weights",
+        "not the weights of this network",
         "missing",
         "layer1.2.conv1.weight",
         "unexpected",
@@ -175,17 +177,17 @@ fn an_eval_folder_of_some_classes_is_matched_by_name_and_an_unknown_class_is_nam
     fs::rename(place.path("some/star"), place.path("some/stars")).expect("a move");
     place
         .run(&["eval", "run", "--data", "some"])
-        .fails_saying(&["some/stars is no class of the model", "did you mean 'star'?"]);
+        .fails_saying(&["some/stars: not one of the model's classes (did you mean \"star\"?)"]);
 }
 
 #[test]
 fn an_output_folder_that_holds_something_is_left_alone() {
     let place = trained();
     let before = place.read("run/last.safetensors");
-    place.train("run", &[]).fails_saying(&["run already holds a run", "--resume", "--out"]);
+    place.train("run", &[]).fails_saying(&["run: already contains a run", "--resume", "--out"]);
     assert!(place.read("run/last.safetensors") == before);
     place.write("other/notes.txt", "mine");
-    place.train("other", &[]).fails_saying(&["other already holds something"]);
+    place.train("other", &[]).fails_saying(&["other: already contains something"]);
     assert_eq!(fs::read_dir(place.path("other")).expect("a folder").count(), 1);
 }
 

@@ -134,7 +134,11 @@ fn models_of_other_classes_are_refused() {
     fs::rename(place.path("shapes/train/ring"), place.path("shapes/train/annulus")).expect("a rename");
     fs::rename(place.path("shapes/val/ring"), place.path("shapes/val/annulus")).expect("a rename");
     place.train("c", &["--set", "training.epochs=1"]).succeeds();
-    place.run(&["eval", "a", "c", "--data", "shapes"]).fails_saying(&["c/best.safetensors", "'ring'", "same classes"]);
+    place.run(&["eval", "a", "c", "--data", "shapes"]).fails_saying(&[
+        "c/best.safetensors",
+        "the class \"ring\"",
+        "same classes",
+    ]);
 }
 
 #[test]
@@ -145,8 +149,12 @@ fn configs_take_the_weights_in_their_order_and_none_is_left_over() {
     assert_same(&eval(place, &both), &eval(place, &["a", "b"]));
     place
         .run(&["eval", "a", "--weights", "b/best.safetensors", "--data", "shapes"])
-        .fails_saying(&["b/best.safetensors", "no config"]);
-    place.run(&["eval", "a", &tiny, "--data", "shapes"]).fails_saying(&["tiny.json", "--weights FILE"]);
+        .fails_saying(&["--weights b/best.safetensors", "no experiment to go with it"]);
+    place.run(&["eval", "a", &tiny, "--data", "shapes"]).fails_saying(&[
+        "tiny.json",
+        "no published weights",
+        "--weights FILE",
+    ]);
 }
 
 #[test]
@@ -178,14 +186,14 @@ fn views_of_ones_own_equal_the_protocol_that_they_spell_out() {
     let place = shared();
     let own = |views: Value| format!("evaluation.views={views}");
     let ten = own(json!({ "scales": [37], "crops": ["corners", "center"], "mirrors": true }));
-    assert_same(&eval(place, &["a", "--set", &ten]), &eval(place, &["a", "--views", "ten-crop"]));
+    assert_same(&eval(place, &["a", "--set", &ten, "--views", "paper"]), &eval(place, &["a", "--views", "ten-crop"]));
     let parts = own(json!([
         { "scales": [32, 37, 42], "crops": ["dense"], "mirrors": true },
         { "scales": [32, 37, 42], "crops": [{ "grid": 5 }], "mirrors": true }
     ]));
     let both = errors(&eval(place, &["a", "--views", "dense+multi-crop"]));
-    assert_eq!(errors(&eval(place, &["a", "--set", &parts])), both);
-    let beside = eval(place, &["a", "--set", &ten, "--views", "center,config"]);
+    assert_eq!(errors(&eval(place, &["a", "--set", &parts, "--views", "paper"])), both);
+    let beside = eval(place, &["a", "--set", &ten, "--views", "center,paper"]);
     assert_eq!(beside["results"][1]["views"], "custom");
     assert_same(&beside["results"][1], &eval(place, &["a", "--views", "ten-crop"]));
 }
@@ -227,7 +235,7 @@ fn the_crops_and_mirrors_of_an_image_count_as_the_same_crops_cut_by_another_prog
     let views = r#"evaluation.views={"scales":[40],"crops":["corners","center"],"mirrors":true,"average":"logits"}"#;
     let power = |class: &str| (crops.iter().map(|crop| crop[class].ln()).sum::<f64>() / 10.0).exp();
     let sum: f64 = crops[0].keys().map(|class| power(class)).sum();
-    assert_near(&of_image(place, "views.png", &["--set", views]), |class| power(class) / sum);
+    assert_near(&of_image(place, "views.png", &["--set", views, "--views", "paper"]), |class| power(class) / sum);
 }
 
 #[test]
@@ -318,11 +326,11 @@ fn options_that_cannot_work_are_refused_before_the_work_begins() {
     fails(&["--per-class", "c.csv", "--json", "shapes"], &["shapes", "it is a folder"]);
     fails(&["--per-image", "nowhere/i.csv"], &["nowhere/i.csv", "no folder nowhere"]);
     fails(&["--per-image", "images.txt"], &["images.txt", ".csv", ".jsonl"]);
-    fails(&["--views", "tencrop"], &["unknown protocol 'tencrop'", "did you mean ten-crop?", "googlenet-144"]);
+    fails(&["--views", "tencrop"], &["unknown protocol 'tencrop'", "did you mean \"ten-crop\"?", "googlenet-144"]);
     fails(&["--views", "center:20"], &["center:20", "32 pixels", "found 20"]);
-    place.run(&["predict", "a", "b-typo", "shapes/val"]).fails_saying(&["there is no b-typo", "the folder of a run"]);
+    place.run(&["predict", "a", "b-typo", "shapes/val"]).fails_saying(&["b-typo: no such file", "a run folder"]);
     place.run(&["predict", "a", "shapes/val", "--views", "all"]).fails_saying(&["predict takes one protocol"]);
-    place.run(&["predict", "a"]).fails_saying(&["expected images behind the model", "topfive predict a"]);
+    place.run(&["predict", "a"]).fails_saying(&["expected images after the model", "topfive predict a"]);
 }
 
 #[test]
@@ -355,7 +363,7 @@ fn an_interrupted_eval_leaves_nothing_behind() {
     };
     let arguments = ["eval", "a", "--data", "shapes", "--views", "all", "--per-image", "images.csv"];
     let mut child = place.command(&arguments).stderr(Stdio::piped()).spawn().expect("the program runs");
-    while !names().iter().any(|name| name.starts_with(".aside")) {
+    while !names().iter().any(|name| name.starts_with(".topfive-")) {
         assert!(child.try_wait().expect("a status").is_none(), "ended before it could be interrupted");
         thread::sleep(Duration::from_millis(5));
     }
@@ -363,5 +371,5 @@ fn an_interrupted_eval_leaves_nothing_behind() {
     assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill").success());
     let output = child.wait_with_output().expect("an end");
     assert_eq!(output.status.code(), Some(130));
-    assert!(names().iter().all(|name| name != "images.csv" && !name.starts_with(".aside")), "{:?}", names());
+    assert!(names().iter().all(|name| name != "images.csv" && !name.starts_with(".topfive-")), "{:?}", names());
 }

@@ -17,8 +17,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use common::{Ran, Workplace, config};
-use topfive::config::Experiment;
+use common::{Ran, Workplace};
+use topfive::experiment::{Change, Experiment, builtin};
 use topfive::report::Report;
 use topfive::weights::published;
 
@@ -247,7 +247,7 @@ fn a_run_that_gives_up_leaves_what_it_has_for_the_next() {
         "lost 4 times",
         "20.00 kB are kept in",
         "run the command again",
-        "--weights FILE",
+        "a local copy of the weights",
     ]);
     assert!(!home.file().exists());
     home.fetch(&server.url()).succeeds();
@@ -304,7 +304,7 @@ fn a_wrong_checksum_is_an_error_and_nothing_is_kept() {
     let server = Server::new(|_, request, stream| serve(request, stream, OTHER));
     // printf %s "another file" | sha256sum
     let found = "100ef6a71bac925f709fe9c114c60460bf6e472cfdb9d44bd8adf1698135260f";
-    home.fetch(&server.url()).fails_saying(&[&server.url(), &SHA256[..8], found, "--weights FILE"]);
+    home.fetch(&server.url()).fails_saying(&[&server.url(), &SHA256[..8], found, "a local copy of the weights"]);
     assert_eq!(server.ranges().len(), 1);
     home.put(home.part(), b"ano");
     home.fetch(&server.url()).fails_saying(&[found]);
@@ -332,7 +332,7 @@ fn a_refusal_names_the_address_the_reason_and_where_to_put_the_file() {
             &server.url(),
             status,
             &home.file().display().to_string(),
-            "--weights FILE",
+            "a local copy of the weights",
         ]);
         assert_eq!(server.ranges().len(), 1);
     }
@@ -389,7 +389,12 @@ fn nobody_listening_is_an_error_with_the_reason() {
     // A port that was free a moment ago.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("http://{address}/numbers.txt");
-    home.fetch(&url).fails_saying(&[&url, "refused", &home.file().display().to_string(), "--weights FILE"]);
+    home.fetch(&url).fails_saying(&[
+        &url,
+        "refused",
+        &home.file().display().to_string(),
+        "a local copy of the weights",
+    ]);
 }
 
 #[test]
@@ -397,7 +402,7 @@ fn a_host_without_an_address_is_an_error_with_the_reason() {
     let home = Home::new();
     // No label of a name may be longer than 63 characters: this one is refused before anybody is asked.
     let url = format!("http://{}.invalid/numbers.txt", "a".repeat(64));
-    home.fetch(&url).fails_saying(&[&url, &home.file().display().to_string(), "--weights FILE"]);
+    home.fetch(&url).fails_saying(&[&url, &home.file().display().to_string(), "a local copy of the weights"]);
 }
 
 #[test]
@@ -405,7 +410,7 @@ fn a_server_that_does_not_speak_tls_is_an_error_with_the_reason() {
     let home = Home::new();
     let server = Server::new(|_, _, stream| answer(stream, "400 Bad Request", "", b"plain"));
     let url = server.url().replace("http://", "https://");
-    home.fetch(&url).fails_saying(&[&url, "TLS", &home.file().display().to_string(), "--weights FILE"]);
+    home.fetch(&url).fails_saying(&[&url, "TLS", &home.file().display().to_string(), "a local copy of the weights"]);
 }
 
 #[test]
@@ -418,7 +423,7 @@ fn proxies_of_the_environment_are_used_except_for_excluded_hosts() {
         Ran::of(command.output().unwrap())
     };
     let far = "https://published.invalid/numbers.txt";
-    fetch(far, "127.0.0.1").fails_saying(&[far, "407", "--weights FILE"]);
+    fetch(far, "127.0.0.1").fails_saying(&[far, "407", "a local copy of the weights"]);
     assert!(proxy.requests.lock().unwrap()[0].starts_with("CONNECT published.invalid:443 "));
     fetch(&server.url(), "127.0.0.1").succeeds();
     assert_eq!(proxy.requests.lock().unwrap().len(), 1);
@@ -447,7 +452,7 @@ fn a_cache_folder_that_cannot_be_made_is_named() {
         "cannot create",
         "cache/topfive/weights",
         "XDG_CACHE_HOME",
-        "--weights FILE",
+        "a local copy of the weights",
     ]);
 }
 
@@ -507,11 +512,10 @@ fn a_wrong_file_put_there_by_hand_stays_until_the_right_one_has_come() {
 #[test]
 fn every_config_that_names_weights_has_the_checksum_of_the_files_name() {
     let mut named = 0;
-    for entry in fs::read_dir(PathBuf::from(config("resnet34")).parent().unwrap()).unwrap() {
-        let path = entry.unwrap().path();
-        let Some(weights) = Experiment::load(&path, &[]).unwrap().weights else { continue };
+    for experiment in builtin::experiments() {
+        let Some(weights) = Experiment::load(experiment.as_ref(), &[]).unwrap().weights else { continue };
         let name = weights.url.rsplit('/').next().unwrap();
-        assert!(name.contains(&weights.sha256[..8]), "{}: {name} {}", path.display(), weights.sha256);
+        assert!(name.contains(&weights.sha256[..8]), "{experiment}: {name} {}", weights.sha256);
         named += 1;
     }
     assert_eq!(named, 15);
@@ -519,7 +523,7 @@ fn every_config_that_names_weights_has_the_checksum_of_the_files_name() {
 
 #[test]
 fn a_malformed_address_or_checksum_is_refused_with_its_place_in_the_file() {
-    let resnet18 = |change: &str| Experiment::load(config("resnet18").as_ref(), &[change.to_string()]);
+    let resnet18 = |change: &str| Experiment::load("resnet18".as_ref(), &[Change::Set(change.to_string())]);
     for url in
         ["ftp://host/file.pth", "host/file.pth", "https://host", "https://host/", "https://host/..", "https:///file"]
     {
@@ -536,10 +540,10 @@ fn a_malformed_address_or_checksum_is_refused_with_its_place_in_the_file() {
 
 #[test]
 fn a_changed_network_has_no_published_weights() {
-    let resnet18 = |changes: &[String]| Experiment::load(config("resnet18").as_ref(), changes).unwrap();
+    let resnet18 = |changes: &[Change]| Experiment::load("resnet18".as_ref(), changes).unwrap();
     assert!(resnet18(&[]).weights.is_some());
-    assert!(resnet18(&["network.input=[3,64,64]".to_string()]).weights.is_none());
+    assert!(resnet18(&[Change::Set("network.input=[3,64,64]".to_string())]).weights.is_none());
     let mut other_classes = resnet18(&[]);
-    other_classes.set_classes(12);
+    other_classes.set_classes(12).unwrap();
     assert!(other_classes.weights.is_none());
 }

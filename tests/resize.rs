@@ -4,7 +4,8 @@ use std::path::Path;
 
 use image::RgbImage;
 use serde_json::Value;
-use topfive::data::resize::{Rect, resize};
+use topfive::geometry::Rect;
+use topfive::image::resize::resize;
 
 fn fixture(name: &Value) -> RgbImage {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/resize");

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::available_parallelism;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use signal_hook::consts::TERM_SIGNALS;
 use tch::Device;
 
@@ -77,7 +77,7 @@ fn prepare(common: &Common) -> Result<(Device, usize, Report)> {
     }
     let workers =
         common.workers.map_or_else(|| available_parallelism().map_or(1, NonZero::get), |workers| workers as usize);
-    let device = device::parse(&common.device).with_context(|| format!("--device {}", common.device))?;
+    let device = device::parse(&common.device).map_err(|error| anyhow!("--device {error:#}"))?;
     Ok((device, workers, report))
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use anyhow::{Result, anyhow};
 use serde::de::{DeserializeOwned, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::error::Category;
 use serde_json::{Map, Number, Value};
 
 use crate::nearest::nearest;
@@ -17,9 +18,9 @@ pub fn parse(text: &str) -> Result<Value> {
     let mut deserializer = serde_json::Deserializer::from_str(text.trim_start_matches('\u{feff}'));
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(&mut deserializer, &mut track);
-    let Strict(value) = Strict::deserialize(tracked).map_err(|error| match track.path().to_string().as_str() {
-        "." => anyhow!("not valid JSON: {error}"),
-        path => anyhow!("{path}: {error}"),
+    let Strict(value) = Strict::deserialize(tracked).map_err(|error| match error.classify() {
+        Category::Data => anyhow!("{}: {error}", track.path()),
+        _ => anyhow!("not valid JSON: {error}"),
     })?;
     deserializer.end().map_err(|error| anyhow!("not valid JSON: {error}"))?;
     Ok(value)

@@ -28,8 +28,9 @@ pub enum Mode {
 
 type Result<T> = std::result::Result<T, TchError>;
 
-/// libtorch would write NaN into the running variance.
-const SINGLE_VALUE: &str = "batch norm cannot train on a single value per channel: a batch of one image whose map is 1x1; use a larger batch or a larger network.input";
+/// Why a pass in training fails on one image: libtorch would write NaN into the running variance.
+pub const SINGLE_VALUE: &str =
+    "batch norm cannot train on a single value per channel, that of one image whose map is 1x1";
 
 impl Network {
     /// Runs a batch, (images, channels, height, width), through the network.

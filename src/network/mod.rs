@@ -22,7 +22,7 @@ use anyhow::{Context, Result, ensure};
 use tch::{Device, Tensor};
 
 pub use dense::dense;
-pub use forward::{Mode, Output};
+pub use forward::{Mode, Output, SINGLE_VALUE};
 use node::Node;
 use parameter::{Parameter, parameters};
 pub use refusal::Refusal;

@@ -94,7 +94,7 @@ impl Trainer<'_> {
                 let learned = batch.images.len() as u64;
                 if learned > 0 {
                     let loss = learner.step(&batch.images, &batch.labels, state.step, rate)?;
-                    ensure!(loss.is_finite(), diverged(&state, rate, loss));
+                    ensure!(loss.is_finite(), self.diverged(&state, rate, loss));
                     state.loss_sum += loss * learned as f64;
                     state.loss_images += learned;
                 }
@@ -196,20 +196,21 @@ impl Trainer<'_> {
             errors: state.errors,
         })
     }
+
+    fn diverged(&self, state: &State, rate: f64, loss: f64) -> Error {
+        let intact = if state.epoch > 0 { "; earlier checkpoints are intact" } else { "" };
+        let (step, epoch) = (state.step + 1, state.epoch + 1);
+        let problem = format!(
+            "loss is {loss} at step {step} (epoch {epoch}, learning rate {rate:.4}): training diverged{intact}"
+        );
+        let lower = self.experiment.training.learning_rate / 10.0;
+        let changes = vec![("training.learning_rate", lower.to_string()), ("training.warmup_epochs", "2".to_string())];
+        Error::new(Remedy { problem, changes })
+    }
 }
 
 /// The first image of step `step` in an epoch of `images` images: all steps are of equal size, give or take one image, so
 /// that no image is dropped and no batch is much smaller than the others.
 fn start_of(step: u64, steps: u64, images: usize) -> usize {
     (images as u64 * step / steps) as usize
-}
-
-fn diverged(state: &State, rate: f64, loss: f64) -> Error {
-    let intact = if state.epoch > 0 { "; earlier checkpoints are intact" } else { "" };
-    let (step, epoch) = (state.step + 1, state.epoch + 1);
-    let problem =
-        format!("the loss is {loss} at step {step} (epoch {epoch}, learning rate {rate}): training diverged{intact}");
-    let changes =
-        vec![("training.learning_rate", format!("{}", rate / 10.0)), ("training.warmup_epochs", "2".to_string())];
-    Error::new(Remedy { problem, changes })
 }
