@@ -1,8 +1,13 @@
-//! Networks against torchvision's, for weights that the same formula fills on both sides (`scripts/make_parity_fixtures.py`).
+//! Networks against PyTorch's, for weights that the same formula fills on both sides (`scripts/make_parity_fixtures.py`).
 
+mod common;
+
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use common::config;
+use common::formula::{fill, filled, images, noise};
 use serde_json::Value;
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
 use topfive::config::Experiment;
@@ -20,38 +25,8 @@ use topfive::weights::{self, Classifier};
 
 const LABEL: i64 = 7;
 
-/// Values in -1..1 that depend on the name and the place alone: SplitMix64 on FNV-1a's hash of the name.
-fn noise(name: &str, count: usize) -> Vec<f64> {
-    let hash = |seed: u64, byte: u8| (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
-    let seed = name.bytes().fold(0xCBF2_9CE4_8422_2325, hash);
-    let value = |place: u64| {
-        let mut mixed = seed.wrapping_add((place + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^= mixed >> 31;
-        (mixed >> 40) as f64 / (1u64 << 23) as f64 - 1.0
-    };
-    (0..count as u64).map(value).collect()
-}
-
-fn filled(name: &str, shape: &[i64]) -> Tensor {
-    let count: i64 = shape.iter().product();
-    let scale = |value: f64| {
-        if shape.len() > 1 {
-            value * (6.0 / shape[1..].iter().product::<i64>() as f64).sqrt()
-        } else if name.ends_with("running_var") || name.ends_with("weight") {
-            1.0 + 0.25 * value
-        } else {
-            value * 0.1
-        }
-    };
-    let values: Vec<f32> = noise(name, count as usize).into_iter().map(|value| scale(value) as f32).collect();
-    Tensor::from_slice(&values).reshape(shape)
-}
-
 fn experiment(name: &str) -> Experiment {
-    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("configs/{name}.json"));
-    Experiment::load(&config, &[]).expect("a config")
+    Experiment::load(config(name).as_ref(), &[]).expect("a config")
 }
 
 fn network(name: &str) -> Network {
@@ -62,22 +37,9 @@ fn filled_network(name: &str) -> Network {
     fill(network(name))
 }
 
-fn fill(network: Network) -> Network {
-    no_grad(|| {
-        for (parameter, tensor) in network.parameters() {
-            tensor.shallow_clone().copy_(&filled(&parameter.name, &parameter.shape));
-        }
-    });
-    network
-}
-
-fn input() -> Tensor {
-    noise_image("input", 224, 224)
-}
-
-fn noise_image(name: &str, height: usize, width: usize) -> Tensor {
-    let values: Vec<f32> = noise(name, 3 * height * width).into_iter().map(|value| value as f32).collect();
-    Tensor::from_slice(&values).reshape([1, 3, height as i64, width as i64])
+/// An image as large in its values as the fixture's.
+fn image(name: &str, height: i64, width: i64, fixture: &Value) -> Tensor {
+    images(name, [1, height, width]) * fixture["scale"].as_f64().expect("a number")
 }
 
 /// Whether logits are the expected ones but for a ten-thousandth of the largest.
@@ -85,11 +47,38 @@ fn assert_logits(name: &str, logits: &Tensor, expected: &Value) {
     let expected: Vec<f64> = serde_json::from_value(expected.clone()).expect("logits");
     let logits = Vec::<f64>::try_from(logits.to_kind(Kind::Double).squeeze()).expect("logits");
     let largest = expected.iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
-    let difference = logits.iter().zip(&expected).fold(0.0f64, |most, (a, b)| most.max((a - b).abs()));
-    assert!(logits.len() == expected.len() && difference <= 1e-4 * largest, "{name}: {difference} of {largest}");
+    assert_eq!(logits.len(), expected.len(), "{name}");
+    for (class, (found, expected)) in logits.iter().zip(&expected).enumerate() {
+        // Written so that NaN fails.
+        let is_near = (found - expected).abs() <= 1e-4 * largest;
+        assert!(is_near, "{name}, class {class}: {found}, expected {expected}, of at most {largest}");
+    }
 }
 
-/// The networks' names, each with what torchvision gives.
+/// Whether every parameter of the fixture, and no other, has a gradient, and one of its norm and sum weighted by the formula.
+fn assert_gradients(name: &str, network: &Network, fixture: &Value) {
+    let expected: BTreeMap<String, [f64; 2]> = serde_json::from_value(fixture["gradients"].clone()).expect("gradients");
+    let tolerance = fixture["tolerance"].as_f64().expect("a number");
+    let with_gradient = network.parameters().iter().filter(|(_, tensor)| tensor.grad().defined());
+    let mut names: Vec<&String> = with_gradient.clone().map(|(parameter, _)| &parameter.name).collect();
+    names.sort();
+    assert_eq!(names, expected.keys().collect::<Vec<_>>(), "{name}");
+    for (parameter, tensor) in with_gradient {
+        let [norm, sum] = expected[&parameter.name];
+        let gradient = tensor.grad().to_kind(Kind::Double).flatten(0, -1);
+        let weights = Tensor::from_slice(&noise(&parameter.name, tensor.numel()));
+        let own_norm = gradient.norm().double_value(&[]);
+        let own_sum = (&gradient * weights).sum(Kind::Double).double_value(&[]);
+        assert!((own_norm - norm).abs() <= tolerance * norm, "{name} {}: {own_norm}, expected {norm}", parameter.name);
+        assert!(
+            (own_sum - sum).abs() <= tolerance * norm.max(sum.abs()),
+            "{name} {}: {own_sum}, expected {sum}",
+            parameter.name
+        );
+    }
+}
+
+/// The networks' names, each with what PyTorch gives.
 fn fixtures() -> Vec<(String, Value)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/parity");
     let mut paths: Vec<PathBuf> =
@@ -103,21 +92,28 @@ fn fixtures() -> Vec<(String, Value)> {
 }
 
 #[test]
-fn every_network_that_torchvision_has_gives_its_logits() {
+fn every_network_gives_pytorchs_logits_and_claims_its_number_of_parameters() {
     let fixtures = fixtures();
-    assert_eq!(fixtures.len(), 15);
+    assert_eq!(fixtures.len(), 17);
     for (name, expected) in fixtures {
-        let output = no_grad(|| filled_network(&name).forward(&input(), false)).expect("a forward pass");
+        assert_eq!(experiment(&name).network.parameters, expected["parameters"].as_i64(), "{name}");
+        let image = image("input", 224, 224, &expected);
+        let output = no_grad(|| filled_network(&name).forward(&image, false)).expect("a forward pass");
         assert_logits(&name, &output.logits, &expected["logits"]);
     }
 }
 
+/// The fixtures of the main networks, which have this key.
+fn main_fixtures(key: &str) -> Vec<(String, Value)> {
+    let fixtures: Vec<_> = fixtures().into_iter().filter(|(_, expected)| !expected[key].is_null()).collect();
+    assert_eq!(fixtures.len(), 6, "with {key}");
+    fixtures
+}
+
 #[test]
-fn the_four_main_networks_run_over_a_larger_image_as_their_convolutions_in_pytorch() {
-    let image = noise_image("large", 256, 320);
-    let fixtures: Vec<_> = fixtures().into_iter().filter(|(_, expected)| expected["dense"].is_array()).collect();
-    assert_eq!(fixtures.len(), 4);
-    for (name, expected) in fixtures {
+fn the_main_networks_slide_over_a_larger_image_as_in_pytorch() {
+    for (name, expected) in main_fixtures("dense") {
+        let image = image("large", 256, 320, &expected);
         let dense = filled_network(&name).dense().expect("a dense network");
         let output = no_grad(|| dense.forward(&image, false)).expect("a forward pass");
         assert_logits(&name, &output.logits, &expected["dense"]);
@@ -125,65 +121,86 @@ fn the_four_main_networks_run_over_a_larger_image_as_their_convolutions_in_pytor
 }
 
 #[test]
-fn the_gradients_of_the_four_main_networks_are_torchvisions() {
-    let fixtures = fixtures();
-    let with_gradients: Vec<_> = fixtures.iter().filter(|(_, expected)| expected["gradients"].is_object()).collect();
-    assert_eq!(with_gradients.len(), 4);
-    for (name, expected) in with_gradients {
-        let network = filled_network(name);
-        let output = network.forward(&input(), false).expect("a forward pass");
+fn the_gradients_of_the_main_networks_are_pytorchs() {
+    for (name, expected) in main_fixtures("gradients") {
+        let network = filled_network(&name);
+        let output = network.forward(&image("input", 224, 224, &expected), false).expect("a forward pass");
         let labels = Tensor::from_slice(&[LABEL]);
         output.logits.cross_entropy_loss(&labels, None::<Tensor>, Reduction::Mean, -100, 0.0).backward();
-        for (parameter, tensor) in network.parameters().iter().filter(|(it, _)| it.trainable && !it.auxiliary) {
-            let [norm, sum] =
-                [0, 1].map(|index| expected["gradients"][&parameter.name][index].as_f64().expect("a number"));
-            let gradient = tensor.grad().to_kind(Kind::Double).flatten(0, -1);
-            let own_norm = f64::try_from(gradient.norm()).expect("a number");
-            let own_sum = f64::try_from(
-                (&gradient * Tensor::from_slice(&noise(&parameter.name, tensor.numel()))).sum(Kind::Double),
-            )
-            .expect("a number");
-            assert!((own_norm - norm).abs() <= 1e-4 * norm, "{name} {}: {own_norm}, expected {norm}", parameter.name);
-            assert!(
-                (own_sum - sum).abs() <= 1e-4 * norm.max(sum.abs()),
-                "{name} {}: {own_sum}, expected {sum}",
-                parameter.name
-            );
-        }
+        assert_gradients(&name, &network, &expected);
+    }
+}
+
+#[test]
+fn the_main_networks_have_pytorchs_parameters_by_name_and_shape() {
+    for (name, expected) in main_fixtures("shapes") {
+        let expected: BTreeMap<String, Vec<i64>> = serde_json::from_value(expected["shapes"].clone()).expect("shapes");
+        let network = network(&name);
+        let has_heads = expected.keys().any(|name| name.starts_with("aux"));
+        let own = network.parameters().iter().filter(|(it, _)| has_heads || !it.auxiliary);
+        let found = own.map(|(it, tensor)| (it.name.clone(), tensor.size())).collect::<BTreeMap<_, _>>();
+        assert_eq!(found, expected, "{name}");
+    }
+}
+
+#[test]
+fn a_training_step_of_googlenet_has_pytorchs_loss_and_gradients_with_both_auxiliary_classifiers() {
+    let (_, fixture) = fixtures().into_iter().find(|(name, _)| name == "googlenet").expect("a fixture");
+    let expected = &fixture["training"];
+    let without_dropout =
+        ["network.layers[11].auxiliary.layers[5]", "network.layers[15].auxiliary.layers[5]", "network.layers[21]"]
+            .map(|layer| format!("{layer}.dropout=0"));
+    let experiment = Experiment::load(config("googlenet").as_ref(), &without_dropout).expect("a config");
+    let network = fill(Network::new(&experiment.network, Device::Cpu, 0).expect("a network"));
+    let output = network.forward(&image("input", 224, 224, &fixture), true).expect("a forward pass");
+    let smoothing = expected["label_smoothing"].as_f64().expect("a number");
+    let loss = loss(&output, &Tensor::from_slice(&[LABEL]), smoothing).expect("a loss");
+    let (found, expected_loss) = (loss.double_value(&[]), expected["loss"].as_f64().expect("a number"));
+    assert!((found - expected_loss).abs() <= 1e-4 * expected_loss, "{found}, expected {expected_loss}");
+    loss.backward();
+    assert_gradients("googlenet in training", &network, expected);
+}
+
+/// Whether these are the fixture's values, all of them.
+fn assert_values(name: &str, tensor: &Tensor, expected: &[f64]) {
+    let found = Vec::<f64>::try_from(tensor.to_kind(Kind::Double).flatten(0, -1)).expect("values");
+    assert_eq!(found.len(), expected.len(), "{name}");
+    for (place, (found, expected)) in found.iter().zip(expected).enumerate() {
+        assert!((found - expected).abs() <= 1e-5, "{name}, value {place}: {found}, expected {expected}");
     }
 }
 
 // scripts/make_training_fixture.py: batch norm in training, an auxiliary head, label smoothing, weight decay, Nesterov's momentum.
 #[test]
-fn ten_steps_of_training_give_pytorchs_losses_and_weights() {
+fn ten_steps_of_training_give_pytorchs_losses_weights_and_momentum() {
     let fixture: Value = serde_json::from_str(include_str!("fixtures/training.json")).expect("JSON");
+    let numbers = |key: &str| serde_json::from_value::<Vec<f64>>(fixture[key].clone()).expect("numbers");
+    let tensors =
+        |key: &str| serde_json::from_value::<BTreeMap<String, Vec<f64>>>(fixture[key].clone()).expect("tensors");
     let experiment = Experiment::parse(&fixture["experiment"].to_string(), &[]).expect("an experiment");
     let network = fill(Network::new(&experiment.network, Device::Cpu, 0).expect("a network"));
     let mut sgd = Sgd::new(&network, &experiment.training).expect("an optimiser");
-    let images = fixture["images"].as_i64().expect("a number");
-    let [channels, height, width] = experiment.network.input;
-    let values: Vec<f32> =
-        noise("input", (images * channels * height * width) as usize).into_iter().map(|it| it as f32).collect();
-    let inputs = Tensor::from_slice(&values).reshape([images, channels, height, width]);
-    let labels = Tensor::arange(images, (Kind::Int64, Device::Cpu)).remainder(experiment.network.classes);
-    for expected in fixture["losses"].as_array().expect("losses") {
+    let count = fixture["images"].as_i64().expect("a number");
+    let [_, height, width] = experiment.network.input;
+    let inputs = images("input", [count, height, width]);
+    let labels = Tensor::arange(count, (Kind::Int64, Device::Cpu)).remainder(experiment.network.classes);
+    let (rates, losses) = (numbers("rates"), numbers("losses"));
+    assert_eq!((rates.len(), losses.len()), (10, 10));
+    for (rate, expected) in rates.into_iter().zip(losses) {
         let output = network.forward(&inputs, true).expect("a forward pass");
         let loss = loss(&output, &labels, experiment.training.label_smoothing).expect("a loss");
-        let (found, expected) = (loss.double_value(&[]), expected.as_f64().expect("a loss"));
-        assert!((found - expected).abs() <= 1e-4 * expected, "{found}, expected {expected}");
-        sgd.step(&loss, experiment.training.learning_rate).expect("a step");
+        let found = loss.double_value(&[]);
+        assert!((found - expected).abs() <= 1e-5 * expected, "{found}, expected {expected}");
+        sgd.step(&loss, rate).expect("a step");
     }
+    let (weights, momentum) = (tensors("final"), tensors("momentum"));
+    assert_eq!(network.parameters().len(), weights.len());
     for (parameter, tensor) in network.parameters() {
-        let expected: Vec<f64> =
-            serde_json::from_value(fixture["final"][&parameter.name].clone()).expect(&parameter.name);
-        let found = Vec::<f64>::try_from(tensor.to_kind(Kind::Double).flatten(0, -1)).expect("values");
-        for (found, expected) in found.iter().zip(&expected) {
-            assert!(
-                (found - expected).abs() <= 1e-4 + 1e-3 * expected.abs(),
-                "{}: {found}, expected {expected}",
-                parameter.name
-            );
-        }
+        assert_values(&parameter.name, tensor, &weights[&parameter.name]);
+    }
+    assert_eq!(sgd.velocities().count(), momentum.len());
+    for (name, tensor) in sgd.velocities() {
+        assert_values(name, tensor, &momentum[name]);
     }
 }
 
