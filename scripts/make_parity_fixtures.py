@@ -1,8 +1,8 @@
 """Makes tests/fixtures/parity: what PyTorch's networks give for weights and images that a formula fills.
 
 The networks are torchvision's, and the papers' AlexNet and GoogLeNet of paper_networks.py. The formula stands in
-tests/common/formula.rs too, so the fixtures hold no weights. Each has the number of parameters and the logits of an image;
-those of the main networks also have every tensor's shape, each parameter's gradient as its norm and its sum weighted by the
+tests/common/formula.rs too, so the fixtures hold no weights. Each has the number of parameters, the multiply-adds and the
+logits of an image; those of the main networks also have every tensor's shape, each parameter's gradient as its norm and its sum weighted by the
 same formula, and the logits of a larger image, over which the network slides; and GoogLeNet's has the loss and the gradients
 of a training step with its auxiliary classifiers. All is computed in double precision, so that made again the files are the
 same but for the last digits.
@@ -26,6 +26,7 @@ import torchvision
 from paper_networks import AlexNet, GoogLeNet
 from PIL import Image
 from torch.nn.functional import cross_entropy
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
 OUT = pathlib.Path(__file__).parent.parent / "tests/fixtures/parity"
@@ -101,11 +102,14 @@ def rounded(values):
 def fixture(ours, model):
     model, scale, label = model.double(), SCALES.get(ours, 1), torch.tensor([LABEL])
     image = picture("input", 224, 224, scale)
-    logits = model(image)
+    with FlopCounterMode(display=False) as counter:
+        logits = model(image)
     heads = sum(parameter.numel() for name, parameter in model.named_parameters() if name.startswith("aux"))
     result = {
         "scale": scale,
         "parameters": sum(parameter.numel() for parameter in model.parameters()) - heads,
+        # It counts an addition and a multiplication each.
+        "multiply_adds": counter.get_total_flops() // 2,
         "logits": rounded(logits[0].tolist()),
     }
     if ours in TOLERANCES:

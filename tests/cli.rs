@@ -21,7 +21,9 @@ fn help_names_all_commands_and_every_option_explains_itself() {
     for command in ["train", "eval", "predict", "summary", "shapes", "doctor"] {
         assert!(help.contains(command), "{help}");
         let own = place.run(&[command, "--help"]).succeeds().stdout;
-        for line in own.lines().filter(|line| line.trim_start().starts_with("--")) {
+        let options: Vec<&str> = own.lines().filter(|line| line.trim_start().starts_with("--")).collect();
+        assert!(!options.is_empty(), "{own}");
+        for line in options {
             assert!(line.trim().contains("  ") || own.contains(&format!("{line}\n          ")), "unexplained: {line}");
         }
     }

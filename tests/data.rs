@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -9,6 +10,7 @@ use common::{Workplace, fixture};
 use image::RgbImage;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
 use topfive::config::{Channels, Preprocess, Scale, TrainingCrop};
 use topfive::data::decode::decode;
 use topfive::data::folder::{Folder, open_splits};
@@ -147,6 +149,38 @@ fn random_resized_crops_keep_to_their_share_of_the_area_and_their_ratios() {
     assert!((400..600).contains(&mirrored), "{mirrored} of 1000 were mirrored");
 }
 
+/// `scripts/make_random_crop_fixture.py`
+#[test]
+fn random_resized_crops_spread_as_torchvisions_do() {
+    const CROPS: u32 = 20_000;
+    let cases: Vec<Value> = serde_json::from_str(include_str!("fixtures/random_crops.json")).expect("JSON");
+    for case in &cases {
+        let pair = |key: &str| serde_json::from_value::<[f64; 2]>(case[key].clone()).expect("two numbers");
+        let size = pair("size").map(|side| side as u32);
+        let crop = TrainingCrop::RandomResized { area: pair("area"), aspect: pair("aspect") };
+        let cuts = (0..CROPS).map(|sample| {
+            let placement = choose(&crop, true, size.into(), [224, 224], &mut random::of_sample(1, 0, sample));
+            let Cut::Resized(cut) = placement.cut else { panic!("{placement:?}") };
+            let [x, y, width, height] = [cut.x, cut.y, cut.width, cut.height].map(f64::from);
+            BTreeMap::from([("x", x), ("y", y), ("area", width * height), ("ratio", width / height)])
+        });
+        let cuts: Vec<_> = cuts.collect();
+        for what in ["x", "y", "area", "ratio"] {
+            let points: Vec<[f64; 2]> = serde_json::from_value(case["shares"][what].clone()).expect("points");
+            assert!(!points.is_empty());
+            for [value, expected] in points {
+                let found = cuts.iter().filter(|cut| cut[what] <= value).count() as f64 / f64::from(CROPS);
+                // Four times the standard deviation of so many crops.
+                assert!(
+                    (found - expected).abs() < 0.015,
+                    "{size:?}: {found} have {what} <= {value}, expected {expected}"
+                );
+            }
+        }
+    }
+    assert_eq!(cases.len(), 3);
+}
+
 #[test]
 fn random_crops_reach_every_place_of_the_resized_image_and_no_further() {
     let crop = TrainingCrop::Random { crop_fraction: [0.875, 0.875] };
@@ -201,10 +235,9 @@ fn the_loader_gives_the_same_in_the_same_order_for_any_number_of_workers() {
         let loader = Loader::start(200, workers, ahead, work).expect("threads");
         loader.collect::<anyhow::Result<Vec<_>>>().expect("results")
     };
-    let one = collected(1, 1);
-    assert_eq!(one.len(), 200);
-    for (workers, ahead) in [(2, 3), (5, 16), (16, 400)] {
-        assert_eq!(collected(workers, ahead), one);
+    let expected: Vec<_> = (0..200).map(work).collect();
+    for (workers, ahead) in [(1, 1), (2, 3), (5, 16), (16, 400)] {
+        assert_eq!(collected(workers, ahead), expected);
     }
 }
 

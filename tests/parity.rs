@@ -92,11 +92,10 @@ fn fixtures() -> Vec<(String, Value)> {
 }
 
 #[test]
-fn every_network_gives_pytorchs_logits_and_claims_its_number_of_parameters() {
+fn every_network_gives_pytorchs_logits() {
     let fixtures = fixtures();
     assert_eq!(fixtures.len(), 17);
     for (name, expected) in fixtures {
-        assert_eq!(experiment(&name).network.parameters, expected["parameters"].as_i64(), "{name}");
         let image = image("input", 224, 224, &expected);
         let output = no_grad(|| filled_network(&name).forward(&image, false)).expect("a forward pass");
         assert_logits(&name, &output.logits, &expected["logits"]);
