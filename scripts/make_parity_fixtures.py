@@ -1,15 +1,18 @@
-"""Makes tests/fixtures/parity: the outputs of torchvision's networks for weights and an input filled by a formula.
+"""Makes tests/fixtures/parity: what PyTorch's networks give for weights and images that a formula fills.
 
-    python3 scripts/make_parity_fixtures.py
+The networks are torchvision's, and the papers' AlexNet and GoogLeNet of paper_networks.py. The formula stands in
+tests/common/formula.rs too, so the fixtures hold no weights. Each has the number of parameters, the multiply-adds and the
+logits of an image; those of the main networks also have every tensor's shape, each parameter's gradient as its norm and its sum weighted by the
+same formula, and the logits of a larger image, over which the network slides; and GoogLeNet's has the loss and the gradients
+of a training step with its auxiliary classifiers. All is computed in double precision, so that made again the files are the
+same but for the last digits.
 
-The fixtures contain no weights, because tests/parity.rs uses the same formula. They contain the logits and, for the four main
-networks, the gradient of each parameter (as its norm and as its sum weighted by the formula) and the logits of a larger image,
-over which the network runs as a convolution. Needs torch 2.11 and torchvision 0.26.
+Run with torch 2.11 and torchvision 0.26: python3 scripts/make_parity_fixtures.py
 
     python3 scripts/make_parity_fixtures.py --files DIR [PHOTOGRAPHS]
 
-Saves to DIR every network's weights as .pth (zip and legacy) and as safetensors, and for some of the photographs below the
-folder PHOTOGRAPHS the pixels after torchvision's resizing and every network's logits; scripts/parity checks them.
+instead saves every network's weights as .pth, zip and legacy, and as safetensors, and for some of the photographs below the
+folder PHOTOGRAPHS what torchvision's preprocessing and each network make of them; scripts/parity checks those.
 """
 
 import json
@@ -20,26 +23,36 @@ import numpy
 import safetensors.torch
 import torch
 import torchvision
+from paper_networks import AlexNet, GoogLeNet
 from PIL import Image
+from torch.nn.functional import cross_entropy
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
 OUT = pathlib.Path(__file__).parent.parent / "tests/fixtures/parity"
 
-# The names of our configs and of torchvision's networks.
+# Our config, torchvision's name or the class.
 NETWORKS = {
-    "alexnet-owt": "alexnet",
+    "alexnet": AlexNet, "alexnet-owt": "alexnet",
     "vgg11": "vgg11", "vgg13": "vgg13", "vgg16": "vgg16", "vgg19": "vgg19",
     "vgg11-bn": "vgg11_bn", "vgg13-bn": "vgg13_bn", "vgg16-bn": "vgg16_bn", "vgg19-bn": "vgg19_bn",
-    "googlenet-bn": "googlenet",
+    "googlenet": GoogLeNet, "googlenet-bn": "googlenet",
     "resnet18": "resnet18", "resnet34": "resnet34", "resnet50": "resnet50", "resnet101": "resnet101", "resnet152": "resnet152",
 }
-MAIN = ["alexnet-owt", "vgg16", "googlenet-bn", "resnet34"]
+# The papers' two networks take bytes less their mean. On smaller values local response normalisation does next to nothing.
+SCALES = {"alexnet": 128, "googlenet": 128}
+BYTE_MEAN = (123.68, 116.779, 103.939)
+AUXILIARY, SMOOTHING = 0.3, 0.1
+# The main networks, and by what share 32-bit gradients may differ from these. A ReLU or a max pool that decides otherwise changes the gradients of
+# all layers before it: PyTorch's own 32-bit ones differ by 4e-3 in ResNet-34, 2e-3 in GoogLeNet, 9e-5 in VGG-16 and 1e-6 in
+# both AlexNets.
+TOLERANCES = {"alexnet": 1e-4, "alexnet-owt": 1e-4, "vgg16": 5e-4, "googlenet": 1e-2, "googlenet-bn": 1e-2, "resnet34": 2e-2}
 LABEL = 7
 PHOTOGRAPHS = 40
 
 
 def noise(name, count):
-    """`count` values in -1..1 that depend only on the name and the index: SplitMix64 seeded with the FNV-1a hash of the name."""
+    """`count` values in -1..1 that depend on the name and the place alone: SplitMix64 on FNV-1a's hash of the name."""
     seed = 0xCBF29CE484222325
     for byte in name.encode():
         seed = (seed ^ byte) * 0x100000001B3 % 2**64
@@ -52,7 +65,7 @@ def noise(name, count):
 
 
 def filled(name, shape):
-    """A parameter's values: weights on the scale of He's initialisation, all others near their initial values."""
+    """A parameter's values: weights as large as He's rule has them, the rest near where it starts."""
     values = noise(name, int(numpy.prod(shape)))
     if len(shape) > 1:
         values *= numpy.sqrt(6 / numpy.prod(shape[1:]))
@@ -63,48 +76,96 @@ def filled(name, shape):
     return torch.from_numpy(values.astype(numpy.float32).reshape(tuple(shape)))
 
 
-def network(theirs):
-    options = {"init_weights": False, "aux_logits": False, "transform_input": False} if theirs == "googlenet" else {}
-    model = getattr(torchvision.models, theirs)(weights=None, **options)
-    state = {name: value if name.endswith("num_batches_tracked") else filled(name, value.shape)
-             for name, value in model.state_dict().items()}
-    model.load_state_dict(state)
+def picture(name, height, width, scale=1):
+    """An image in double precision, of values that are 32-bit floats."""
+    values = noise(name, 3 * height * width).astype(numpy.float32).reshape(1, 3, height, width)
+    return torch.from_numpy(values).double() * scale
+
+
+def network(ours):
+    theirs = NETWORKS[ours]
+    if isinstance(theirs, str):
+        options = {"init_weights": False, "aux_logits": False, "transform_input": False} if theirs == "googlenet" else {}
+        model = getattr(torchvision.models, theirs)(weights=None, **options)
+    else:
+        model = theirs()
+    model.load_state_dict({name: value if name.endswith("num_batches_tracked") else filled(name, value.shape)
+                           for name, value in model.state_dict().items()})
     return model.eval()
 
 
+def rounded(values):
+    """Numbers of eight digits: 32-bit floats have seven."""
+    return [float(f"{value:.8g}") for value in values]
+
+
 def fixture(ours, model):
-    image = torch.from_numpy(noise("input", 3 * 224 * 224).astype(numpy.float32).reshape(1, 3, 224, 224))
-    logits = model(image)
-    result = {"logits": logits[0].tolist()}
-    if ours in MAIN:
-        torch.nn.functional.cross_entropy(logits, torch.tensor([LABEL])).backward()
-        result["gradients"] = {
-            name: [parameter.grad.double().norm().item(),
-                   (parameter.grad.double().flatten() * torch.from_numpy(noise(name, parameter.numel()))).sum().item()]
-            for name, parameter in model.named_parameters()}
+    model, scale, label = model.double(), SCALES.get(ours, 1), torch.tensor([LABEL])
+    image = picture("input", 224, 224, scale)
+    with FlopCounterMode(display=False) as counter:
+        logits = model(image)
+    heads = sum(parameter.numel() for name, parameter in model.named_parameters() if name.startswith("aux"))
+    result = {
+        "scale": scale,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()) - heads,
+        # It counts an addition and a multiplication each.
+        "multiply_adds": counter.get_total_flops() // 2,
+        "logits": rounded(logits[0].tolist()),
+    }
+    if ours in TOLERANCES:
+        result["shapes"] = {name: list(value.shape) for name, value in model.state_dict().items()
+                            if not name.endswith("num_batches_tracked")}
+        cross_entropy(logits, label).backward()
+        result["tolerance"] = TOLERANCES[ours]
+        result["gradients"] = gradients(model)
         with torch.no_grad():
-            result["dense"] = dense(model, torch.from_numpy(
-                noise("large", 3 * 256 * 320).astype(numpy.float32).reshape(1, 3, 256, 320)))[0].tolist()
+            result["dense"] = rounded(dense(model, picture("large", 256, 320, scale))[0].tolist())
+    if ours == "googlenet":
+        result["training"] = training_step(model, image, label)
     return result
 
 
+def gradients(model):
+    """Of each parameter that has a gradient: an error anywhere in it changes its norm or its weighted sum."""
+    return {
+        name: rounded([parameter.grad.norm().item(),
+                       (parameter.grad.flatten() * torch.from_numpy(noise(name, parameter.numel()))).sum().item()])
+        for name, parameter in model.named_parameters() if parameter.grad is not None}
+
+
+def training_step(model, image, label):
+    """The loss with the auxiliary classifiers' (section 5 of the GoogLeNet paper), and its gradients; nothing is dropped.
+
+    Label smoothing lets every class count: these logits are so far apart that the softmax alone would leave two.
+    """
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    model.zero_grad()
+    logits, *auxiliary = [cross_entropy(logits, label, label_smoothing=SMOOTHING) for logits in model.train()(image)]
+    loss = logits + AUXILIARY * sum(auxiliary)
+    loss.backward()
+    return {"label_smoothing": SMOOTHING, "loss": rounded([loss.item()])[0], "tolerance": TOLERANCES["googlenet"],
+            "gradients": gradients(model)}
+
+
 def dense(model, image):
-    """Runs fully connected layers after a map as convolutions and averages the scores over all positions. Networks with a
-    global pool need no change."""
+    """The mean of the scores over all places where the fully connected layers fit into the map; global pools do that alone."""
     if not hasattr(model, "classifier"):
         return model(image)
-    x, side = model.features(image), 7 if isinstance(model, torchvision.models.VGG) else 6
-    for layer in model.classifier:
-        if isinstance(layer, torch.nn.Linear):
-            x = torch.nn.functional.conv2d(x, layer.weight.view(len(layer.weight), -1, side, side), layer.bias)
-            side = 1
-        else:
-            x = layer(x)
-    return x.mean((2, 3))
+    side = 7 if isinstance(model, torchvision.models.VGG) else 6
+    return slide(model.features(image), model.classifier, side, side)
+
+
+def slide(features, classifier, height, width):
+    """The mean of what `classifier` makes of each window of a map."""
+    places = [features[:, :, y : y + height, x : x + width].flatten(1)
+              for y in range(features.shape[2] - height + 1) for x in range(features.shape[3] - width + 1)]
+    return torch.stack([classifier(place) for place in places]).mean(0)
 
 
 def photographs(folder, out):
-    """Writes photographs.json and each photograph as resized by Pillow; returns torchvision's inputs."""
+    """Writes photographs.json and each photograph as Pillow resizes it; gives the central crops, in 0..1."""
     paths = sorted(path for path in pathlib.Path(folder).resolve().rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
     paths = [paths[number * len(paths) // PHOTOGRAPHS] for number in range(PHOTOGRAPHS)]
     for number, path in enumerate(paths[::4]):
@@ -116,33 +177,38 @@ def photographs(folder, out):
     resized = [transforms.Resize(256)(Image.open(path).convert("RGB")) for path in paths]
     for number, image in enumerate(resized):
         image.save(out / f"resized-{number}.png")
-    prepare = transforms.Compose([
-        transforms.CenterCrop(224), transforms.ToTensor(), transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))])
-    return torch.stack([prepare(image) for image in resized])
+    cut = transforms.Compose([transforms.CenterCrop(224), transforms.ToTensor()])
+    return torch.stack([cut(image) for image in resized])
 
 
-def save(ours, model, inputs, folder):
+def normalised(ours, crops):
+    if ours in SCALES:
+        return transforms.Normalize(BYTE_MEAN, (1.0, 1.0, 1.0))(crops * 255)
+    return transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))(crops)
+
+
+def save(ours, model, crops, folder):
     torch.save(model.state_dict(), folder / f"{ours}.zip.pth")
     torch.save(model.state_dict(), folder / f"{ours}.legacy.pth", _use_new_zipfile_serialization=False)
     safetensors.torch.save_file(model.state_dict(), folder / f"{ours}.safetensors")
-    if inputs is not None:
+    if crops is not None:
         if ours == "googlenet-bn":
-            # As for its published weights, whose normalisation differs from that of torchvision's other networks.
+            # As with its published weights: it normalises otherwise than torchvision's other networks.
             model.transform_input = True
         with torch.no_grad():
-            logits = torch.cat([model(batch) for batch in inputs.split(10)])
+            logits = torch.cat([model(batch) for batch in normalised(ours, crops).split(10)])
         (folder / f"{ours}.logits.json").write_text(json.dumps(logits.tolist()))
 
 
 def main(files=None, folder=None):
     OUT.mkdir(parents=True, exist_ok=True)
-    inputs = photographs(folder, pathlib.Path(files)) if folder else None
-    for ours, theirs in NETWORKS.items():
-        model = network(theirs)
+    crops = photographs(folder, pathlib.Path(files)) if folder else None
+    for ours in NETWORKS:
+        model = network(ours)
         if files:
-            save(ours, model, inputs, pathlib.Path(files))
+            save(ours, model, crops, pathlib.Path(files))
         else:
-            (OUT / f"{ours}.json").write_text(json.dumps(fixture(ours, model)) + "\n")
+            (OUT / f"{ours}.json").write_text(json.dumps(fixture(ours, model), separators=(",", ":")) + "\n")
         print(ours, flush=True)
 
 

@@ -1,10 +1,11 @@
-"""Makes tests/fixtures/training.json: ten steps of PyTorch's SGD on a small network, written below in plain PyTorch calls.
+"""Makes tests/fixtures/training.json: ten steps of PyTorch's SGD on a small network, written down here in plain torch calls.
 
-    python3 scripts/make_training_fixture.py
+It has what parity of finished networks cannot show: batch norm in training, local response normalisation, a zero-padded
+shortcut, an inception module, an auxiliary head, label smoothing, weight decay and Nesterov's momentum at rates that change.
+It holds the losses and, after the last step, every value of every parameter, running statistic and momentum buffer, computed
+in double precision.
 
-The network and its training cover what comparing trained networks cannot: batch norm in training, local response
-normalisation, a zero-padded shortcut, an inception module, an auxiliary classifier, label smoothing, weight decay and
-Nesterov momentum. Needs torch 2.11.
+Run with torch 2.11: python3 scripts/make_training_fixture.py
 """
 
 import json
@@ -12,11 +13,13 @@ import pathlib
 
 import torch
 import torch.nn.functional as F
-from make_parity_fixtures import filled, noise
+from make_parity_fixtures import filled, noise, rounded
 
 OUT = pathlib.Path(__file__).parent.parent / "tests/fixtures/training.json"
-CLASSES, IMAGES, SIDE, STEPS = 5, 6, 20, 10
-RATE, MOMENTUM, WEIGHT_DECAY, SMOOTHING, AUXILIARY = 0.05, 0.9, 0.01, 0.1, 0.3
+CLASSES, IMAGES, SIDE = 5, 6, 20
+# One for each step: a momentum buffer that has the rate in it, as Caffe's, goes another way when the rate falls.
+RATES = [0.05] * 5 + [0.02] * 5
+MOMENTUM, WEIGHT_DECAY, SMOOTHING, AUXILIARY = 0.9, 0.01, 0.1, 0.3
 
 NETWORK = {
     "input": [3, SIDE, SIDE],
@@ -48,7 +51,7 @@ SHAPES = {
 
 
 def tensors():
-    """All parameters and running statistics by name."""
+    """Every parameter and running statistic by its name."""
     made = {}
     for name, shape in SHAPES.items():
         if name.endswith(".weight"):
@@ -59,7 +62,7 @@ def tensors():
         else:
             made[f"{name}.weight"] = filled(f"{name}.weight", shape)
             made[f"{name}.bias"] = filled(f"{name}.bias", shape[:1])
-    return {name: value if "running" in name else value.requires_grad_() for name, value in made.items()}
+    return {name: value.double().requires_grad_("running" not in name) for name, value in made.items()}
 
 
 def forward(w, x):
@@ -88,12 +91,14 @@ def forward(w, x):
 
 def main():
     w = tensors()
-    trainable = [value for value in w.values() if value.requires_grad]
-    sgd = torch.optim.SGD(trainable, RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY, nesterov=True)
-    images = torch.from_numpy(noise("input", IMAGES * 3 * SIDE * SIDE)).float().reshape(IMAGES, 3, SIDE, SIDE)
+    trainable = {name: value for name, value in w.items() if value.requires_grad}
+    sgd = torch.optim.SGD(trainable.values(), RATES[0], momentum=MOMENTUM, weight_decay=WEIGHT_DECAY, nesterov=True)
+    # Values of 32-bit floats.
+    images = torch.from_numpy(noise("input", IMAGES * 3 * SIDE * SIDE)).float().double().reshape(IMAGES, 3, SIDE, SIDE)
     labels = torch.arange(IMAGES) % CLASSES
     losses = []
-    for _ in range(STEPS):
+    for rate in RATES:
+        sgd.param_groups[0]["lr"] = rate
         logits, head = forward(w, images)
         loss = F.cross_entropy(logits, labels, label_smoothing=SMOOTHING)
         loss = loss + AUXILIARY * F.cross_entropy(head, labels, label_smoothing=SMOOTHING)
@@ -101,10 +106,14 @@ def main():
         loss.backward()
         sgd.step()
         losses.append(loss.item())
-    final = {name: value.detach().flatten().tolist()[:4] for name, value in w.items()}
-    training = {"learning_rate": RATE, "momentum": MOMENTUM, "nesterov": True, "weight_decay": WEIGHT_DECAY, "label_smoothing": SMOOTHING}
+    final = {name: rounded(value.flatten().tolist()) for name, value in w.items()}
+    momentum = {name: rounded(sgd.state[value]["momentum_buffer"].flatten().tolist()) for name, value in trainable.items()}
+    training = {"learning_rate": RATES[0], "momentum": MOMENTUM, "nesterov": True, "weight_decay": WEIGHT_DECAY,
+                "label_smoothing": SMOOTHING}
     experiment = {"name": "fixture", "network": NETWORK, "training": training}
-    OUT.write_text(json.dumps({"experiment": experiment, "images": IMAGES, "losses": losses, "final": final}) + "\n")
+    fixture = {"experiment": experiment, "images": IMAGES, "rates": RATES, "losses": rounded(losses), "final": final,
+               "momentum": momentum}
+    OUT.write_text(json.dumps(fixture, separators=(",", ":")) + "\n")
 
 
 if __name__ == "__main__":

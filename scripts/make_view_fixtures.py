@@ -1,17 +1,19 @@
-"""Makes tests/fixtures/views: where each protocol's views lie, and images with the crops that torchvision and Pillow make.
+"""Makes tests/fixtures/views: where the protocols cut, and images with the crops that torchvision and Pillow cut out.
 
-    python3 scripts/make_view_fixtures.py
+cases.json has images, each with the crops of a protocol below one another. geometry.json has, for images of several sizes
+and each protocol, its views in any order: [width and height of the resized image, x, y, width and height of the cut, whether
+it is mirrored, "crop" (as it is), "whole" (resized to the input) or "dense"]. These numbers are torchvision's: its Resize
+says how large the image becomes, its FiveCrop, CenterCrop, crop and hflip cut up an image of that size whose pixels are
+their own coordinates, and where a view came from is read off its pixels.
 
-cases.json lists images, each with the crops of one protocol stacked vertically in another image. geometry.json lists, for
-images of several sizes, the views of each protocol in any order: [width and height of the resized image, x, y, width and
-height of the crop, whether it is mirrored, and "crop" (as it is), "whole" (resized to the input) or "dense"]. Needs
-torchvision 0.26 and Pillow 13.
+Run with torchvision 0.26 and Pillow 13: python3 scripts/make_view_fixtures.py
 """
 
 import json
 import pathlib
 
 import numpy
+import torch
 from PIL import Image
 from torchvision import transforms
 from torchvision.transforms import functional
@@ -23,15 +25,17 @@ SIZES = {"landscape": (500, 375), "portrait": (333, 500), "square": (224, 224), 
 
 
 def noise(width, height, seed):
-    """Blurred noise, so that a shift by one pixel shows everywhere."""
+    """Blurred noise, so that a shift of one pixel is seen everywhere."""
     coarse = numpy.random.default_rng(seed).integers(0, 256, (height // 3 + 2, width // 3 + 2, 3), dtype=numpy.uint8)
     return Image.fromarray(coarse).resize((width, height), Image.BICUBIC)
 
 
-def square_boxes(width, height):
-    """The left, center and right squares of a landscape, or the top, center and bottom ones of a portrait."""
-    side = min(width, height)
-    return [(x, y, side, side) for x, y in [(0, 0), (round((width - side) / 2), round((height - side) / 2)), (width - side, height - side)]]
+def squares(image):
+    """GoogLeNet, section 7: "the left, center and right square of these resized images (in the case of portrait images, we
+    take the top, center and bottom squares)"."""
+    width, height = functional.get_image_size(image)
+    top_left, _, _, bottom_right, center = functional.five_crop(image, min(width, height))
+    return top_left, center, bottom_right
 
 
 def pictures():
@@ -40,15 +44,13 @@ def pictures():
         image = noise(width, height, len(cases))
         image.save(OUT / f"{name}.png")
         resized = transforms.Resize(SHORTER_SIDE)(image)
-        # The papers mirror the crops. torchvision's ten_crop crops the mirrored image instead, which shifts the central crop by
-        # one pixel if the margin around it is odd.
+        # torchvision's own ten_crop cuts its second five out of the mirrored image, which moves the central crop by a pixel
+        # where the room around it is odd; the paper mirrors the crops.
         five = functional.five_crop(resized, CROP)
         center = transforms.CenterCrop(CROP)(resized)
         wholes = []
         for side in SQUARES:
-            scaled = transforms.Resize(side)(image)
-            for x, y, w, h in square_boxes(*scaled.size):
-                wholes.append(scaled.crop((x, y, x + w, y + h)).resize((CROP, CROP), Image.BILINEAR))
+            wholes += [square.resize((CROP, CROP), Image.BILINEAR) for square in squares(transforms.Resize(side)(image))]
         views = {
             "center": ("center", [center]),
             "mirror": ("mirror", [center, functional.hflip(center)]),
@@ -62,68 +64,88 @@ def pictures():
     (OUT / "cases.json").write_text(json.dumps({"input": CROP, "crop_fraction": CROP / SHORTER_SIDE, "cases": cases}, indent=1) + "\n")
 
 
-def resized(size, side):
-    return tuple(transforms.Resize(side)(Image.new("L", size)).size)
+def coordinates(size, side):
+    """An image of the size that `size` becomes when its shorter side is resized to `side`: each pixel holds its x and y."""
+    width, height = transforms.Resize(side)(Image.new("L", size)).size
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    return torch.stack([x, y])
 
 
-def corners(w, h):
-    return [(0, 0), (w - 224, 0), (0, h - 224), (w - 224, h - 224)]
+def view(image, cut, kind):
+    """What geometry.json has of a cut of an image of coordinates, or of its mirror image."""
+    (_, h, w), (_, height, width) = cut.shape, image.shape
+    x, y, mirrored = cut[0].min().item(), cut[1].min().item(), bool(cut[0, 0, 0] > cut[0, 0, -1])
+    whole = image[:, y : y + h, x : x + w]
+    assert torch.equal(cut, whole.flip(2) if mirrored else whole), "a view is one rectangle"
+    return [width, height, x, y, w, h, mirrored, kind]
 
 
-def center(w, h):
-    """The place of torchvision's CenterCrop."""
-    return int(round((w - 224) / 2)), int(round((h - 224) / 2))
+def views(image, kind, cuts, mirrors=True):
+    return [view(image, cut, kind) for cut in [*cuts, *(map(functional.hflip, cuts) if mirrors else [])]]
 
 
-def mirrored(views):
-    return [view[:6] + [mirror, view[7]] for mirror in (False, True) for view in views]
+def ten_crop(image):
+    """AlexNet, section 4.1: "the four corner patches and the center patch as well as their horizontal reflections"."""
+    found = views(image, "crop", functional.five_crop(image, 224))
+    theirs = sorted(view(image, cut, "crop") for cut in transforms.TenCrop(224)(image))
+    # torchvision's center patch of the mirrored image is the mirrored center patch where the room around it is even.
+    assert image.shape[2] % 2 or theirs == sorted(found)
+    return found
 
 
-def one(size, side, places):
-    w, h = resized(size, side)
-    return [[w, h, x, y, 224, 224, False, "crop"] for x, y in places(w, h)]
+def grid(image):
+    """VGG, section 3.2: a "5 x 5 regular grid" of crops; where a fifth is no whole pixel, the nearest one."""
+    _, height, width = image.shape
+    places = [numpy.rint(numpy.linspace(0, room, 5)).astype(int) for room in (height - 224, width - 224)]
+    found = views(image, "crop", [functional.crop(image, int(y), int(x), 224, 224) for y in places[0] for x in places[1]])
+    assert all(corner in found for corner in ten_crop(image))
+    return found
 
 
-def grid(w, h):
-    spread = lambda room: [int(place) for place in numpy.rint(numpy.linspace(0, room, 5))]
-    return [(x, y) for y in spread(h - 224) for x in spread(w - 224)]
+def googlenet(image):
+    """GoogLeNet, section 7: "For each square, we then take the 4 corners and the center 224x224 crop as well as the square
+    resized to 224x224, and their mirrored versions"."""
+    found = []
+    for square in squares(image):
+        found += views(image, "crop", functional.five_crop(square, 224)) + views(image, "whole", [square])
+    return found
 
 
-def dense(size, sides):
-    return [[w, h, 0, 0, w, h, False, "dense"] for w, h in (resized(size, side) for side in sides)]
+def center(image):
+    return [transforms.CenterCrop(224)(image)]
 
 
-def googlenet(size):
-    views = []
-    for side in (256, 288, 320, 352):
-        w, h = resized(size, side)
-        for x, y, sw, sh in square_boxes(w, h):
-            views += [[w, h, x + cx, y + cy, 224, 224, False, "crop"] for cx, cy in corners(sw, sh) + [center(sw, sh)]]
-            views.append([w, h, x, y, sw, sh, False, "whole"])
-    return mirrored(views)
+def dense(image):
+    """VGG, section 3.2, and ResNet, section 3.4: the whole image."""
+    return views(image, "dense", [image])
+
+
+def at(size, sides, protocol):
+    return [found for side in sides for found in protocol(coordinates(size, side))]
 
 
 def geometry():
-    """The views of a network with an input of 224 pixels and a crop fraction of 224/256, trained at scales from 256 to 512
-    pixels as VGG was."""
+    """For a network of 224 pixels with crops of 224 of 256, trained at the sides 256 to 512 as VGG was."""
     cases = {}
     for name, size in SIZES.items():
-        three = [256, 384, 512]
-        multi = mirrored([view for side in three for view in one(size, side, grid)])
+        # VGG, sections 4.1 and 4.2: tested at 0.5 (S_min + S_max), and at S_min, that and S_max.
+        one, three = [384], [256, 384, 512]
+        # ResNet, section 3.4.
+        five = [224, 256, 384, 480, 640]
         cases[name] = {"size": size, "views": {
-            "center": one(size, 256, lambda w, h: [center(w, h)]),
-            "mirror": mirrored(one(size, 256, lambda w, h: [center(w, h)])),
-            "ten-crop": mirrored(one(size, 256, lambda w, h: corners(w, h) + [center(w, h)])),
-            "ten-crop:300": mirrored(one(size, 300, lambda w, h: corners(w, h) + [center(w, h)])),
-            "googlenet-144": googlenet(size),
-            "dense": mirrored(dense(size, [384])),
-            "dense:256": mirrored(dense(size, [256])),
-            "dense-multiscale": mirrored(dense(size, three)),
-            "multi-crop-50": mirrored(one(size, 384, grid)),
-            "multi-crop-150": multi,
-            "dense+multi-crop": mirrored(dense(size, three)) + multi,
-            "resnet-multiscale": dense(size, [224, 256, 384, 480, 640]),
-            "resnet-multiscale-mirror": mirrored(dense(size, [224, 256, 384, 480, 640])),
+            "center": at(size, [256], lambda image: views(image, "crop", center(image), mirrors=False)),
+            "mirror": at(size, [256], lambda image: views(image, "crop", center(image))),
+            "ten-crop": at(size, [256], ten_crop),
+            "ten-crop:300": at(size, [300], ten_crop),
+            "googlenet-144": at(size, [256, 288, 320, 352], googlenet),
+            "dense": at(size, one, dense),
+            "dense:256": at(size, [256], dense),
+            "dense-multiscale": at(size, three, dense),
+            "multi-crop-50": at(size, one, grid),
+            "multi-crop-150": at(size, three, grid),
+            "dense+multi-crop": at(size, three, dense) + at(size, three, grid),
+            "resnet-multiscale": at(size, five, lambda image: views(image, "dense", [image], mirrors=False)),
+            "resnet-multiscale-mirror": at(size, five, dense),
         }}
     (OUT / "geometry.json").write_text(json.dumps(cases, separators=(",", ":")) + "\n")
 

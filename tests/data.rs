@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -9,12 +10,16 @@ use common::{Workplace, fixture};
 use image::RgbImage;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use topfive::config::{Channels, Preprocess, Scale, TrainingCrop};
-use topfive::data::decode;
-use topfive::data::folder::{Folder, open_splits};
+use serde_json::Value;
+use topfive::data::augment::choose;
+use topfive::data::folder;
 use topfive::data::loader::Loader;
-use topfive::data::transform::{Cut, Normalisation, apply, choose};
-use topfive::data::{batch, transform};
+use topfive::experiment::{Channels, Preprocess, Scale, Training, TrainingCrop};
+use topfive::geometry::{Placement, Resize, Size};
+use topfive::image::batch::Batch;
+use topfive::image::crop::crop;
+use topfive::image::decode;
+use topfive::image::normalise::Normalisation;
 use topfive::random;
 
 /// Reads and decodes an image, as a worker does.
@@ -130,8 +135,8 @@ fn crc32(bytes: &[u8]) -> u32 {
 fn normalisation_subtracts_the_mean_and_divides_by_the_deviation_of_each_channel() {
     let image = RgbImage::from_pixel(2, 3, image::Rgb([255, 128, 0]));
     let normalised = |preprocess: &Preprocess| {
-        let normalisation = Normalisation::new(preprocess, tch::Device::Cpu).expect("a normalisation");
-        let bytes = batch::stack(std::slice::from_ref(&image)).expect("a batch");
+        let normalisation = Normalisation::new(&preprocess.constants(), tch::Device::Cpu).expect("a normalisation");
+        let bytes = Batch::of(std::slice::from_ref(&image)).and_then(|batch| batch.tensor()).expect("a batch");
         let values = normalisation.apply(&bytes).expect("values");
         assert_eq!(values.size(), [1, 3, 3, 2]);
         [0, 1, 2].map(|channel| values.double_value(&[0, channel, 2, 1]))
@@ -150,36 +155,75 @@ fn normalisation_subtracts_the_mean_and_divides_by_the_deviation_of_each_channel
     assert!(near(normalised(&caffe), [0.0 - 104.0, 128.0 - 117.0, 255.0 - 123.0]));
 }
 
+const PHOTOGRAPH: Size = Size { width: 500, height: 375 };
+const INPUT: Size = Size { width: 224, height: 224 };
+
+fn cropping(crop: TrainingCrop) -> Training {
+    Training { crop, ..Training::default() }
+}
+
 #[test]
 fn random_resized_crops_keep_to_their_share_of_the_area_and_their_ratios() {
-    let (area, aspect) = ([0.25, 0.5], [0.75, 4.0 / 3.0]);
-    let crop = TrainingCrop::RandomResized { area, aspect };
+    let training = cropping(TrainingCrop::RandomResized { area: [0.25, 0.5], aspect: [0.75, 4.0 / 3.0] });
     let mut mirrored = 0;
     for sample in 0..1000 {
-        let placement = choose(&crop, true, (500, 375), [224, 224], &mut random::of_sample(1, 0, sample));
-        let Cut::Resized(cut) = placement.cut else { panic!("{placement:?}") };
-        let share = f64::from(cut.width * cut.height) / (500.0 * 375.0);
-        let ratio = f64::from(cut.width) / f64::from(cut.height);
-        assert!((0.24..0.51).contains(&share) && (0.74..1.35).contains(&ratio), "{cut:?}");
-        assert!(cut.x + cut.width <= 500 && cut.y + cut.height <= 375, "{cut:?}");
+        let placement = choose(&training, PHOTOGRAPH, INPUT, &mut random::of_sample(1, 0, sample));
+        let Resize { from, to } = placement.resize;
+        assert_eq!((to, placement.crop, placement.margin), (INPUT, INPUT.whole(), 0));
+        let share = from.size().area() as f64 / PHOTOGRAPH.area() as f64;
+        let ratio = f64::from(from.width) / f64::from(from.height);
+        assert!((0.24..0.51).contains(&share) && (0.74..1.35).contains(&ratio), "{from:?}");
+        assert!(from.x + from.width <= 500 && from.y + from.height <= 375, "{from:?}");
         mirrored += u32::from(placement.mirror);
     }
     assert!((400..600).contains(&mirrored), "{mirrored} of 1000 were mirrored");
 }
 
+/// `scripts/make_random_crop_fixture.py`
 #[test]
-fn random_crops_reach_every_place_of_the_resized_image_and_no_further() {
-    let crop = TrainingCrop::Random { crop_fraction: [0.875, 0.875] };
+fn random_resized_crops_spread_as_torchvisions_do() {
+    const CROPS: u32 = 20_000;
+    let cases: Vec<Value> = serde_json::from_str(include_str!("fixtures/random_crops.json")).expect("JSON");
+    for case in &cases {
+        let pair = |key: &str| serde_json::from_value::<[f64; 2]>(case[key].clone()).expect("two numbers");
+        let [width, height] = pair("size").map(|side| side as u32);
+        let training = cropping(TrainingCrop::RandomResized { area: pair("area"), aspect: pair("aspect") });
+        let cuts = (0..CROPS).map(|sample| {
+            let mut random = random::of_sample(1, 0, sample);
+            let cut = choose(&training, Size { width, height }, INPUT, &mut random).resize.from;
+            let [x, y, width, height] = [cut.x, cut.y, cut.width, cut.height].map(f64::from);
+            BTreeMap::from([("x", x), ("y", y), ("area", width * height), ("ratio", width / height)])
+        });
+        let cuts: Vec<_> = cuts.collect();
+        for what in ["x", "y", "area", "ratio"] {
+            let points: Vec<[f64; 2]> = serde_json::from_value(case["shares"][what].clone()).expect("points");
+            assert!(!points.is_empty());
+            for [value, expected] in points {
+                let found = cuts.iter().filter(|cut| cut[what] <= value).count() as f64 / f64::from(CROPS);
+                // Four times the standard deviation of so many crops.
+                assert!(
+                    (found - expected).abs() < 0.015,
+                    "{width}x{height}: {found} have {what} <= {value}, expected {expected}"
+                );
+            }
+        }
+    }
+    assert_eq!(cases.len(), 3);
+}
+
+#[test]
+fn random_crops_reach_every_position_in_the_resized_image_and_no_further() {
+    let training = cropping(TrainingCrop::Random { crop_fraction: [0.875, 0.875] });
     let mut random = ChaCha8Rng::seed_from_u64(0);
     let (mut columns, mut rows) = (std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
     for _ in 0..5000 {
-        let placement = choose(&crop, true, (500, 375), [224, 224], &mut random);
-        let Cut::FromResized { width, height, x, y } = placement.cut else { panic!("{placement:?}") };
-        assert_eq!((width, height), (341, 256));
-        columns.insert(x);
-        rows.insert(y);
+        let Placement { resize, crop, .. } = choose(&training, PHOTOGRAPH, INPUT, &mut random);
+        assert_eq!((resize.from, resize.to), (PHOTOGRAPH.whole(), Size { width: 341, height: 256 }));
+        assert_eq!(crop.size(), INPUT);
+        columns.insert(crop.x);
+        rows.insert(crop.y);
     }
-    // 341 - 224 and 256 - 224 pixels of room: the last place is drawn, too.
+    // 341 - 224 and 256 - 224 pixels of room: the last position is drawn, too.
     assert_eq!((columns.first(), columns.last(), columns.len()), (Some(&0), Some(&117), 118));
     assert_eq!((rows.first(), rows.last(), rows.len()), (Some(&0), Some(&32), 33));
 }
@@ -187,27 +231,35 @@ fn random_crops_reach_every_place_of_the_resized_image_and_no_further() {
 #[test]
 fn padded_crops_shift_the_image_and_fill_up_with_black() {
     let image = decoded(&fixture("decode").join("rgb.png"), true).expect("an image");
-    let (width, height) = image.dimensions();
+    let size: Size = image.dimensions().into();
     let cut = |x, y| {
-        let placement = transform::Placement { cut: Cut::FromPadded { margin: 4, x, y }, mirror: false };
-        apply(&image, placement, [height, width]).expect("a crop")
+        let resize = Resize { from: size.whole(), to: size };
+        crop(&image, Placement { resize, margin: 4, crop: size.at(x, y), mirror: false }).expect("a crop")
     };
     assert_eq!(cut(4, 4), image);
     let shifted = cut(0, 6);
     // Four pixels to the right and two up.
     assert_eq!(shifted.get_pixel(4, 0), image.get_pixel(0, 2));
     assert_eq!(shifted.get_pixel(3, 0).0, [0; 3]);
-    assert_eq!(shifted.get_pixel(width - 1, height - 1).0, [0; 3]);
+    assert_eq!(shifted.get_pixel(size.width - 1, size.height - 1).0, [0; 3]);
 }
 
 #[test]
 fn a_mirrored_crop_is_the_crop_mirrored() {
     let image = decoded(&fixture("decode").join("rgb.png"), true).expect("an image");
-    let crop = TrainingCrop::RandomResized { area: [0.5, 1.0], aspect: [0.75, 1.33] };
-    let placement = choose(&crop, false, image.dimensions(), [12, 12], &mut ChaCha8Rng::seed_from_u64(3));
-    let straight = apply(&image, placement, [12, 12]).expect("a crop");
-    let mirrored = apply(&image, transform::Placement { mirror: true, ..placement }, [12, 12]).expect("a crop");
+    let training = cropping(TrainingCrop::RandomResized { area: [0.5, 1.0], aspect: [0.75, 1.33] });
+    let input = Size { width: 12, height: 12 };
+    let placement = choose(&training, image.dimensions().into(), input, &mut ChaCha8Rng::seed_from_u64(3));
+    let [straight, mirrored] =
+        [false, true].map(|mirror| crop(&image, Placement { mirror, ..placement }).expect("a crop"));
     assert_eq!(image::imageops::flip_horizontal(&straight), mirrored);
+    // In a batch, too.
+    let batch = |mirror| {
+        let mut batch = Batch::with_capacity(input, 1).expect("a batch");
+        batch.push(&straight, input.whole(), mirror);
+        Vec::<u8>::try_from(batch.tensor().expect("a batch").flatten(0, -1)).expect("bytes")
+    };
+    assert_eq!((batch(false), batch(true)), (straight.as_raw().clone(), mirrored.as_raw().clone()));
 }
 
 #[test]
@@ -221,10 +273,9 @@ fn the_loader_yields_the_same_results_in_the_same_order_for_any_number_of_worker
         let loader = Loader::start(200, workers, ahead, work).expect("threads");
         loader.collect::<anyhow::Result<Vec<_>>>().expect("results")
     };
-    let one = collected(1, 1);
-    assert_eq!(one.len(), 200);
-    for (workers, ahead) in [(2, 3), (5, 16), (16, 400)] {
-        assert_eq!(collected(workers, ahead), one);
+    let expected: Vec<_> = (0..200).map(work).collect();
+    for (workers, ahead) in [(1, 1), (2, 3), (5, 16), (16, 400)] {
+        assert_eq!(collected(workers, ahead), expected);
     }
 }
 
@@ -270,7 +321,7 @@ fn classes_are_sorted_by_name_in_any_language_and_links_are_followed() {
     place.write("train/.hidden/x.png", &png);
     std::os::unix::fs::symlink(place.path("elsewhere"), place.path("train/link")).expect("a link");
     std::os::unix::fs::symlink(place.path("train"), place.path("train/猫/loop")).expect("a link");
-    let folder = Folder::open(&place.path("train")).expect("a data set");
+    let folder = folder::open(&place.path("train")).expect("a data set");
     assert_eq!(folder.classes, ["Apfel", "link", "zèbre", "猫"]);
     let labels: Vec<usize> = folder.samples.iter().map(|sample| sample.label).collect();
     assert_eq!(labels[..4], [0, 0, 1, 2]);
@@ -283,9 +334,9 @@ fn validation_classes_are_matched_by_name_not_by_position() {
     for name in ["train/ant/1.png", "train/bee/2.png", "train/cat/3.png", "val/cat/4.png"] {
         place.write(name, &png);
     }
-    let (train, val) = open_splits(&place.path("")).expect("a data set");
+    let (train, val) = folder::open_splits(&place.path("")).expect("a data set");
     assert_eq!((val.classes.clone(), val.samples[0].label), (train.classes, 2));
     place.write("val/cap/5.png", &png);
-    let error = format!("{:#}", open_splits(&place.path("")).expect_err("an unknown class"));
-    assert!(error.contains("val/cap is no class of the model (did you mean 'cat'?)"), "{error}");
+    let error = format!("{:#}", folder::open_splits(&place.path("")).expect_err("an unknown class"));
+    assert!(error.contains("val/cap: not one of the model's classes (did you mean \"cat\"?)"), "{error}");
 }

@@ -2,46 +2,63 @@
 
 mod common;
 
-use std::fs;
-
-use common::config;
+use common::formula::{filled_network, images};
 use serde_json::{Value, json};
-use tch::{Device, Kind, Tensor, no_grad};
-use topfive::config::Experiment;
-use topfive::network::Network;
+use tch::{Kind, Tensor, no_grad};
+use topfive::experiment::{Experiment, builtin};
+use topfive::network::{Mode, Network};
 
 fn network(experiment: &Value) -> Network {
-    let experiment = Experiment::parse(&experiment.to_string(), &[]).expect("an experiment");
-    Network::new(&experiment.network, Device::Cpu, 1).expect("a network")
+    filled_network(&Experiment::parse(&experiment.to_string(), &[]).expect("an experiment"))
 }
 
-/// A shipped network, with starting weights that carry an image's differences through to the scores.
+/// A built-in experiment.
 fn experiment(name: &str) -> Value {
-    let mut experiment: Value = serde_json::from_slice(&fs::read(config(name)).expect("a config")).expect("JSON");
-    experiment["network"]["start"] = json!({ "weights": "he" });
-    experiment
+    serde_json::from_str(builtin::experiment(name).expect("an experiment")).expect("JSON")
 }
 
-/// One image of noise.
-fn image(side: i64) -> Tensor {
-    Tensor::randn([1, 3, side, side], (Kind::Float, Device::Cpu))
+fn image(height: i64, width: i64) -> Tensor {
+    images("input", [1, height, width])
 }
 
 fn logits(network: &Network, images: &Tensor) -> Tensor {
-    no_grad(|| network.forward(images, false)).expect("a forward pass").logits
+    no_grad(|| network.forward(images, Mode::Evaluation)).expect("a forward pass").values
 }
 
-/// The largest difference, as a share of the largest expected value.
-fn difference(found: &Tensor, expected: &Tensor) -> f64 {
-    assert_eq!(found.size(), expected.size());
-    (found - expected).abs().max().double_value(&[]) / expected.abs().max().double_value(&[])
+/// Whether these are the expected scores but for a ten-thousandth of the largest.
+fn assert_near(name: &str, found: &Tensor, expected: &Tensor) {
+    assert_eq!(found.size(), expected.size(), "{name}");
+    let difference = (found - expected).abs().max().double_value(&[]);
+    let largest = expected.abs().max().double_value(&[]);
+    assert!(difference <= 1e-4 * largest, "{name}: {difference} of {largest}");
 }
 
-/// The mean over the crops that lie 32 pixels apart in an image of 256 pixels.
-fn mean_over_shifted_crops(network: &Network, image: &Tensor) -> Tensor {
-    let crops =
-        [(0, 0), (0, 32), (32, 0), (32, 32)].map(|(y, x)| logits(network, &image.narrow(2, y, 224).narrow(3, x, 224)));
+/// The mean over crops of `side` pixels at these places.
+fn mean_over_crops(network: &Network, image: &Tensor, side: i64, places: &[(i64, i64)]) -> Tensor {
+    let crops: Vec<Tensor> =
+        places.iter().map(|&(y, x)| logits(network, &image.narrow(2, y, side).narrow(3, x, side))).collect();
     Tensor::stack(&crops, 0).mean_dim([0i64].as_slice(), false, None::<Kind>)
+}
+
+/// Small networks with what PyTorch gives for images of several sizes (`scripts/make_dense_fixtures.py`).
+fn fixtures() -> Vec<Value> {
+    serde_json::from_str(include_str!("fixtures/dense.json")).expect("JSON")
+}
+
+#[test]
+fn dense_scores_are_pytorchs_mean_over_the_windows_of_the_last_map() {
+    let mut count = 0;
+    for fixture in fixtures() {
+        let dense = network(&fixture["experiment"]).dense().expect("a dense network");
+        for score in fixture["scores"].as_array().expect("scores") {
+            let [height, width]: [i64; 2] = serde_json::from_value(score["size"].clone()).expect("a size");
+            let expected: Vec<f32> = serde_json::from_value(score["logits"].clone()).expect("logits");
+            let name = format!("{}, {height}x{width}", fixture["experiment"]["name"]);
+            assert_near(&name, &logits(&dense, &image(height, width)), &Tensor::from_slice(&expected).unsqueeze(0));
+            count += 1;
+        }
+    }
+    assert_eq!(count, 4 * 3);
 }
 
 #[test]
@@ -49,56 +66,20 @@ fn at_the_training_size_a_dense_network_gives_what_the_plain_one_gives() {
     for name in ["alexnet", "vgg16", "googlenet", "resnet34", "tiny"] {
         let network = network(&experiment(name));
         let side = experiment(name)["network"]["input"][1].as_i64().expect("a size");
-        let image = image(side);
-        let expected = logits(&network, &image);
-        let found = logits(&network.dense().expect("a dense network"), &image);
-        assert!(difference(&found, &expected) <= 1e-4, "{name}: {}", difference(&found, &expected));
+        let image = image(side, side);
+        assert_near(name, &logits(&network.dense().expect("a dense network"), &image), &logits(&network, &image));
     }
-}
-
-/// VGG-11 with a quarter of its channels and small fully connected layers: as deep, but quick.
-fn small_vgg(padding: bool) -> Value {
-    let mut experiment = experiment("vgg11");
-    let stage = |convs: usize, channels: i64| {
-        let conv = json!({ "conv": { "channels": channels, "kernel": 3, "padding": if padding { 1 } else { 0 } } });
-        let mut layers = Vec::new();
-        (0..convs).for_each(|_| layers.extend([conv.clone(), json!("relu")]));
-        layers.push(json!({ "max_pool": { "kernel": 2 } }));
-        layers
-    };
-    let mut layers = [(1, 16), (1, 32), (2, 64), (2, 128)].map(|(convs, channels)| stage(convs, channels)).concat();
-    // Without padding a fifth stage would leave nothing; four times 2 and this make 32.
-    layers.push(json!({ "conv": { "channels": 128, "kernel": 2, "stride": 2 } }));
-    layers.extend([
-        json!("flatten"),
-        json!({ "linear": { "features": 64 } }),
-        json!("relu"),
-        json!({ "dropout": 0.5 }),
-        json!({ "linear": { "features": "classes" } }),
-    ]);
-    experiment["network"] = json!({ "input": [3, 224, 224], "classes": 50, "layers": layers });
-    experiment
 }
 
 #[test]
 fn without_padding_dense_scores_are_the_mean_over_the_crops_32_pixels_apart() {
-    let network = network(&small_vgg(false));
-    let image = image(256);
+    let fixtures = fixtures();
+    let fixture = fixtures.iter().find(|it| it["experiment"]["name"] == "without padding").expect("a network");
+    let network = network(&fixture["experiment"]);
+    let image = image(256, 256);
     let found = logits(&network.dense().expect("a dense network"), &image);
-    let expected = mean_over_shifted_crops(&network, &image);
-    assert!(difference(&found, &expected) <= 1e-4, "{}", difference(&found, &expected));
-}
-
-#[test]
-fn with_padding_dense_scores_stay_near_the_mean_over_the_crops() {
-    for experiment in [small_vgg(true), experiment("alexnet"), experiment("vgg16")] {
-        let network = network(&experiment);
-        let image = image(256);
-        let found = logits(&network.dense().expect("a dense network"), &image);
-        let expected = mean_over_shifted_crops(&network, &image);
-        // A crop sees zeros around it where the dense network sees the image: 6 to 17 % here, 100 % for weights in disorder.
-        assert!(difference(&found, &expected) <= 0.3, "{}: {}", experiment["name"], difference(&found, &expected));
-    }
+    let expected = mean_over_crops(&network, &image, 224, &[(0, 0), (0, 32), (32, 0), (32, 32)]);
+    assert_near("without padding", &found, &expected);
 }
 
 #[test]
@@ -113,7 +94,7 @@ fn a_network_that_flattens_its_map_into_the_scores_is_refused_with_the_layers_pa
     // Told before training, too, where the experiment asks for such views.
     experiment["evaluation"] = json!({ "views": "dense" });
     let early = Experiment::parse(&experiment.to_string(), &[]).map(drop).expect_err("views that cannot be");
-    assert!(format!("{early:#}").contains("evaluation.views: this network cannot run over a whole image"), "{early:#}");
+    assert!(format!("{early:#}").contains("evaluation.views: network.layers[2].flatten: this network cannot run over a whole image"), "{early:#}");
     for words in ["network.layers[2].flatten", "1x2x2", "linear", "global_average_pool"] {
         assert!(message.contains(words), "no '{words}' in: {message}");
     }
@@ -125,8 +106,7 @@ fn a_map_of_one_place_that_is_flattened_into_the_scores_is_the_mean_over_the_pla
     let conv = json!({ "conv": { "channels": "classes", "kernel": 7 } });
     experiment["network"] = json!({ "input": [3, 7, 7], "classes": 4, "layers": [conv, "flatten"] });
     let network = network(&experiment);
-    let image = image(8);
-    let crops = [(0, 0), (0, 1), (1, 0), (1, 1)].map(|(y, x)| logits(&network, &image.narrow(2, y, 7).narrow(3, x, 7)));
-    let expected = Tensor::stack(&crops, 0).mean_dim([0i64].as_slice(), false, None::<Kind>);
-    assert!(difference(&logits(&network.dense().expect("a dense network"), &image), &expected) <= 1e-5);
+    let image = image(8, 8);
+    let found = logits(&network.dense().expect("a dense network"), &image);
+    assert_near("one place", &found, &mean_over_crops(&network, &image, 7, &[(0, 0), (0, 1), (1, 0), (1, 1)]));
 }

@@ -4,17 +4,16 @@ mod common;
 
 use std::fs;
 
-use common::{Workplace, config};
+use common::formula::{images, network};
+use common::{Workplace, fixture};
 use serde_json::{Value, json};
-use tch::{Device, Kind, Reduction, Tensor};
-use topfive::config::Experiment;
-use topfive::network::Network;
+use tch::{Kind, Tensor};
+use topfive::experiment::{Change, Experiment, builtin};
+use topfive::network::Mode;
+use topfive::training::step::loss;
 
 fn experiments() -> Vec<Experiment> {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
-    let mut paths: Vec<_> = fs::read_dir(folder).expect("configs").map(|entry| entry.expect("a file").path()).collect();
-    paths.sort();
-    paths.iter().map(|path| Experiment::load(path, &[]).expect("a config that works")).collect()
+    builtin::experiments().map(|name| Experiment::load(name.as_ref(), &[]).expect("an experiment that works")).collect()
 }
 
 fn summary(arguments: &[&str]) -> Value {
@@ -34,21 +33,20 @@ fn neurons(summary: &Value, kinds: &[&str]) -> Vec<i64> {
 fn every_network_runs_forward_and_backward_and_reaches_all_its_parameters() {
     for experiment in experiments() {
         let name = &experiment.name;
-        let network = Network::new(&experiment.network, Device::Cpu, 0).expect("a network");
-        let [channels, height, width] = experiment.network.input;
-        let images = Tensor::randn([2, channels, height, width], (Kind::Float, Device::Cpu));
-        let output = network.forward(&images, true).expect("a forward pass");
-        assert_eq!(output.logits.size(), [2, experiment.network.classes], "{name}");
-        let labels = Tensor::from_slice(&[0i64, 1]);
-        let mut loss = output.logits.cross_entropy_loss(&labels, None::<Tensor>, Reduction::Mean, -100, 0.0);
-        for (weight, logits) in &output.auxiliary {
-            loss += logits.cross_entropy_loss(&labels, None::<Tensor>, Reduction::Mean, -100, 0.0) * *weight;
-        }
+        let network = network(&experiment);
+        let [channels, height, width] = experiment.network().input;
+        assert_eq!(channels, 3, "{name}");
+        let output = network.forward(&images("input", [2, height, width]), Mode::Training).expect("a forward pass");
+        assert_eq!(output.values.size(), [2, experiment.network().classes], "{name}");
+        let loss = loss(&output, &Tensor::from_slice(&[0i64, 1]), 0.0).expect("a loss");
         loss.backward();
-        for (parameter, tensor) in network.parameters().iter().filter(|(parameter, _)| parameter.trainable) {
+        for (parameter, tensor) in network.trainable() {
             let gradient = tensor.grad();
             assert!(gradient.defined(), "{name}: {} has no gradient", parameter.name);
             assert!(bool::try_from(gradient.isfinite().all()).expect("a truth"), "{name}: {}", parameter.name);
+            // A bias that a batch norm takes out again has none but rounding.
+            let reached = parameter.shape.len() == 1 || gradient.abs().max().double_value(&[]) > 0.0;
+            assert!(reached, "{name}: the gradient of {} is 0", parameter.name);
         }
     }
 }
@@ -57,16 +55,16 @@ fn every_network_runs_forward_and_backward_and_reaches_all_its_parameters() {
 fn every_network_has_the_parameters_that_it_claims() {
     let mut claims = 0;
     for experiment in experiments() {
-        let network = Network::new(&experiment.network, Device::Cpu, 0).expect("a network");
+        let network = network(&experiment);
         let count = |with_heads: bool| -> i64 {
-            let counted = network.parameters().iter().filter(|(it, _)| it.trainable && (with_heads || !it.auxiliary));
+            let counted = network.trainable().filter(|(it, _)| with_heads || !it.auxiliary);
             counted.map(|(_, tensor)| tensor.numel() as i64).sum()
         };
-        if let Some(claimed) = experiment.network.parameters {
+        if let Some(claimed) = experiment.network().parameters {
             assert_eq!(claimed, count(false), "{}", experiment.name);
             claims += 1;
         }
-        if let Some(claimed) = experiment.network.parameters_with_auxiliary {
+        if let Some(claimed) = experiment.network().parameters_with_auxiliary {
             assert_eq!(claimed, count(true), "{}", experiment.name);
         }
     }
@@ -77,7 +75,7 @@ fn every_network_has_the_parameters_that_it_claims() {
 // Section 3.5 and figure 2 of the AlexNet paper; its input of 150,528 is no layer of the table.
 #[test]
 fn alexnet_has_the_papers_neurons_and_parameters() {
-    let summary = summary(&[&config("alexnet")]);
+    let summary = summary(&["alexnet"]);
     assert_eq!(neurons(&summary, &["conv", "linear"]), [290400, 186624, 64896, 64896, 43264, 4096, 4096, 1000]);
     assert_eq!(summary["parameters"], 60_965_224);
     assert_eq!(summary["parameters_in_convolutions"], 2_334_080);
@@ -95,55 +93,43 @@ fn depths_parameters_and_multiply_adds_are_those_of_the_literature() {
         ("resnet34-a", 34, 21_623_848, 3.64e9),
     ];
     for (name, depth, parameters, multiply_adds) in expected {
-        let summary = summary(&[&config(name)]);
+        let summary = summary(&[name]);
         assert_eq!((&summary["depth"], &summary["parameters"]), (&json!(depth), &json!(parameters)), "{name}");
         let ratio = summary["multiply_adds"].as_f64().expect("a number") / multiply_adds;
         assert!((0.99..1.01).contains(&ratio), "{name}: {}", summary["multiply_adds"]);
     }
 }
 
+/// `scripts/make_parity_fixtures.py`: torch's own counter, and the sizes of the modules' parameters.
 #[test]
-fn googlenet_has_five_pooling_layers_and_heads_that_only_training_counts() {
-    let summary = summary(&[&config("googlenet")]);
-    assert_eq!(summary["pooling_layers"], 5);
-    assert_eq!(summary["parameters_with_auxiliary"], 13_378_280);
+fn parameters_and_multiply_adds_are_those_that_pytorch_counts() {
+    let fixtures = fs::read_dir(fixture("parity")).expect("fixtures").map(|entry| entry.expect("a file").path());
+    let mut count = 0;
+    for path in fixtures {
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        let expected: Value = serde_json::from_slice(&fs::read(path).expect("a file")).expect("JSON");
+        let summary = summary(&[&name]);
+        for key in ["parameters", "multiply_adds"] {
+            assert!(expected[key].is_number() && summary[key] == expected[key], "{name}: {key} {}", summary[key]);
+        }
+        count += 1;
+    }
+    assert_eq!(count, 17);
 }
 
-// torchvision's resnet34: list(resnet34().state_dict()) without num_batches_tracked.
 #[test]
-fn parameters_have_torchvisions_names() {
-    let experiment = Experiment::load(config("resnet34").as_ref(), &[]).expect("a config");
-    let network = Network::new(&experiment.network, Device::Cpu, 0).expect("a network");
-    let names: Vec<&str> = network.parameters().iter().map(|(parameter, _)| parameter.name.as_str()).collect();
-    assert_eq!(names.len(), 182);
-    for name in [
-        "conv1.weight",
-        "bn1.running_var",
-        "layer1.0.conv1.weight",
-        "layer2.0.downsample.0.weight",
-        "layer2.0.downsample.1.bias",
-        "layer4.2.bn2.running_mean",
-        "fc.bias",
-    ] {
-        assert!(names.contains(&name), "{name}");
-    }
-    let vgg = Experiment::load(config("vgg16").as_ref(), &["network.input=[3,32,32]".into()]).expect("a config");
-    let vgg = Network::new(&vgg.network, Device::Cpu, 0).expect("a network");
-    let weights: Vec<&str> =
-        vgg.parameters().iter().map(|(it, _)| it.name.as_str()).filter(|it| it.ends_with("weight")).collect();
-    assert_eq!(weights[..3], ["features.0.weight", "features.2.weight", "features.5.weight"]);
-    assert_eq!(
-        weights[12..],
-        ["features.28.weight", "classifier.0.weight", "classifier.3.weight", "classifier.6.weight"]
-    );
+fn googlenet_has_five_pooling_layers_and_heads_that_only_training_counts() {
+    let summary = summary(&["googlenet"]);
+    assert_eq!(summary["pooling_layers"], 5);
+    assert_eq!(summary["parameters_with_auxiliary"], 13_378_280);
 }
 
 #[test]
 fn weights_start_as_the_papers_say() {
     let tensor = |name: &str, parameter: &str| {
-        let experiment = Experiment::load(config(name).as_ref(), &[]).expect("a config");
-        let network = Network::new(&experiment.network, Device::Cpu, 1).expect("a network");
-        let found = network.parameters().iter().find(|(it, _)| it.name == parameter).expect(parameter);
+        let experiment = Experiment::load(name.as_ref(), &[]).expect("a config");
+        let network = network(&experiment);
+        let found = network.parameters().find(|(it, _)| it.name == parameter).expect(parameter);
         found.1.shallow_clone()
     };
     let deviation = |tensor: &Tensor| f64::try_from(tensor.std(false)).expect("a number");
@@ -164,11 +150,10 @@ fn weights_start_as_the_papers_say() {
 // Goyal et al. 2017: the scale of a residual's last batch norm is 0, so that the block gives what its shortcut gives.
 #[test]
 fn with_zero_residual_every_block_starts_as_its_shortcut() {
-    let changes = ["network.start.zero_residual=true".to_string()];
-    let experiment = Experiment::load(config("resnet50").as_ref(), &changes).expect("a config");
-    let network = Network::new(&experiment.network, Device::Cpu, 0).expect("a network");
-    for (parameter, tensor) in
-        network.parameters().iter().filter(|(it, _)| it.name.ends_with("weight") && it.shape.len() == 1)
+    let changes = [Change::Set("network.start.zero_residual=true".to_string())];
+    let experiment = Experiment::load("resnet50".as_ref(), &changes).expect("a config");
+    let network = network(&experiment);
+    for (parameter, tensor) in network.parameters().filter(|(it, _)| it.name.ends_with("weight") && it.shape.len() == 1)
     {
         let expected = if parameter.name.contains("bn3") { 0.0 } else { 1.0 };
         assert_eq!(f64::try_from(tensor.mean(Kind::Float)).expect("a number"), expected, "{}", parameter.name);
@@ -177,7 +162,7 @@ fn with_zero_residual_every_block_starts_as_its_shortcut() {
 
 #[test]
 fn other_inputs_and_classes_change_what_depends_on_them() {
-    let summary = summary(&[&config("vgg16"), "--set", "network.input=[3,64,64]", "--set", "network.classes=10"]);
+    let summary = summary(&["vgg16", "--set", "network.input=[3,64,64]", "--set", "network.classes=10"]);
     // 512 maps of 2x2 instead of 7x7, and ten outputs instead of a thousand.
     assert_eq!(summary["parameters_fully_connected"], (2048 + 1) * 4096 + (4096 + 1) * 4096 + (4096 + 1) * 10);
     assert_eq!(neurons(&summary, &["linear"]), [4096, 4096, 10]);
@@ -187,13 +172,13 @@ fn other_inputs_and_classes_change_what_depends_on_them() {
 #[test]
 fn an_input_too_small_is_refused_with_the_smallest_that_is_not() {
     let place = Workplace::new();
-    place.run(&["summary", &config("googlenet"), "--set", "network.input=[3,64,64]"]).fails_saying(&[
+    place.run(&["summary", "googlenet", "--set", "network.input=[3,64,64]"]).fails_saying(&[
         "network.layers[11].auxiliary.layers[0].average_pool",
-        "a window of 5x5 does not fit into the map of 4x4",
+        "a window of 5x5 does not fit in its input, a map of 4x4",
         "--set network.input=[3,79,79]",
     ]);
-    place.run(&["summary", &config("googlenet"), "--set", "network.input=[3,79,79]"]).succeeds();
-    place.run(&["summary", &config("googlenet"), "--set", "network.input=[3,78,78]"]).fails_saying(&["79x79"]);
+    place.run(&["summary", "googlenet", "--set", "network.input=[3,79,79]"]).succeeds();
+    place.run(&["summary", "googlenet", "--set", "network.input=[3,78,78]"]).fails_saying(&["79x79"]);
 }
 
 /// The error about a network of these layers, for an input of 3x8x8 and 10 classes.
@@ -226,7 +211,7 @@ fn unknown_layers_and_keys_are_refused_with_the_nearest_name() {
 fn wrong_types_are_refused_with_what_was_expected_and_found() {
     refuses(
         json!([{ "conv": { "channels": "many", "kernel": 3 } }]),
-        &["network.layers[0].conv.channels", "expected a whole number or \"classes\"", "\"many\""],
+        &["network.layers[0].conv.channels", "expected an integer or \"classes\"", "\"many\""],
     );
     refuses(
         json!([{ "conv": { "channels": 8, "kernel": [3, 3, 3] } }]),
@@ -241,12 +226,12 @@ fn impossible_shapes_are_refused_where_they_arise() {
     refuses(json!([{ "conv": { "channels": 8, "kernel": 11 } }]), &["layers[0].conv", "11x11", "8x8"]);
     refuses(json!([{ "linear": { "features": "classes" } }]), &["layers[0].linear", "found a map of 3x8x8", "flatten"]);
     refuses(json!(["flatten", { "conv": { "channels": 8, "kernel": 1 } }]), &["layers[1].conv", "a vector of 192"]);
-    refuses(json!([{ "conv": { "channels": 8, "kernel": 1, "groups": 2 } }]), &["2 groups", "3 channels"]);
-    refuses(json!(["global_average_pool"]), &["the last layer gives 3", "10 classes"]);
+    refuses(json!([{ "conv": { "channels": 8, "kernel": 1, "groups": 2 } }]), &["groups: expected a divisor of 3 input and 8 output channels, found 2"]);
+    refuses(json!(["global_average_pool"]), &["the last layer outputs 3", "10 classes"]);
     refuses(json!([{ "max_pool": { "kernel": 2, "padding": 2 } }]), &["padding", "at most half"]);
     refuses(
         json!([{ "residual": { "shortcut": "identity", "body": [{ "conv": { "channels": 4, "kernel": 1 } }] } }]),
-        &["the body gives 4x8x8 and the shortcut 3x8x8"],
+        &["the body outputs 4x8x8 and the shortcut 3x8x8"],
     );
     let branches = json!([{ "branches": { "branches": [{ "conv": { "channels": 4, "kernel": 1 } }, { "conv": { "channels": 4, "kernel": 3 } }] } }]);
     refuses(branches, &["branches[1].conv", "6x6", "8x8"]);
@@ -263,8 +248,7 @@ fn two_layers_of_one_name_are_refused() {
 #[test]
 fn several_networks_are_set_side_by_side() {
     let place = Workplace::new();
-    let configs = ["plain34", "resnet34", "vgg16"].map(config);
-    let text = place.run(&["summary", &configs[0], &configs[1], &configs[2]]).succeeds().stdout;
+    let text = place.run(&["summary", "plain34", "resnet34", "vgg16"]).succeeds().stdout;
     assert_eq!(text.lines().count(), 4, "{text}");
     for word in ["28.54 / 10.02 % (ten-crop)", "123,642,856", "15.47 G"] {
         assert!(text.contains(word), "no '{word}' in {text}");

@@ -1,83 +1,40 @@
-//! Networks against torchvision's, for weights that the same formula fills on both sides (`scripts/make_parity_fixtures.py`).
+//! Networks against PyTorch's, for weights that the same formula fills on both sides (`scripts/make_parity_fixtures.py`).
 
+mod common;
+
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use common::formula::{filled, filled_network, images, network, noise};
 use serde_json::Value;
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
-use topfive::config::Experiment;
-use topfive::data::batch;
-use topfive::data::decode::decode;
-use topfive::data::resize::{Rect, resize};
-use topfive::data::transform::Normalisation;
+use topfive::data::dataset::Source;
+use topfive::evaluation::request::planes;
+use topfive::experiment::{Change, Experiment};
+use topfive::geometry::Size;
+use topfive::image::batch::Batch;
+use topfive::image::normalise::Normalisation;
+use topfive::image::resize::resize;
 use topfive::metrics::top;
-use topfive::network::Network;
-use topfive::training::loss;
-use topfive::training::optimizer::Sgd;
+use topfive::network::parameter::parameters;
+use topfive::network::{Mode, Network};
+use topfive::training::optimizer::Optimizer;
+use topfive::training::step::loss;
 use topfive::views::Views;
-use topfive::views::plan::{Plan, View};
-use topfive::weights::{self, Classifier};
+use topfive::views::plan::Plan;
+use topfive::weights;
+use topfive::weights::fit::fit;
 
 const LABEL: i64 = 7;
 
-/// Values in -1..1 that depend on the name and the place alone: SplitMix64 on FNV-1a's hash of the name.
-fn noise(name: &str, count: usize) -> Vec<f64> {
-    let hash = |seed: u64, byte: u8| (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
-    let seed = name.bytes().fold(0xCBF2_9CE4_8422_2325, hash);
-    let value = |place: u64| {
-        let mut mixed = seed.wrapping_add((place + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^= mixed >> 31;
-        (mixed >> 40) as f64 / (1u64 << 23) as f64 - 1.0
-    };
-    (0..count as u64).map(value).collect()
-}
-
-fn filled(name: &str, shape: &[i64]) -> Tensor {
-    let count: i64 = shape.iter().product();
-    let scale = |value: f64| {
-        if shape.len() > 1 {
-            value * (6.0 / shape[1..].iter().product::<i64>() as f64).sqrt()
-        } else if name.ends_with("running_var") || name.ends_with("weight") {
-            1.0 + 0.25 * value
-        } else {
-            value * 0.1
-        }
-    };
-    let values: Vec<f32> = noise(name, count as usize).into_iter().map(|value| scale(value) as f32).collect();
-    Tensor::from_slice(&values).reshape(shape)
-}
-
 fn experiment(name: &str) -> Experiment {
-    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("configs/{name}.json"));
-    Experiment::load(&config, &[]).expect("a config")
+    Experiment::load(name.as_ref(), &[]).expect("an experiment")
 }
 
-fn network(name: &str) -> Network {
-    Network::new(&experiment(name).network, Device::Cpu, 0).expect("a network")
-}
-
-fn filled_network(name: &str) -> Network {
-    fill(network(name))
-}
-
-fn fill(network: Network) -> Network {
-    no_grad(|| {
-        for (parameter, tensor) in network.parameters() {
-            tensor.shallow_clone().copy_(&filled(&parameter.name, &parameter.shape));
-        }
-    });
-    network
-}
-
-fn input() -> Tensor {
-    noise_image("input", 224, 224)
-}
-
-fn noise_image(name: &str, height: usize, width: usize) -> Tensor {
-    let values: Vec<f32> = noise(name, 3 * height * width).into_iter().map(|value| value as f32).collect();
-    Tensor::from_slice(&values).reshape([1, 3, height as i64, width as i64])
+/// An image as large in its values as the fixture's.
+fn image(name: &str, height: i64, width: i64, fixture: &Value) -> Tensor {
+    images(name, [1, height, width]) * fixture["scale"].as_f64().expect("a number")
 }
 
 /// Whether logits are the expected ones but for a ten-thousandth of the largest.
@@ -85,11 +42,38 @@ fn assert_logits(name: &str, logits: &Tensor, expected: &Value) {
     let expected: Vec<f64> = serde_json::from_value(expected.clone()).expect("logits");
     let logits = Vec::<f64>::try_from(logits.to_kind(Kind::Double).squeeze()).expect("logits");
     let largest = expected.iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
-    let difference = logits.iter().zip(&expected).fold(0.0f64, |most, (a, b)| most.max((a - b).abs()));
-    assert!(logits.len() == expected.len() && difference <= 1e-4 * largest, "{name}: {difference} of {largest}");
+    assert_eq!(logits.len(), expected.len(), "{name}");
+    for (class, (found, expected)) in logits.iter().zip(&expected).enumerate() {
+        // Written so that NaN fails.
+        let is_near = (found - expected).abs() <= 1e-4 * largest;
+        assert!(is_near, "{name}, class {class}: {found}, expected {expected}, of at most {largest}");
+    }
 }
 
-/// The networks' names, each with what torchvision gives.
+/// Whether every parameter of the fixture, and no other, has a gradient, and one of its norm and sum weighted by the formula.
+fn assert_gradients(name: &str, network: &Network, fixture: &Value) {
+    let expected: BTreeMap<String, [f64; 2]> = serde_json::from_value(fixture["gradients"].clone()).expect("gradients");
+    let tolerance = fixture["tolerance"].as_f64().expect("a number");
+    let with_gradient: Vec<_> = network.parameters().filter(|(_, tensor)| tensor.grad().defined()).collect();
+    let mut names: Vec<&String> = with_gradient.iter().map(|(parameter, _)| &parameter.name).collect();
+    names.sort();
+    assert_eq!(names, expected.keys().collect::<Vec<_>>(), "{name}");
+    for (parameter, tensor) in with_gradient {
+        let [norm, sum] = expected[&parameter.name];
+        let gradient = tensor.grad().to_kind(Kind::Double).flatten(0, -1);
+        let weights = Tensor::from_slice(&noise(&parameter.name, tensor.numel()));
+        let own_norm = gradient.norm().double_value(&[]);
+        let own_sum = (&gradient * weights).sum(Kind::Double).double_value(&[]);
+        assert!((own_norm - norm).abs() <= tolerance * norm, "{name} {}: {own_norm}, expected {norm}", parameter.name);
+        assert!(
+            (own_sum - sum).abs() <= tolerance * norm.max(sum.abs()),
+            "{name} {}: {own_sum}, expected {sum}",
+            parameter.name
+        );
+    }
+}
+
+/// The networks' names, each with what PyTorch gives.
 fn fixtures() -> Vec<(String, Value)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/parity");
     let mut paths: Vec<PathBuf> =
@@ -103,92 +87,135 @@ fn fixtures() -> Vec<(String, Value)> {
 }
 
 #[test]
-fn every_network_that_torchvision_has_gives_its_logits() {
+fn every_network_gives_pytorchs_logits() {
     let fixtures = fixtures();
-    assert_eq!(fixtures.len(), 15);
+    assert_eq!(fixtures.len(), 17);
     for (name, expected) in fixtures {
-        let output = no_grad(|| filled_network(&name).forward(&input(), false)).expect("a forward pass");
-        assert_logits(&name, &output.logits, &expected["logits"]);
+        let image = image("input", 224, 224, &expected);
+        let output =
+            no_grad(|| filled_network(&experiment(&name)).forward(&image, Mode::Evaluation)).expect("a forward pass");
+        assert_logits(&name, &output.values, &expected["logits"]);
+    }
+}
+
+/// The fixtures of the main networks, which have this key.
+fn main_fixtures(key: &str) -> Vec<(String, Value)> {
+    let fixtures: Vec<_> = fixtures().into_iter().filter(|(_, expected)| !expected[key].is_null()).collect();
+    assert_eq!(fixtures.len(), 6, "with {key}");
+    fixtures
+}
+
+#[test]
+fn the_main_networks_slide_over_a_larger_image_as_in_pytorch() {
+    for (name, expected) in main_fixtures("dense") {
+        let image = image("large", 256, 320, &expected);
+        let dense = filled_network(&experiment(&name)).dense().expect("a dense network");
+        let output = no_grad(|| dense.forward(&image, Mode::Evaluation)).expect("a forward pass");
+        assert_logits(&name, &output.values, &expected["dense"]);
     }
 }
 
 #[test]
-fn the_four_main_networks_run_over_a_larger_image_as_their_convolutions_in_pytorch() {
-    let image = noise_image("large", 256, 320);
-    let fixtures: Vec<_> = fixtures().into_iter().filter(|(_, expected)| expected["dense"].is_array()).collect();
-    assert_eq!(fixtures.len(), 4);
-    for (name, expected) in fixtures {
-        let dense = filled_network(&name).dense().expect("a dense network");
-        let output = no_grad(|| dense.forward(&image, false)).expect("a forward pass");
-        assert_logits(&name, &output.logits, &expected["dense"]);
-    }
-}
-
-#[test]
-fn the_gradients_of_the_four_main_networks_are_torchvisions() {
-    let fixtures = fixtures();
-    let with_gradients: Vec<_> = fixtures.iter().filter(|(_, expected)| expected["gradients"].is_object()).collect();
-    assert_eq!(with_gradients.len(), 4);
-    for (name, expected) in with_gradients {
-        let network = filled_network(name);
-        let output = network.forward(&input(), false).expect("a forward pass");
+fn the_gradients_of_the_main_networks_are_pytorchs() {
+    for (name, expected) in main_fixtures("gradients") {
+        let network = filled_network(&experiment(&name));
+        let output = network.forward(&image("input", 224, 224, &expected), Mode::Evaluation).expect("a forward pass");
         let labels = Tensor::from_slice(&[LABEL]);
-        output.logits.cross_entropy_loss(&labels, None::<Tensor>, Reduction::Mean, -100, 0.0).backward();
-        for (parameter, tensor) in network.parameters().iter().filter(|(it, _)| it.trainable && !it.auxiliary) {
-            let [norm, sum] =
-                [0, 1].map(|index| expected["gradients"][&parameter.name][index].as_f64().expect("a number"));
-            let gradient = tensor.grad().to_kind(Kind::Double).flatten(0, -1);
-            let own_norm = f64::try_from(gradient.norm()).expect("a number");
-            let own_sum = f64::try_from(
-                (&gradient * Tensor::from_slice(&noise(&parameter.name, tensor.numel()))).sum(Kind::Double),
-            )
-            .expect("a number");
-            assert!((own_norm - norm).abs() <= 1e-4 * norm, "{name} {}: {own_norm}, expected {norm}", parameter.name);
-            assert!(
-                (own_sum - sum).abs() <= 1e-4 * norm.max(sum.abs()),
-                "{name} {}: {own_sum}, expected {sum}",
-                parameter.name
-            );
-        }
+        output.values.cross_entropy_loss(&labels, None::<Tensor>, Reduction::Mean, -100, 0.0).backward();
+        assert_gradients(&name, &network, &expected);
+    }
+}
+
+#[test]
+fn the_main_networks_have_pytorchs_parameters_by_name_and_shape() {
+    for (name, expected) in main_fixtures("shapes") {
+        let expected: BTreeMap<String, Vec<i64>> = serde_json::from_value(expected["shapes"].clone()).expect("shapes");
+        let network = network(&experiment(&name));
+        let has_heads = expected.keys().any(|name| name.starts_with("aux"));
+        let own = network.parameters().filter(|(it, _)| has_heads || !it.auxiliary);
+        let found = own.map(|(it, tensor)| (it.name.clone(), tensor.size())).collect::<BTreeMap<_, _>>();
+        assert_eq!(found, expected, "{name}");
+    }
+}
+
+#[test]
+fn a_training_step_of_googlenet_has_pytorchs_loss_and_gradients_with_both_auxiliary_classifiers() {
+    let (_, fixture) = fixtures().into_iter().find(|(name, _)| name == "googlenet").expect("a fixture");
+    let expected = &fixture["training"];
+    let without_dropout =
+        ["network.layers[11].auxiliary.layers[5]", "network.layers[15].auxiliary.layers[5]", "network.layers[21]"]
+            .map(|layer| Change::Set(format!("{layer}.dropout=0")));
+    let experiment = Experiment::load("googlenet".as_ref(), &without_dropout).expect("an experiment");
+    let network = filled_network(&experiment);
+    let output = network.forward(&image("input", 224, 224, &fixture), Mode::Training).expect("a forward pass");
+    let smoothing = expected["label_smoothing"].as_f64().expect("a number");
+    let loss = loss(&output, &Tensor::from_slice(&[LABEL]), smoothing).expect("a loss");
+    let (found, expected_loss) = (loss.double_value(&[]), expected["loss"].as_f64().expect("a number"));
+    assert!((found - expected_loss).abs() <= 1e-4 * expected_loss, "{found}, expected {expected_loss}");
+    loss.backward();
+    assert_gradients("googlenet in training", &network, expected);
+}
+
+/// Whether these are the fixture's values, all of them.
+fn assert_values(name: &str, tensor: &Tensor, expected: &[f64]) {
+    let found = Vec::<f64>::try_from(tensor.to_kind(Kind::Double).flatten(0, -1)).expect("values");
+    assert_eq!(found.len(), expected.len(), "{name}");
+    for (place, (found, expected)) in found.iter().zip(expected).enumerate() {
+        assert!((found - expected).abs() <= 1e-5, "{name}, value {place}: {found}, expected {expected}");
     }
 }
 
 // scripts/make_training_fixture.py: batch norm in training, an auxiliary head, label smoothing, weight decay, Nesterov's momentum.
 #[test]
-fn ten_steps_of_training_give_pytorchs_losses_and_weights() {
+fn ten_steps_of_training_give_pytorchs_losses_weights_and_momentum() {
     let fixture: Value = serde_json::from_str(include_str!("fixtures/training.json")).expect("JSON");
+    let numbers = |key: &str| serde_json::from_value::<Vec<f64>>(fixture[key].clone()).expect("numbers");
+    let tensors =
+        |key: &str| serde_json::from_value::<BTreeMap<String, Vec<f64>>>(fixture[key].clone()).expect("tensors");
     let experiment = Experiment::parse(&fixture["experiment"].to_string(), &[]).expect("an experiment");
-    let network = fill(Network::new(&experiment.network, Device::Cpu, 0).expect("a network"));
-    let mut sgd = Sgd::new(&network, &experiment.training).expect("an optimiser");
-    let images = fixture["images"].as_i64().expect("a number");
-    let [channels, height, width] = experiment.network.input;
-    let values: Vec<f32> =
-        noise("input", (images * channels * height * width) as usize).into_iter().map(|it| it as f32).collect();
-    let inputs = Tensor::from_slice(&values).reshape([images, channels, height, width]);
-    let labels = Tensor::arange(images, (Kind::Int64, Device::Cpu)).remainder(experiment.network.classes);
-    for expected in fixture["losses"].as_array().expect("losses") {
-        let output = network.forward(&inputs, true).expect("a forward pass");
+    let network = filled_network(&experiment);
+    let mut sgd = Optimizer::new(&experiment.training, &network).expect("an optimiser");
+    let trainable: Vec<Tensor> = network.trainable().map(|(_, tensor)| tensor.shallow_clone()).collect();
+    let count = fixture["images"].as_i64().expect("a number");
+    let [_, height, width] = experiment.network().input;
+    let inputs = images("input", [count, height, width]);
+    let labels = Tensor::arange(count, (Kind::Int64, Device::Cpu)).remainder(experiment.network().classes);
+    let (rates, losses) = (numbers("rates"), numbers("losses"));
+    assert_eq!((rates.len(), losses.len()), (10, 10));
+    for (rate, expected) in rates.into_iter().zip(losses) {
+        let output = network.forward(&inputs, Mode::Training).expect("a forward pass");
         let loss = loss(&output, &labels, experiment.training.label_smoothing).expect("a loss");
-        let (found, expected) = (loss.double_value(&[]), expected.as_f64().expect("a loss"));
-        assert!((found - expected).abs() <= 1e-4 * expected, "{found}, expected {expected}");
-        sgd.step(&loss, experiment.training.learning_rate).expect("a step");
+        let found = loss.double_value(&[]);
+        assert!((found - expected).abs() <= 1e-5 * expected, "{found}, expected {expected}");
+        let gradients = Tensor::run_backward(&[&loss], &trainable, false, false);
+        sgd.step(&trainable, gradients, rate).expect("a step");
     }
+    let (weights, momentum) = (tensors("final"), tensors("momentum"));
+    assert_eq!(network.parameters().count(), weights.len());
     for (parameter, tensor) in network.parameters() {
-        let expected: Vec<f64> =
-            serde_json::from_value(fixture["final"][&parameter.name].clone()).expect(&parameter.name);
-        let found = Vec::<f64>::try_from(tensor.to_kind(Kind::Double).flatten(0, -1)).expect("values");
-        for (found, expected) in found.iter().zip(&expected) {
-            assert!(
-                (found - expected).abs() <= 1e-4 + 1e-3 * expected.abs(),
-                "{}: {found}, expected {expected}",
-                parameter.name
-            );
-        }
+        assert_values(&parameter.name, tensor, &weights[&parameter.name]);
+    }
+    assert_eq!(sgd.state().count(), momentum.len());
+    for (name, tensor) in sgd.state() {
+        let parameter = name.strip_prefix("momentum_buffer.").expect("a momentum buffer");
+        assert_values(name, tensor, &momentum[parameter]);
     }
 }
 
 fn files() -> PathBuf {
     PathBuf::from(std::env::var_os("TOPFIVE_PARITY_FILES").expect("a folder"))
+}
+
+/// The network with the weights that Python saved.
+fn saved(experiment: &Experiment, path: &Path) -> Network {
+    let stored = weights::read(path).expect("a weights file").tensors;
+    let fitted = fit(&parameters(experiment.nodes()), stored, &HashSet::new(), path).expect("weights that fit");
+    let mut tensors = fitted.into_tensors(Device::Cpu).expect("tensors");
+    // Auxiliary classifiers may be missing; no comparison reads them.
+    for parameter in parameters(experiment.nodes()).into_iter().filter(|parameter| parameter.auxiliary) {
+        tensors.entry(parameter.name.clone()).or_insert_with(|| filled(&parameter.name, &parameter.shape));
+    }
+    Network::new(experiment.nodes().to_vec(), tensors, Device::Cpu).expect("a network")
 }
 
 /// `scripts/parity` runs it, on 6 GB of files that Python saved.
@@ -198,16 +225,11 @@ fn weights_that_python_saved_in_all_formats_load_to_the_bit() {
     let folder = files();
     for (name, _) in fixtures() {
         for ending in ["zip.pth", "legacy.pth", "safetensors"] {
-            let (path, network) = (folder.join(format!("{name}.{ending}")), network(&name));
-            let contents = weights::read(&path).expect("a weights file");
-            weights::load(&network, &contents.tensors, &path, Classifier::MustFit).expect("weights that fit");
-            for (parameter, tensor) in network.parameters().iter().filter(|(it, _)| !it.auxiliary) {
-                assert!(
-                    tensor.equal(&filled(&parameter.name, &parameter.shape)),
-                    "{} {}",
-                    path.display(),
-                    parameter.name
-                );
+            let path = folder.join(format!("{name}.{ending}"));
+            let network = saved(&experiment(&name), &path);
+            for (parameter, tensor) in network.parameters().filter(|(parameter, _)| !parameter.auxiliary) {
+                let is_equal = tensor.equal(&filled(&parameter.name, &parameter.shape));
+                assert!(is_equal, "{} {}", path.display(), parameter.name);
             }
         }
     }
@@ -217,17 +239,20 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path) -> T {
     serde_json::from_slice(&fs::read(path).expect("a file")).expect("JSON")
 }
 
+fn decoded(path: &Path) -> image::RgbImage {
+    Source::file(path.to_path_buf()).image(true).expect("a photograph")
+}
+
 /// The input that a photograph becomes under the center view: decoded, resized, cropped, normalised.
 fn prepared(path: &Path, experiment: &Experiment) -> Tensor {
-    let image = decode(&fs::read(path).expect("a photograph"), path, true).expect("an image");
-    let parts = experiment.parts(&Views::center()).expect("parts");
-    let mut plan = Plan::new(image.dimensions());
-    let View { plane, crop, .. } = plan.views(&parts[0], experiment.input())[0];
-    let plane = plan.planes[plane];
-    let resized = resize(&image, plane.from, plane.width, plane.height);
-    let cut = image::imageops::crop_imm(&resized, crop.x, crop.y, crop.width, crop.height).to_image();
-    let normalisation = Normalisation::new(&experiment.preprocess, Device::Cpu).expect("a normalisation");
-    normalisation.apply(&batch::stack(&[cut]).expect("a batch")).expect("an input")
+    let image = decoded(path);
+    let mut plan = Plan::new(image.dimensions().into());
+    let view = plan.views(&experiment.parts(&Views::center()).expect("parts")[0], experiment.input())[0];
+    let planes = planes(image, &plan).expect("planes");
+    let mut batch = Batch::with_capacity(experiment.input(), 1).expect("a batch");
+    batch.push(&planes[view.plane], view.crop, view.mirror);
+    let normalisation = Normalisation::new(&experiment.preprocess.constants(), Device::Cpu).expect("a normalisation");
+    normalisation.apply(&batch.tensor().expect("a batch")).expect("an input")
 }
 
 #[test]
@@ -236,22 +261,20 @@ fn photographs_give_torchvisions_pixels_and_logits() {
     let folder = files();
     let paths: Vec<PathBuf> = read(&folder.join("photographs.json"));
     for (number, path) in paths.iter().enumerate() {
-        let image = decode(&fs::read(path).expect("a photograph"), path, true).expect("an image");
+        let image = decoded(path);
         let expected = image::open(folder.join(format!("resized-{number}.png"))).expect("an image").into_rgb8();
-        let found = resize(&image, Rect::whole(&image), expected.width(), expected.height());
+        let found = resize(&image, Size::from(image.dimensions()).whole(), expected.width(), expected.height());
         assert!(found == expected, "{}: other pixels than Pillow's", path.display());
     }
     for (name, _) in fixtures() {
         let experiment = experiment(&name);
-        let network = Network::new(&experiment.network, Device::Cpu, 0).expect("a network");
-        let file = folder.join(format!("{name}.zip.pth"));
-        let contents = weights::read(&file).expect("weights");
-        weights::load(&network, &contents.tensors, &file, Classifier::MustFit).expect("weights that fit");
+        let network = saved(&experiment, &folder.join(format!("{name}.zip.pth")));
         let all: Vec<Vec<f32>> = read(&folder.join(format!("{name}.logits.json")));
         let (mut difference, mut largest) = (0.0f32, 0.0f32);
         for (path, expected) in paths.iter().zip(&all) {
-            let output = no_grad(|| network.forward(&prepared(path, &experiment), false)).expect("a forward pass");
-            let found = Vec::<f32>::try_from(output.logits.squeeze()).expect("logits");
+            let output =
+                no_grad(|| network.forward(&prepared(path, &experiment), Mode::Evaluation)).expect("a forward pass");
+            let found = Vec::<f32>::try_from(output.values.squeeze()).expect("logits");
             assert_eq!(top(&found, 5), top(expected, 5), "{name}: {}", path.display());
             difference = found.iter().zip(expected).fold(difference, |most, (a, b)| most.max((a - b).abs()));
             largest = expected.iter().fold(largest, |most, value| most.max(value.abs()));

@@ -5,12 +5,12 @@ mod common;
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 
-use common::{config, fixture};
-use image::RgbImage;
-use image::imageops::{crop_imm, flip_horizontal_in_place};
+use common::fixture;
 use serde_json::{Value, json};
-use topfive::config::Experiment;
-use topfive::data::resize::resize;
+use topfive::evaluation::request::planes;
+use topfive::experiment::{Experiment, builtin};
+use topfive::geometry::Size;
+use topfive::image::crop::append_rows;
 use topfive::views::plan::{Plan, View};
 use topfive::views::{Part, Sizes, Views};
 
@@ -23,23 +23,24 @@ fn views_of(value: &Value) -> Views {
 }
 
 /// As VGG was trained: at the sides 256 to 512.
-const VGG: Sizes = Sizes { input: [224, 224], shorter_side: 256, trained: [256, 512] };
+const VGG: Sizes = Sizes { input: Size { width: 224, height: 224 }, shorter_side: 256, trained: [256, 512] };
 
 fn planned(views: &str, size: (u32, u32), sizes: &Sizes) -> (Plan, Vec<View>) {
     let parts: Vec<Part> = views_of(&views.into()).parts(sizes).expect("parts");
-    let mut plan = Plan::new(size);
+    let mut plan = Plan::new(size.into());
     let views = parts.iter().flat_map(|part| plan.views(part, sizes.input)).collect();
     (plan, views)
 }
 
 /// A view as geometry.json writes it.
 fn written(plan: &Plan, view: &View) -> Value {
-    let plane = &plan.planes[view.plane];
+    let plane = &plan.planes()[view.plane];
     let (plane, rect, kind) = match plane.of {
-        Some(parent) => (&plan.planes[parent], plane.from, "whole"),
+        Some(parent) => (&plan.planes()[parent], plane.resize.from, "whole"),
         None => (plane, view.crop, if view.dense { "dense" } else { "crop" }),
     };
-    json!([plane.width, plane.height, rect.x, rect.y, rect.width, rect.height, view.mirror, kind])
+    let size = plane.resize.to;
+    json!([size.width, size.height, rect.x, rect.y, rect.width, rect.height, view.mirror, kind])
 }
 
 #[test]
@@ -68,27 +69,19 @@ fn the_crops_and_mirrors_are_torchvisions_and_pillows_to_the_byte() {
     let cases = fixture_json("cases.json");
     let input = cases["input"].as_u64().expect("a size") as u32;
     let side = (f64::from(input) / cases["crop_fraction"].as_f64().expect("a fraction")).round() as u32;
-    let sizes = Sizes { input: [input, input], shorter_side: side, trained: [side, side] };
+    let sizes = Sizes { input: Size { width: input, height: input }, shorter_side: side, trained: [side, side] };
     for case in cases["cases"].as_array().expect("cases") {
         let load = |name: &Value| {
             image::open(fixture("views").join(name.as_str().expect("a name"))).expect("an image").into_rgb8()
         };
         let image = load(&case["image"]);
         let parts = views_of(&case["views"]).parts(&sizes).expect("parts");
-        let mut plan = Plan::new(image.dimensions());
+        let mut plan = Plan::new(image.dimensions().into());
         let views = plan.views(&parts[0], sizes.input);
-        let mut planes: Vec<RgbImage> = Vec::new();
-        for plane in &plan.planes {
-            let source = plane.of.map_or(&image, |index| &planes[index]);
-            planes.push(resize(source, plane.from, plane.width, plane.height));
-        }
+        let planes = planes(image, &plan).expect("planes");
         let mut stacked = Vec::new();
         for View { plane, crop, mirror, .. } in &views {
-            let mut cut = crop_imm(&planes[*plane], crop.x, crop.y, crop.width, crop.height).to_image();
-            if *mirror {
-                flip_horizontal_in_place(&mut cut);
-            }
-            stacked.extend(cut.into_raw());
+            append_rows(&planes[*plane], *crop, *mirror, &mut stacked);
         }
         assert_eq!(views.len() as u64, case["count"].as_u64().expect("a count"));
         assert!(stacked == load(&case["expected"]).into_raw(), "{case}");
@@ -108,7 +101,7 @@ fn each_scale_is_resized_once_whatever_is_cut_out_of_it() {
     for (views, planes) in
         [("multi-crop-150", 3), ("dense+multi-crop", 3), ("ten-crop", 1), ("googlenet-144", 4 + 4 * 3)]
     {
-        assert_eq!(planned(views, (500, 375), &VGG).0.planes.len(), planes, "{views}");
+        assert_eq!(planned(views, (500, 375), &VGG).0.planes().len(), planes, "{views}");
     }
 }
 
@@ -131,7 +124,7 @@ fn ten_crops_cost_ten_center_crops_and_a_dense_view_a_fraction_of_its_grid() {
 fn dense_sides_follow_from_the_sides_of_training() {
     let trained_at_256 = Sizes { trained: [256, 256], ..VGG };
     let heights = |views, sizes| -> Vec<u32> {
-        planned(views, (500, 375), sizes).0.planes.iter().map(|plane| plane.height).collect()
+        planned(views, (500, 375), sizes).0.planes().iter().map(|plane| plane.resize.to.height).collect()
     };
     assert_eq!(heights("dense", &trained_at_256), [256]);
     assert_eq!(heights("dense-multiscale", &trained_at_256), [224, 256, 288]);
@@ -139,20 +132,20 @@ fn dense_sides_follow_from_the_sides_of_training() {
     assert_eq!(heights("dense-multiscale", &VGG), [256, 384, 512]);
     // Of an input that is the whole shorter side there is none smaller.
     assert_eq!(heights("dense-multiscale", &Sizes { trained: [224, 224], ..VGG }), [224, 256]);
-    let vgg16 = Experiment::load(config("vgg16").as_ref(), &[]).expect("a config");
+    let vgg16 = Experiment::load("vgg16".as_ref(), &[]).expect("a config");
     assert_eq!(vgg16.parts(&views_of(&"dense".into())).expect("parts")[0].scales, [384]);
 }
 
 #[test]
 fn sizes_follow_the_input() {
-    let small = Sizes { input: [64, 64], shorter_side: 73, trained: [73, 73] };
+    let small = Sizes { input: Size { width: 64, height: 64 }, shorter_side: 73, trained: [73, 73] };
     let (plan, _) = planned("resnet-multiscale", (500, 500), &small);
-    let sides: Vec<u32> = plan.planes.iter().map(|plane| plane.width).collect();
+    let sides: Vec<u32> = plan.planes().iter().map(|plane| plane.resize.to.width).collect();
     assert_eq!(sides, [64, 73, 110, 137, 183]);
 }
 
 fn refusal(views: Value) -> String {
-    let mut experiment: Value = serde_json::from_slice(&fs::read(config("tiny")).expect("a config")).expect("JSON");
+    let mut experiment: Value = serde_json::from_str(builtin::experiment("tiny").expect("tiny")).expect("JSON");
     experiment["evaluation"] = json!({ "views": views });
     let error = Experiment::parse(&experiment.to_string(), &[]).expect_err("views that do not work");
     format!("{error:#}")
@@ -161,11 +154,11 @@ fn refusal(views: Value) -> String {
 #[test]
 fn views_that_cannot_work_are_refused_with_the_way_out() {
     for (views, words) in [
-        (json!("tencrop"), vec!["evaluation.views", "'tencrop'", "did you mean ten-crop?)", "googlenet-144"]),
+        (json!("tencrop"), vec!["evaluation.views", "'tencrop'", "did you mean \"ten-crop\"?)", "googlenet-144"]),
         (json!("dense-multiscale:384"), vec!["dense-multiscale", "several scales", ":384"]),
         (json!("dense:wide"), vec!["'wide'", "pixels"]),
         (json!("center:16"), vec!["center:16", "32 pixels", "found 16"]),
-        (json!(7), vec!["evaluation.views", "a protocol's name", "found 7"]),
+        (json!(7), vec!["evaluation.views", "the name of a protocol", "found 7"]),
         (json!({ "scales": [40], "crop": ["center"] }), vec!["unknown field `crop`", "did you mean `crops`"]),
         (json!({ "scales": [40], "crops": ["centre"] }), vec!["unknown variant `centre`", "did you mean `center`"]),
         (json!({ "scales": [], "crops": ["center"] }), vec!["scales", "at least one"]),

@@ -1,6 +1,8 @@
 //! A workplace for a test: a temporary folder, the program itself, and what it printed.
 #![allow(dead_code, clippy::unwrap_used)] // each test file uses its own share
 
+pub mod formula;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
