@@ -21,7 +21,12 @@ from torchvision.transforms import functional
 OUT = pathlib.Path(__file__).parent.parent / "tests/fixtures/views"
 CROP, SHORTER_SIDE = 28, 32
 SQUARES = [32, 40]
-SIZES = {"landscape": (500, 375), "portrait": (333, 500), "square": (224, 224), "tiny": (100, 75), "wide": (2000, 200), "tall": (150, 1500)}
+# Half the room beside the center crop is 58.5 pixels in the landscape and 79.5 in the two after the portrait: the first is
+# rounded down, the second up.
+SIZES = {
+    "landscape": (500, 375), "portrait": (333, 500), "landscape of 3:2": (640, 427), "portrait of 2:3": (427, 640),
+    "square": (224, 224), "tiny": (100, 75), "wide": (2000, 200), "tall": (150, 1500),
+}
 
 
 def noise(width, height, seed):
@@ -40,7 +45,7 @@ def squares(image):
 
 def pictures():
     cases = []
-    for name, width, height in [("landscape", 75, 50), ("portrait", 41, 63), ("square", 40, 40), ("tiny", 17, 12), ("wide", 230, 23)]:
+    for name, width, height in [("landscape", 75, 50), ("portrait", 41, 63), ("square", 40, 40), ("tiny", 17, 12), ("wide", 230, 23), ("odd", 74, 50)]:
         image = noise(width, height, len(cases))
         image.save(OUT / f"{name}.png")
         resized = transforms.Resize(SHORTER_SIDE)(image)
