@@ -90,17 +90,19 @@ def main():
     fixtures = []
     for name, ((height, width), layers, sizes) in NETWORKS.items():
         model = nn.Sequential(*map(module, layers)).eval()
-        flatten = layers.index("flatten")
+        features, scores = model[: layers.index("flatten")], model[layers.index("flatten") + 1 :]
         with torch.no_grad():
             model(torch.zeros(1, 3, height, width))
             model.load_state_dict({name: filled(name, value.shape) for name, value in model.state_dict().items()})
             model.double()
-            side = model[:flatten](torch.zeros(1, 3, height, width).double()).shape[2:]
-            scores = [{"size": size, "logits": rounded(slide(model[:flatten](picture("input", *size)), model[flatten + 1 :], *side)[0].tolist())}
-                      for size in sizes]
-        print(name, "flattens a map of", *side)
+            window = features(picture("input", height, width)).shape[2:]
+            logits = [rounded(slide(features(picture("input", *size)), scores, *window)[0].tolist()) for size in sizes]
+        print(name, "flattens a map of", *window)
         network = {"input": [3, height, width], "classes": CLASSES, "layers": layers}
-        fixtures.append({"experiment": {"name": name, "network": network}, "scores": scores})
+        fixtures.append({
+            "experiment": {"name": name, "network": network},
+            "scores": [{"size": size, "logits": logits} for size, logits in zip(sizes, logits, strict=True)],
+        })
     OUT.write_text(json.dumps(fixtures, separators=(",", ":")) + "\n")
 
 

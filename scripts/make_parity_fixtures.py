@@ -2,10 +2,10 @@
 
 The networks are torchvision's, and the papers' AlexNet and GoogLeNet of paper_networks.py. The formula stands in
 tests/common/formula.rs too, so the fixtures hold no weights. Each has the number of parameters, the multiply-adds and the
-logits of an image; those of the main networks also have every tensor's shape, each parameter's gradient as its norm and its sum weighted by the
-same formula, and the logits of a larger image, over which the network slides; and GoogLeNet's has the loss and the gradients
-of a training step with its auxiliary classifiers. All is computed in double precision, so that made again the files are the
-same but for the last digits.
+logits of an image. Those of the main networks also have every tensor's shape, each parameter's gradient as its norm and its
+sum weighted by the same formula, and the logits of a larger image, over which the network slides; and GoogLeNet's has the loss
+and the gradients of a training step with its auxiliary classifiers. All is computed in double precision, so that made again
+the files are the same but for the last digits.
 
 Run with torch 2.11 and torchvision 0.26: python3 scripts/make_parity_fixtures.py
 
@@ -43,9 +43,9 @@ NETWORKS = {
 SCALES = {"alexnet": 128, "googlenet": 128}
 BYTE_MEAN = (123.68, 116.779, 103.939)
 AUXILIARY, SMOOTHING = 0.3, 0.1
-# The main networks, and by what share 32-bit gradients may differ from these. A ReLU or a max pool that decides otherwise changes the gradients of
-# all layers before it: PyTorch's own 32-bit ones differ by 4e-3 in ResNet-34, 2e-3 in GoogLeNet, 9e-5 in VGG-16 and 1e-6 in
-# both AlexNets.
+# The main networks, and by what share 32-bit gradients may differ from these. A ReLU or a max pool that decides otherwise
+# changes the gradients of all layers before it: PyTorch's own 32-bit ones differ by 4e-3 in ResNet-34, 2e-3 in GoogLeNet,
+# 9e-5 in VGG-16 and 1e-6 in both AlexNets.
 TOLERANCES = {"alexnet": 1e-4, "alexnet-owt": 1e-4, "vgg16": 5e-4, "googlenet": 1e-2, "googlenet-bn": 1e-2, "resnet34": 2e-2}
 LABEL = 7
 PHOTOGRAPHS = 40

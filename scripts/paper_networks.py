@@ -66,7 +66,7 @@ class Inception(nn.Module):
 
 
 class Auxiliary(nn.Module):
-    """The classifiers on the side, section 5: a 5x5 average pool of stride 3, 128 1x1 convolutions, 1024 units, 70 % dropped."""
+    """An auxiliary classifier, section 5: a 5x5 average pool of stride 3, 128 1x1 convolutions, 1024 units, 70 % dropped."""
 
     def __init__(self, inputs):
         super().__init__()

@@ -165,7 +165,8 @@ fn assert_values(name: &str, tensor: &Tensor, expected: &[f64]) {
     }
 }
 
-// scripts/make_training_fixture.py: batch norm in training, an auxiliary head, label smoothing, weight decay, Nesterov's momentum.
+/// `scripts/make_training_fixture.py`: batch norm in training, an auxiliary head, label smoothing, weight decay and Nesterov's
+/// momentum at rates that change.
 #[test]
 fn ten_steps_of_training_give_pytorchs_losses_weights_and_momentum() {
     let fixture: Value = serde_json::from_str(include_str!("fixtures/training.json")).expect("JSON");
