@@ -1,5 +1,5 @@
-//! Tells the linker where libtorch lies, so that the program starts without LD_LIBRARY_PATH, and the program which version it
-//! was built with; and gathers the experiments and recipes of `configs/` to be built into the program.
+//! Sets libtorch's run path, so that the program starts without LD_LIBRARY_PATH; passes libtorch's version to the
+//! program; and embeds the experiments and recipes of `configs/`.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,8 @@
 //!
 //!     cargo bench --bench loader -- DIR
 //!
-//! DIR contains JPEG photographs; scripts/bench_loader makes some of ordinary size and measures torchvision on the same ones.
+//! DIR contains JPEG photographs; scripts/bench_loader makes some of ordinary size and measures torchvision on the same
+//! ones.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -27,7 +28,7 @@ fn main() -> Result<()> {
     let dir =
         env::args().skip(1).find(|argument| !argument.starts_with("--")).context("expected a folder of photographs")?;
     let dataset = photographs(Path::new(&dir))?;
-    // As torchvision's RandomResizedCrop, with which the photographs are measured beside.
+    // torchvision's RandomResizedCrop, which scripts/bench_loader measures on the same photographs.
     let crop = r#"training.crop={"random_resized":{"area":[0.08,1.0],"aspect":[0.75,1.3333333333333333]}}"#;
     let experiment = Experiment::load(Path::new("resnet34"), &[Change::Set(crop.to_string())])?;
     let loading = Loading {

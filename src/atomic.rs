@@ -1,4 +1,4 @@
-//! Atomic writes: a file takes its place only when it is complete, by way of a temporary file beside it.
+//! Atomic writes: a file gets its name only when it is complete, by way of a temporary file in the same folder.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -10,20 +10,25 @@ use tempfile::NamedTempFile;
 /// Writes a file so that at any moment it is either the old or the new one, complete.
 ///
 /// # Errors
-/// Returns an error with the path if it cannot be written; the old file is then unharmed.
+/// Returns an error with the path if it cannot be written; the old file is then intact.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = AtomicFile::create(path)?;
     file.write(bytes)?;
     file.finish()
 }
 
-/// Whether a file could be written at `path`: asked before hours of work, not after.
+/// Checks that a file can be written at `path`, before hours of work rather than after.
 ///
 /// # Errors
 /// Returns an error if its folder does not exist, or it is a folder itself.
 pub fn check_writable(path: &Path) -> Result<()> {
     let folder = folder_of(path);
-    ensure!(folder.is_dir(), "cannot write {}: there is no folder {}; make it first", path.display(), folder.display());
+    ensure!(
+        folder.is_dir(),
+        "cannot write {}: the folder {} does not exist; create it first",
+        path.display(),
+        folder.display()
+    );
     ensure!(!path.is_dir(), "cannot write {}: it is a folder; name a file in it", path.display());
     Ok(())
 }
@@ -64,7 +69,7 @@ impl AtomicFile {
     }
 
     /// # Errors
-    /// Returns an error if there is no room.
+    /// Returns an error if the disk is full or fails.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.written += bytes.len();
         let written = match &mut self.to {
@@ -74,10 +79,10 @@ impl AtomicFile {
         written.with_context(|| unwritable(&self.path, self.written))
     }
 
-    /// Puts the file in its place.
+    /// Moves the complete file to its path.
     ///
     /// # Errors
-    /// Returns an error if there is no room; the old file is unharmed.
+    /// Returns an error if the disk is full or fails; the old file is then intact.
     pub fn finish(self) -> Result<()> {
         let AtomicFile { path, to, written } = self;
         let Destination::Beside(file) = to else { return Ok(()) };
@@ -97,16 +102,13 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 fn unwritable(path: &Path, bytes: usize) -> String {
-    format!(
-        "cannot write {} ({bytes} bytes); what was there before is unharmed. Is there room on the disk?",
-        path.display()
-    )
+    format!("cannot write {} ({bytes} bytes); an earlier file is intact. Is there room on the disk?", path.display())
 }
 
 fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY);
-    // By default only the owner may read temporary files; who may read results is for the umask to say.
+    // By default only the owner may read temporary files; results should follow the umask.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder.tempfile_in(folder)

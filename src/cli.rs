@@ -1,4 +1,4 @@
-//! What may be typed. No work is done here.
+//! The command line: commands, arguments and their help texts. No work is done here.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -16,8 +16,8 @@ use crate::views::{Named, Protocol};
 #[command(
     name = "topfive",
     version,
-    about = "Trains, evaluates and runs ImageNet-style image classifiers, and reports top-1 and top-5 error under the protocols that the papers used.",
-    after_help = "Exit status: 0 done; 1 done, but some images could not be read; 2 could not do the work; 130 interrupted, state of a training saved.",
+    about = "Trains, evaluates and runs ImageNet-style image classifiers, and reports top-1 and top-5 error under the protocols of the papers.",
+    after_help = "Exit status: 0 success; 1 success, but some images could not be read; 2 failure; 130 interrupted (a training run saves its state).",
     arg_required_else_help = true
 )]
 pub struct Cli {
@@ -33,13 +33,13 @@ pub enum Command {
     Train(Train),
     /// Measure a model's top-1 and top-5 error on labelled images
     Eval(Eval),
-    /// Name what images show
+    /// Classify images
     Predict(Predict),
     /// Show the layers, parameters and multiply-adds of networks
     Summary(Summary),
-    /// Draw a small labelled data set of JPEG files to try things on
+    /// Draw a small labelled data set of JPEG files for trying things out
     Shapes(Shapes),
-    /// Show which libtorch and which devices are in use, and what is missing
+    /// Show which libtorch and devices are available, and what is missing
     Doctor(Doctor),
     /// Print shell completions
     Completions(Completions),
@@ -71,7 +71,7 @@ pub struct Common {
 /// How results are shown.
 #[derive(Debug, Args)]
 pub struct Output {
-    /// Write the result as JSON to a file, or to standard output (-); text for people then goes to standard error
+    /// Write the result as JSON to a file, or to standard output (-); text output then goes to standard error
     #[arg(long, value_name = "FILE", help_heading = "Common options")]
     pub json: Option<PathBuf>,
     /// Show only results, warnings and errors
@@ -90,7 +90,7 @@ const RECIPE: PathOrName = PathOrName(|| builtin::recipes().collect());
 /// The word `published`, or files.
 const WEIGHTS: PathOrName = PathOrName(|| vec![PUBLISHED]);
 
-/// Stands for the weights, or the protocols, that an experiment names as published.
+/// On the command line: the published weights, or the protocols with published errors, of an experiment.
 pub const PUBLISHED: &str = "published";
 
 impl TypedValueParser for PathOrName {
@@ -123,8 +123,8 @@ pub struct Train {
     /// Recipe to lay over the experiment: a built-in one or a JSON file; may be repeated
     #[arg(long = "recipe", value_name = "NAME|FILE", value_parser = RECIPE, hide_possible_values = true)]
     pub recipes: Vec<PathBuf>,
-    /// Initial weights: a file (safetensors or PyTorch's .pth), or "published" for the experiment's own; the classifier is
-    /// initialised anew for other classes
+    /// Initial weights: a file (safetensors or PyTorch's .pth), or "published" for the experiment's own; the classifier
+    /// is reinitialised if the number of classes differs
     #[arg(long, value_name = "FILE|published", conflicts_with = "resume", value_parser = WEIGHTS, hide_possible_values = true)]
     pub weights: Option<PathBuf>,
     /// Continue the run in the run folder from its last checkpoint
@@ -133,7 +133,7 @@ pub struct Train {
     /// Number of passes over the training images [default: the experiment's]
     #[arg(long, value_name = "N")]
     pub epochs: Option<u64>,
-    /// Learning rate that the schedule starts from [default: the experiment's]
+    /// Initial learning rate [default: the experiment's]
     #[arg(long, value_name = "RATE")]
     pub lr: Option<f64>,
     /// Size of the network's input in pixels: 64, or HEIGHTxWIDTH [default: the experiment's]
@@ -147,7 +147,7 @@ pub struct Train {
     pub common: Common,
 }
 
-/// What `--input` takes, in pixels.
+/// The value of `--input`, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Input {
     /// Rows.
@@ -168,7 +168,7 @@ impl FromStr for Input {
     }
 }
 
-/// What `--views` takes.
+/// A value of `--views`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ViewsArgument {
     /// A protocol.
@@ -181,7 +181,7 @@ pub enum ViewsArgument {
     All,
 }
 
-/// Reads what `--views` takes; completions offer the protocols.
+/// Parses a value of `--views`; completions offer the names of the protocols.
 #[derive(Clone, Copy, Debug)]
 struct ViewsParser;
 
@@ -209,47 +209,47 @@ impl TypedValueParser for ViewsParser {
     }
 }
 
-/// What `--help` says of the protocols.
+/// The protocols, as `--help` describes them.
 const PROTOCOLS: &str = "\
 Protocols (sizes for an input of 224 pixels; they follow the input):
   center                    shorter side 256, the central crop
   mirror                    the central crop and its mirror image
   ten-crop                  AlexNet: corners and center, and their mirror images
-  googlenet-144             GoogLeNet: sides 256, 288, 320, 352, three squares
+  googlenet-144             GoogLeNet: scales 256, 288, 320, 352, three squares
                             each, six crops of each square, and their mirrors
-  dense                     VGG: as a convolution over the whole image and its
-                            mirror, at the side of training (its middle side)
-  dense-multiscale          dense at three sides: 224, 256, 288, or the least,
-                            middle and greatest of training
-  multi-crop-50             VGG: a 5x5 grid and its mirrors, at dense's side
-  multi-crop-150            the same at the three sides of dense-multiscale
+  dense                     VGG: run as a convolution over the whole image and
+                            its mirror, at the (middle) scale of training
+  dense-multiscale          dense at three scales: 224, 256, 288, or the smallest,
+                            middle and largest of training
+  multi-crop-50             VGG: a 5x5 grid and its mirrors, at dense's scale
+  multi-crop-150            the same at the three scales of dense-multiscale
   dense+multi-crop          the mean of dense-multiscale and multi-crop-150
-  resnet-multiscale         ResNet: as a convolution over the whole image, at
-                            the sides 224, 256, 384, 480, 640
+  resnet-multiscale         ResNet: run as a convolution over the image, at the
+                            scales 224, 256, 384, 480, 640
   resnet-multiscale-mirror  the same with mirrors
   paper                     the experiment's own (evaluation.views), which may
-                            be views of your own
-Those with one side take another after a colon: dense:384.";
+                            be custom views
+A protocol with a single scale accepts another one after a colon: dense:384.";
 
 /// `topfive eval`
 #[derive(Debug, Args)]
 #[command(after_help = "Example: topfive eval runs/resnet34-photos --data photos/ --views ten-crop", after_long_help = format!("{PROTOCOLS}\n\nExamples:\n  topfive eval runs/resnet34-photos --data photos/ --views center,ten-crop\n  topfive eval resnet34 --data imagenet/val --views published"))]
 pub struct Eval {
-    /// Models: checkpoints, run folders, or experiments with their weights; several are an ensemble
+    /// Models: checkpoints, run folders, or experiments with their weights; several form an ensemble
     #[arg(required = true, value_name = "MODEL", value_parser = EXPERIMENT, hide_possible_values = true)]
     pub models: Vec<PathBuf>,
-    /// Weights of an experiment: a safetensors file or PyTorch's .pth, one for each experiment, in their order
+    /// Weights of an experiment: a safetensors file or PyTorch's .pth, one per experiment, in order
     /// [default: the experiment's published weights]
     #[arg(long, value_name = "FILE|published", value_parser = WEIGHTS, hide_possible_values = true)]
     pub weights: Vec<PathBuf>,
-    /// Folder of class folders, or one that holds them in val/; with --labels a flat folder of images
+    /// Folder of class folders, or a folder whose val/ contains them; with --labels, a flat folder of images
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
     /// Labels of a flat folder: lines of FILE LABEL (ILSVRC's val.txt), or one class name per image in order
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
-    /// Test protocols, separated by commas; or "published" for those with a published error, beside which the measured one is
-    /// shown; or "all". --help lists them
+    /// Test protocols, separated by commas; "published" for those with a published error, which is shown next to the
+    /// measured one; or "all". --help lists them
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "center", value_parser = ViewsParser, hide_possible_values = true)]
     pub views: Vec<ViewsArgument>,
     /// Write each image's label, prediction, probability and rank of the true class (.csv or .jsonl)
@@ -274,11 +274,11 @@ pub struct Eval {
     after_long_help = format!("{PROTOCOLS}\n\nExample: topfive predict runs/resnet34-photos new/*.jpg")
 )]
 pub struct Predict {
-    /// Models (checkpoints, run folders, or experiments with their weights; several are an ensemble), then image files and
-    /// folders of images
+    /// Models (checkpoints, run folders, or experiments with their weights; several form an ensemble), then image files
+    /// and folders of images
     #[arg(required = true, value_name = "MODEL|IMAGE|DIR", value_parser = EXPERIMENT, hide_possible_values = true)]
     pub inputs: Vec<PathBuf>,
-    /// Weights of an experiment: a safetensors file or PyTorch's .pth, one for each experiment, in their order
+    /// Weights of an experiment: a safetensors file or PyTorch's .pth, one per experiment, in order
     /// [default: the experiment's published weights]
     #[arg(long, value_name = "FILE|published", value_parser = WEIGHTS, hide_possible_values = true)]
     pub weights: Vec<PathBuf>,
@@ -327,7 +327,7 @@ pub struct Summary {
 /// `topfive shapes`
 #[derive(Debug, Args)]
 pub struct Shapes {
-    /// Folder to write; it must not exist, or be empty
+    /// Folder to create; it must not exist yet, or be empty
     pub dir: PathBuf,
     /// Number of training images per class
     #[arg(long, value_name = "N", default_value_t = 100)]

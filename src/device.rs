@@ -1,4 +1,4 @@
-//! The device that tensors live on: found by its name, and its failures explained.
+//! Devices: finding one by its name, and explaining libtorch's errors.
 
 use anyhow::{Result, anyhow, bail, ensure};
 use tch::{Cuda, Device, TchError};
@@ -35,8 +35,8 @@ pub fn name(device: Device) -> String {
     }
 }
 
-/// Restates libtorch's error for a batch of `batch_size` images in a user's terms. If the batch does not fit, the error is a
-/// [`Remedy`].
+/// Restates libtorch's error for a batch of `batch_size` images in a user's terms. If the batch does not fit, the error
+/// is a [`Remedy`].
 pub fn explain(error: TchError, batch_size: usize, device: Device) -> anyhow::Error {
     if let TchError::Shape(reason) = error {
         return anyhow!(reason);

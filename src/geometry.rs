@@ -1,5 +1,5 @@
-//! Rectangles, the sizes that images are resized to, and where crops lie: pure arithmetic, shared by training and
-//! evaluation.
+//! Rectangles, the sizes that images are resized to, and the positions of crops: pure arithmetic, shared by training
+//! and evaluation.
 
 /// A width and a height in whole pixels, each from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,7 +32,8 @@ impl Size {
     }
 
     /// The size at which the shorter side is `side` pixels and the longer one is rounded down, as in torchvision's
-    /// `Resize`; larger if a crop of the size `input` would not fit otherwise, which only happens if that is not square.
+    /// `Resize`; larger if a crop of the size `input` would not fit otherwise, which only happens if that is not
+    /// square.
     pub fn with_shorter_side(self, side: u32, input: Size) -> Size {
         let longer = |side: u32| {
             let longer_side = u64::from(self.width.max(self.height));
@@ -132,8 +133,7 @@ pub struct Resize {
     pub to: Size,
 }
 
-/// How one crop is taken out of an image: a resize, black pixels around the result, a rectangle of that, and perhaps its
-/// mirror image.
+/// How a crop is made from an image: resize, add a black margin, cut a rectangle, and optionally mirror it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placement {
     /// The resize that comes first.

@@ -1,6 +1,6 @@
-//! The known word that somebody may have meant by an unknown one.
+//! Suggestions for mistyped words.
 
-/// Longer words, in bytes, are not typos.
+/// Words longer than this, in bytes, get no suggestion.
 const LONGEST: usize = 256;
 
 /// The word of `known` that is nearest to `wrong`, if one is near: at most a third of its letters differ.

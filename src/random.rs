@@ -1,10 +1,11 @@
-//! Random streams, keyed by their purpose, so that results depend neither on the number of workers nor on interruptions.
+//! Random streams, keyed by their purpose, so that results depend neither on the number of workers nor on
+//! interruptions.
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-/// The number of the stream that shuffles an epoch; no sample has it.
+/// The number of the stream that shuffles an epoch; no sample has this number.
 const ORDER: u32 = u32::MAX;
 
 /// The random stream for one sample in one epoch, both counted from 0.

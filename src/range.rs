@@ -1,4 +1,4 @@
-//! Whether a number that a person wrote lies in its range.
+//! Range checks for the numbers of an experiment.
 
 use std::fmt::Display;
 

@@ -1,8 +1,8 @@
-//! An error that a change of the experiment would end.
+//! An error that a change to the experiment can fix.
 
 use std::fmt;
 
-/// What failed, and the fields that one could set to end it. The command line shows them as its flags.
+/// What failed, and the fields to set to fix it. The command line shows them as flags.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remedy {
     /// What failed, as a sentence without its full stop.

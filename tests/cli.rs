@@ -83,7 +83,7 @@ fn predict_prints_text_json_lines_and_csv() {
 }
 
 #[test]
-fn bad_images_are_reported_and_the_rest_go_on() {
+fn bad_images_are_reported_and_the_rest_are_classified() {
     let place = trained();
     let whole = place.read("shapes/val/star/star-0001.jpg");
     place.write("new/a-cut.jpg", &whole[..whole.len() - 100]);
@@ -107,7 +107,7 @@ fn bad_images_are_reported_and_the_rest_go_on() {
 }
 
 #[test]
-fn a_config_with_a_slip_is_refused_with_its_path_and_the_nearest_word() {
+fn a_typo_in_a_config_is_refused_with_its_path_and_the_nearest_word() {
     let place = Workplace::with_shapes(1, 1);
     let with = |change: &str| place.train("run", &["--set", change]);
     with("training.epoch=5").fails_saying(&["training", "epoch", "did you mean `epochs`?"]);
@@ -128,7 +128,7 @@ fn a_config_with_a_slip_is_refused_with_its_path_and_the_nearest_word() {
 }
 
 #[test]
-fn files_that_are_no_checkpoint_of_this_network_are_refused() {
+fn files_that_are_not_checkpoints_of_this_network_are_refused() {
     let place = trained();
     let whole = place.read("run/best.safetensors");
     let eval = |model: &str| place.run(&["eval", model, "--data", "shapes"]);
@@ -181,7 +181,7 @@ fn an_eval_folder_of_some_classes_is_matched_by_name_and_an_unknown_class_is_nam
 }
 
 #[test]
-fn an_output_folder_that_holds_something_is_left_alone() {
+fn a_run_folder_that_is_not_empty_is_left_unchanged() {
     let place = trained();
     let before = place.read("run/last.safetensors");
     place.train("run", &[]).fails_saying(&["run: already contains a run", "--resume", "--out"]);
@@ -192,7 +192,7 @@ fn an_output_folder_that_holds_something_is_left_alone() {
 }
 
 #[test]
-fn a_device_that_is_not_there_is_refused_with_the_way_out() {
+fn a_missing_device_is_refused_with_a_remedy() {
     let place = trained();
     place.run(&["eval", "run", "--data", "shapes", "--device", "gpu"]).fails_saying(&["--device gpu", "cuda:N"]);
     place.run(&["eval", "run", "--data", "shapes", "--device", "cuda:99"]).fails_saying(&["--device cuda:99"]);
@@ -223,7 +223,7 @@ fn a_batch_that_does_not_fit_is_refused_with_a_smaller_one() {
 }
 
 #[test]
-fn json_files_are_written_beside_the_text_and_unwritable_ones_reported() {
+fn json_is_written_in_addition_to_text_and_an_unwritable_file_is_reported() {
     let place = trained();
     let ran = place.run(&["eval", "run", "--data", "shapes", "--json", "result.json"]).succeeds();
     assert!(ran.stdout.contains("top-1 error"), "{}", ran.stdout);
@@ -248,7 +248,7 @@ fn json_files_are_written_beside_the_text_and_unwritable_ones_reported() {
 }
 
 #[test]
-fn quiet_leaves_the_result_alone() {
+fn quiet_prints_only_the_result() {
     let place = trained();
     let ran = place.run(&["eval", "run", "--data", "shapes", "--quiet"]).succeeds();
     assert_eq!((ran.stdout.lines().count(), ran.stderr.as_str()), (1, ""));
@@ -256,7 +256,7 @@ fn quiet_leaves_the_result_alone() {
 
 #[cfg(unix)]
 #[test]
-fn a_file_name_that_is_no_utf8_is_predicted_like_any_other() {
+fn a_file_name_that_is_not_utf8_works_like_any_other() {
     use std::os::unix::ffi::OsStrExt;
     let place = trained();
     let name = std::ffi::OsStr::from_bytes(b"caf\xe9.jpg");
@@ -269,7 +269,7 @@ fn a_file_name_that_is_no_utf8_is_predicted_like_any_other() {
 }
 
 #[test]
-fn an_image_too_thin_to_resize_is_a_bad_image_and_the_rest_go_on() {
+fn an_image_too_thin_to_resize_is_reported_and_the_rest_are_classified() {
     let place = trained();
     image::RgbImage::new(1, 400_000).save(place.path("thin.png")).expect("an image");
     let ran = place.run(&["predict", "run", "thin.png", "shapes/val/star/star-0001.jpg", "--format", "jsonl"]);
@@ -289,7 +289,7 @@ fn a_result_that_cannot_be_written_is_an_error() {
 }
 
 #[test]
-fn numbers_out_of_all_bounds_are_refused_at_once() {
+fn numbers_far_out_of_range_are_refused_before_any_work() {
     let place = Workplace::with_shapes(1, 1);
     let refuse = |change: &str, word: &str| place.train("run", &["--set", change]).fails_saying(&[word]);
     refuse("training.epochs=1000000000000000000", "training.epochs");

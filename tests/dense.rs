@@ -94,7 +94,11 @@ fn a_network_that_flattens_its_map_into_the_scores_is_refused_with_the_layers_pa
     // Told before training, too, where the experiment asks for such views.
     experiment["evaluation"] = json!({ "views": "dense" });
     let early = Experiment::parse(&experiment.to_string(), &[]).map(drop).expect_err("views that cannot be");
-    assert!(format!("{early:#}").contains("evaluation.views: network.layers[2].flatten: this network cannot run over a whole image"), "{early:#}");
+    assert!(
+        format!("{early:#}")
+            .contains("evaluation.views: network.layers[2].flatten: this network cannot run over a whole image"),
+        "{early:#}"
+    );
     for words in ["network.layers[2].flatten", "1x2x2", "linear", "global_average_pool"] {
         assert!(message.contains(words), "no '{words}' in: {message}");
     }

@@ -68,7 +68,7 @@ fn guesses(line: &str) -> BTreeMap<String, f64> {
 }
 
 #[test]
-fn a_model_beside_itself_errs_as_it_does_alone() {
+fn an_ensemble_of_a_model_with_itself_has_the_errors_of_the_model() {
     let place = shared();
     let alone = eval(place, &["a"]);
     let twice = eval(place, &["a", "a"]);
@@ -119,7 +119,7 @@ fn reversed(checkpoint: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn members_that_know_the_classes_in_another_order_are_matched_by_name() {
+fn members_with_classes_in_a_different_order_are_matched_by_name() {
     let place = shared();
     place.write("reversed.safetensors", reversed(&place.read("a/best.safetensors")));
     let alone = eval(place, &["a"]);
@@ -129,7 +129,7 @@ fn members_that_know_the_classes_in_another_order_are_matched_by_name() {
 }
 
 #[test]
-fn models_of_other_classes_are_refused() {
+fn models_with_different_classes_are_refused() {
     let place = two_models();
     fs::rename(place.path("shapes/train/ring"), place.path("shapes/train/annulus")).expect("a rename");
     fs::rename(place.path("shapes/val/ring"), place.path("shapes/val/annulus")).expect("a rename");
@@ -142,7 +142,7 @@ fn models_of_other_classes_are_refused() {
 }
 
 #[test]
-fn configs_take_the_weights_in_their_order_and_none_is_left_over() {
+fn experiments_take_weights_in_order_and_surplus_weights_are_refused() {
     let place = shared();
     let (tiny, twelve) = (config("tiny"), ["--set", "network.classes=12"]);
     let both = [&[tiny.as_str(), "--weights", "a/best.safetensors", "b"], twelve.as_slice()].concat();
@@ -158,7 +158,7 @@ fn configs_take_the_weights_in_their_order_and_none_is_left_over() {
 }
 
 #[test]
-fn several_protocols_give_each_what_it_gives_alone() {
+fn each_of_several_protocols_has_the_result_it_has_alone() {
     let place = shared();
     let names =
         ["center", "ten-crop", "googlenet-144", "dense", "multi-crop-50", "dense+multi-crop", "resnet-multiscale"];
@@ -182,7 +182,7 @@ fn all_protocols_are_one_table_with_the_gain_against_the_center_crop() {
 }
 
 #[test]
-fn views_of_ones_own_equal_the_protocol_that_they_spell_out() {
+fn custom_views_match_the_protocol_that_they_spell_out() {
     let place = shared();
     let own = |views: Value| format!("evaluation.views={views}");
     let ten = own(json!({ "scales": [37], "crops": ["corners", "center"], "mirrors": true }));
@@ -239,7 +239,7 @@ fn the_crops_and_mirrors_of_an_image_count_as_the_same_crops_cut_by_another_prog
 }
 
 #[test]
-fn a_batch_of_one_and_any_number_of_workers_change_no_result() {
+fn results_do_not_depend_on_the_batch_size_or_the_number_of_workers() {
     let place = shared();
     let views = "googlenet-144,dense-multiscale";
     let expected = eval(place, &["a", "--views", views]);
@@ -334,7 +334,7 @@ fn options_that_cannot_work_are_refused_before_the_work_begins() {
 }
 
 #[test]
-fn an_image_of_any_form_is_viewed_in_batches_as_small_as_one_likes() {
+fn images_of_any_aspect_ratio_work_with_tiny_batches() {
     let place = shared();
     for (name, width, height) in [("wide.png", 6000, 400), ("tall.png", 30, 900), ("dot.png", 1, 1)] {
         image::RgbImage::from_fn(width, height, |x, y| image::Rgb([x as u8, y as u8, 99]))

@@ -58,7 +58,7 @@ fn built_in_experiments_work_in_an_empty_folder_and_a_near_name_is_offered_for_a
 }
 
 #[test]
-fn a_file_goes_before_a_built_in_experiment_of_its_name() {
+fn a_file_takes_precedence_over_a_built_in_experiment_of_the_same_name() {
     let place = Workplace::new();
     let mut own: Value = serde_json::from_str(builtin::experiment("tiny").expect("tiny")).expect("JSON");
     own["name"] = "my-own".into();
@@ -67,7 +67,7 @@ fn a_file_goes_before_a_built_in_experiment_of_its_name() {
 }
 
 #[test]
-fn the_errors_of_the_last_epoch_are_those_of_eval_whatever_the_paper_used() {
+fn eval_repeats_the_errors_of_the_last_epoch_whatever_views_the_paper_used() {
     let place = Workplace::with_shapes(8, 4);
     let ten_crop = ["--set", "evaluation.views=ten-crop"];
     place.train("run", &[&["--epochs", "1"], ten_crop.as_slice()].concat()).succeeds();
@@ -92,7 +92,7 @@ fn the_errors_of_the_last_epoch_are_those_of_eval_whatever_the_paper_used() {
 }
 
 #[test]
-fn published_errors_stand_beside_the_measured_ones() {
+fn published_errors_are_shown_next_to_the_measured_ones() {
     let place = Workplace::with_shapes(2, 2);
     let mut own: Value = serde_json::from_str(builtin::experiment("tiny").expect("tiny")).expect("JSON");
     own["published"] = json!([{ "views": "center", "top1_error": 10.0 }, { "views": "ten-crop", "top1_error": 9.0, "top5_error": 1.5 }]);
@@ -193,7 +193,7 @@ fn optimisers_and_augmentations_that_do_not_exist_are_refused() {
 }
 
 #[test]
-fn a_key_that_stands_twice_is_refused() {
+fn a_duplicate_key_is_refused() {
     says(&refusal(r#"{ "name": "a", "name": "b" }"#, &[]), &["`name` is given twice"]);
     let twice =
         r#"{ "name": "a", "network": { "layers": [{ "conv": { "kernel": 3, "channels": 1, "kernel": 5 } }] } }"#;

@@ -134,7 +134,8 @@ fn weights_start_as_the_papers_say() {
     };
     let deviation = |tensor: &Tensor| f64::try_from(tensor.std(false)).expect("a number");
     let mean = |tensor: &Tensor| f64::try_from(tensor.mean(Kind::Float)).expect("a number");
-    // AlexNet, section 5: N(0, 0.01); biases 1 in conv2, conv4, conv5 and the hidden fully connected layers, 0 elsewhere.
+    // AlexNet, section 5: N(0, 0.01); biases 1 in conv2, conv4, conv5 and the hidden fully connected layers, 0
+    // elsewhere.
     assert!((deviation(&tensor("alexnet", "fc6.weight")) - 0.01).abs() < 1e-4);
     let biases = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"];
     let biases = biases.map(|layer| mean(&tensor("alexnet", &format!("{layer}.bias"))));
@@ -226,7 +227,10 @@ fn impossible_shapes_are_refused_where_they_arise() {
     refuses(json!([{ "conv": { "channels": 8, "kernel": 11 } }]), &["layers[0].conv", "11x11", "8x8"]);
     refuses(json!([{ "linear": { "features": "classes" } }]), &["layers[0].linear", "found a map of 3x8x8", "flatten"]);
     refuses(json!(["flatten", { "conv": { "channels": 8, "kernel": 1 } }]), &["layers[1].conv", "a vector of 192"]);
-    refuses(json!([{ "conv": { "channels": 8, "kernel": 1, "groups": 2 } }]), &["groups: expected a divisor of 3 input and 8 output channels, found 2"]);
+    refuses(
+        json!([{ "conv": { "channels": 8, "kernel": 1, "groups": 2 } }]),
+        &["groups: expected a divisor of 3 input and 8 output channels, found 2"],
+    );
     refuses(json!(["global_average_pool"]), &["the last layer outputs 3", "10 classes"]);
     refuses(json!([{ "max_pool": { "kernel": 2, "padding": 2 } }]), &["padding", "at most half"]);
     refuses(

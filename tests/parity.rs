@@ -1,4 +1,5 @@
-//! Networks against PyTorch's, for weights that the same formula fills on both sides (`scripts/make_parity_fixtures.py`).
+//! Networks against PyTorch's, for weights that the same formula fills on both sides
+//! (`scripts/make_parity_fixtures.py`).
 
 mod common;
 
@@ -50,7 +51,8 @@ fn assert_logits(name: &str, logits: &Tensor, expected: &Value) {
     }
 }
 
-/// Whether every parameter of the fixture, and no other, has a gradient, and one of its norm and sum weighted by the formula.
+/// Whether every parameter of the fixture, and no other, has a gradient, and one of its norm and sum weighted by the
+/// formula.
 fn assert_gradients(name: &str, network: &Network, fixture: &Value) {
     let expected: BTreeMap<String, [f64; 2]> = serde_json::from_value(fixture["gradients"].clone()).expect("gradients");
     let tolerance = fixture["tolerance"].as_f64().expect("a number");
@@ -165,8 +167,8 @@ fn assert_values(name: &str, tensor: &Tensor, expected: &[f64]) {
     }
 }
 
-/// `scripts/make_training_fixture.py`: batch norm in training, an auxiliary head, label smoothing, weight decay and Nesterov's
-/// momentum at rates that change.
+/// `scripts/make_training_fixture.py`: batch norm in training, an auxiliary head, label smoothing, weight decay and
+/// Nesterov's momentum at rates that change.
 #[test]
 fn ten_steps_of_training_give_pytorchs_losses_weights_and_momentum() {
     let fixture: Value = serde_json::from_str(include_str!("fixtures/training.json")).expect("JSON");

@@ -87,8 +87,8 @@ fn a_file_truncated_anywhere_is_an_error() {
     }
 }
 
-/// Copies of the bytes with one bit flipped, one copy per byte. Flipping each of the eight bits takes eight times as long and
-/// finds no more.
+/// Copies of the bytes with one bit flipped, one copy per byte. Flipping each of the eight bits takes eight times as
+/// long and finds no more.
 fn flipped(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     (0..bytes.len()).map(|place| {
         let mut flipped = bytes.to_vec();

@@ -136,7 +136,7 @@ impl Server {
     }
 }
 
-/// A request's lines up to the empty one; what is no HTTP (TLS) may end elsewhere.
+/// A request's lines up to the empty one; input that is not HTTP (TLS) may end elsewhere.
 fn head(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
     let mut byte = [0];
@@ -209,7 +209,7 @@ fn without_an_absolute_cache_folder_the_home_folder_is_used() {
 }
 
 #[test]
-fn a_connection_that_drops_is_continued_where_it_was_cut() {
+fn a_dropped_download_resumes_where_it_stopped() {
     let home = Home::new();
     let server = Server::new(|count, request, stream| match count {
         0 => {
@@ -224,7 +224,7 @@ fn a_connection_that_drops_is_continued_where_it_was_cut() {
 }
 
 #[test]
-fn what_an_earlier_run_left_is_continued() {
+fn the_partial_download_of_an_earlier_run_is_resumed() {
     let (home, server) = (Home::new(), serving());
     home.put(home.part(), &numbers()[..30000]);
     home.fetch(&server.url()).succeeds();
@@ -233,7 +233,7 @@ fn what_an_earlier_run_left_is_continued() {
 }
 
 #[test]
-fn a_run_that_gives_up_leaves_what_it_has_for_the_next() {
+fn a_run_that_gives_up_keeps_its_partial_download_for_the_next() {
     let home = Home::new();
     let server = Server::new(|count, request, stream| match count {
         0 => {
@@ -352,14 +352,14 @@ fn redirects_are_followed_with_the_range() {
 }
 
 #[test]
-fn redirects_in_a_circle_end() {
+fn a_redirect_loop_is_an_error() {
     let home = Home::new();
     let server = Server::new(|_, _, stream| answer(stream, "302 Found", "Location: /models/numbers.txt\r\n", b""));
     home.fetch(&server.url()).fails_saying(&[&server.url(), "too many redirects"]);
 }
 
 #[test]
-fn a_slow_line_is_no_error() {
+fn a_slow_connection_is_not_an_error() {
     let home = Home::new();
     let server = Server::new(|_, _, stream| {
         start(stream, "200 OK", "", numbers().len());
@@ -384,7 +384,7 @@ fn a_body_of_unknown_length_is_read_to_its_end() {
 }
 
 #[test]
-fn nobody_listening_is_an_error_with_the_reason() {
+fn a_refused_connection_is_an_error_with_the_reason() {
     let home = Home::new();
     // A port that was free a moment ago.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -457,7 +457,7 @@ fn a_cache_folder_that_cannot_be_made_is_named() {
 }
 
 #[test]
-fn of_two_processes_one_fetches_and_the_other_waits() {
+fn two_processes_that_start_together_fetch_the_file_once() {
     let home = Home::new();
     let (asked, was_asked) = channel();
     let (go, may_go) = channel();
@@ -489,7 +489,7 @@ fn a_file_put_there_by_hand_is_verified_and_used() {
 }
 
 #[test]
-fn a_cached_file_that_was_damaged_is_fetched_again() {
+fn a_corrupt_cached_file_is_fetched_again() {
     let (home, server) = (Home::new(), serving());
     for damage in [&numbers()[..40000], OTHER, b""] {
         home.fetch(&server.url()).succeeds();

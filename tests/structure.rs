@@ -1,4 +1,4 @@
-//! What `lib.rs` promises of who knows what, as far as a search through the text can hold it.
+//! The dependency rules that `lib.rs` states, as far as a text search can enforce them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ fn code(below: &str) -> Vec<(PathBuf, String)> {
             found.push((path, lines.collect::<Vec<_>>().join("\n")));
         }
     }
-    assert!(!found.is_empty(), "src/{below} is gone; lib.rs speaks of it");
+    assert!(!found.is_empty(), "src/{below} does not exist, but lib.rs mentions it");
     found
 }
 
@@ -32,7 +32,7 @@ fn never(rooms: &[&str], words: &[&str]) {
 }
 
 #[test]
-fn sizes_schedules_views_and_geometry_know_no_tensors() {
+fn sizes_schedules_views_and_geometry_do_not_use_tensors() {
     never(
         &["network/spec", "network/shape", "network/rows", "network/bounds", "network/node", "network/dense"],
         &["tch::", "Tensor"],
@@ -41,13 +41,13 @@ fn sizes_schedules_views_and_geometry_know_no_tensors() {
 }
 
 #[test]
-fn images_know_no_network_and_no_experiment_and_data_no_network() {
+fn image_depends_on_neither_networks_nor_experiments_and_data_not_on_networks() {
     never(&["image"], &["crate::network", "crate::experiment"]);
     never(&["data"], &["crate::network"]);
 }
 
 #[test]
-fn only_the_command_line_knows_its_arguments() {
+fn only_cli_and_commands_know_command_line_arguments() {
     let rooms = [
         "atomic",
         "data",
@@ -75,7 +75,7 @@ fn only_the_command_line_knows_its_arguments() {
 }
 
 #[test]
-fn evaluation_does_not_know_training() {
+fn evaluation_does_not_depend_on_training() {
     never(&["evaluation", "model", "metrics"], &["crate::training"]);
 }
 

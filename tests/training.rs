@@ -31,13 +31,13 @@ fn training_lowers_the_loss_and_beats_chance() {
     let losses: Vec<f64> = epochs.iter().map(|epoch| epoch["training_loss"].as_f64().expect("a loss")).collect();
     assert_eq!(losses.len(), 15);
     assert!(losses[14] < 0.9 * losses[0], "{losses:?}");
-    // Of 12 classes a guess errs in 91.7 %.
+    // Guessing among 12 classes has an error of 91.7 %.
     let best = epochs.iter().filter_map(|epoch| epoch["top1_error"].as_f64()).fold(100.0, f64::min);
     assert!(best < 80.0, "{best}");
 }
 
 #[test]
-fn a_run_folder_holds_all_that_is_needed_to_use_the_model() {
+fn a_run_folder_contains_everything_needed_to_use_the_model() {
     let place = Workplace::with_shapes(6, 4);
     place.train("run", &["--set", "training.epochs=2", "--seed", "7"]).succeeds();
     let experiment = place.read_json("run/experiment.json");
@@ -81,7 +81,7 @@ fn results_do_not_depend_on_the_number_of_workers() {
 }
 
 #[test]
-fn another_seed_gives_another_network() {
+fn different_seeds_train_different_networks() {
     let place = Workplace::with_shapes(4, 2);
     for seed in ["1", "2"] {
         place.train(seed, &["--seed", seed, "--set", "training.epochs=1"]).succeeds();
@@ -137,7 +137,7 @@ fn a_finished_run_can_be_trained_further_and_other_changes_are_named() {
 }
 
 #[test]
-fn a_bad_image_is_named_and_left_out_and_the_exit_status_tells() {
+fn a_bad_image_is_named_and_skipped_and_the_exit_status_is_1() {
     let place = Workplace::with_shapes(4, 2);
     place.write("shapes/train/star/broken.jpg", "no image");
     place.write("shapes/val/ring/empty.jpg", "");
@@ -153,21 +153,21 @@ fn a_bad_image_is_named_and_left_out_and_the_exit_status_tells() {
 }
 
 #[test]
-fn a_loss_that_is_no_number_stops_the_run_and_names_the_way_out() {
+fn a_nan_or_infinite_loss_stops_the_run_and_suggests_remedies() {
     let place = Workplace::with_shapes(10, 2);
     let ran = place.train(
         "run",
         &["--set", "training.learning_rate=1e6", "--set", "training.warmup_epochs=0", "--set", "training.epochs=20"],
     );
     ran.fails_saying(&["--lr 100000 or --set training.warmup_epochs=2"]).says(&["diverged"]);
-    // What such a run leaves before its first checkpoint is no obstacle to the next try.
+    // The remains of a run that ended before its first checkpoint do not prevent another try.
     if !place.path("run/last.safetensors").exists() {
         place.train("run", &["--set", "training.epochs=1"]).succeeds();
     }
 }
 
 #[test]
-fn a_full_disk_is_reported_and_spares_the_checkpoint_before() {
+fn a_full_disk_is_reported_and_leaves_the_previous_checkpoint_intact() {
     let place = Workplace::with_shapes(4, 2);
     place.train("run", &["--set", "training.epochs=1"]).succeeds();
     let before = place.read("run/last.safetensors");

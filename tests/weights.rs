@@ -58,7 +58,7 @@ fn prefixes_that_wrappers_add_are_recognised() {
 }
 
 #[test]
-fn auxiliary_heads_may_be_missing_for_evaluation() {
+fn weights_of_auxiliary_classifiers_may_be_missing_in_evaluation() {
     let (place, mut tensors) = trained();
     save(&place, "plain.safetensors", &tensors);
     tensors.retain(|name, _| !name.starts_with("aux."));
@@ -67,7 +67,7 @@ fn auxiliary_heads_may_be_missing_for_evaluation() {
 }
 
 #[test]
-fn all_that_differs_is_listed_with_the_nearest_names() {
+fn every_mismatch_is_listed_with_the_nearest_name() {
     let (place, mut tensors) = trained();
     let fc = tensors.remove("fc.weight").expect("a classifier");
     tensors.insert("fc.wight".into(), fc);
@@ -84,7 +84,7 @@ fn all_that_differs_is_listed_with_the_nearest_names() {
 }
 
 #[test]
-fn fine_tuning_starts_a_classifier_for_other_classes_fresh_and_says_so() {
+fn fine_tuning_reinitialises_the_classifier_for_other_classes_and_says_so() {
     let (place, _) = trained();
     for class in ["star", "ring", "disc"] {
         for split in ["train", "val"] {
@@ -210,7 +210,7 @@ fn hostile_safetensors_files_are_refused_before_their_claims_are_believed() {
 }
 
 #[test]
-fn no_cut_and_no_flipped_bit_of_a_header_makes_the_program_fail_otherwise_than_with_an_error() {
+fn truncated_files_and_flipped_header_bits_are_errors_and_never_panics() {
     let (place, tensors) = trained();
     save(&place, "whole.safetensors", &tensors);
     let bytes = place.read("whole.safetensors");
@@ -249,7 +249,7 @@ fn a_flipped_bit_in_the_values_of_a_checkpoint_is_noticed() {
 }
 
 #[test]
-fn weights_with_thousands_of_tensors_of_other_names_are_refused_at_once() {
+fn weights_with_thousands_of_unknown_tensors_are_refused_quickly() {
     let place = Workplace::with_shapes(1, 1);
     let names = (0..20_000)
         .map(|index| format!(r#""layer1.{index}.conv1.weight":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#));

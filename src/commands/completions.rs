@@ -1,4 +1,4 @@
-//! `topfive completions`: what a shell offers for a half-typed command.
+//! `topfive completions`: completion scripts for shells.
 
 use std::io::{self, Write};
 
@@ -21,8 +21,8 @@ pub fn run(args: Completions) -> Result<Outcome> {
     }
 }
 
-/// Where a built-in name may stand, so may a file: clap's scripts for zsh and fish offer either, and fish's no name at all for
-/// what is not an option. bash's fall back on files by themselves.
+/// Adds files to the completions of built-in names. clap's scripts for zsh and fish offer only one or the other, and
+/// the one for fish offers no names for positional arguments; the one for bash falls back on files by itself.
 fn with_files(shell: Shell, script: String) -> String {
     let experiments: Vec<&str> = builtin::experiments().collect();
     let recipes: Vec<&str> = builtin::recipes().collect();

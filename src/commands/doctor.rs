@@ -1,4 +1,4 @@
-//! `topfive doctor`: which libtorch and which devices there are, what is missing and how to get it.
+//! `topfive doctor`: which libtorch and devices are available, what is missing and how to get it.
 
 use std::fs;
 use std::num::NonZero;
@@ -13,7 +13,7 @@ use crate::cli::Doctor;
 use crate::report::Report;
 use crate::report::records::write_json;
 
-/// Shows what is there.
+/// Shows versions and devices.
 pub fn run(args: Doctor) -> Result<Outcome> {
     let report = Report::new(args.output.quiet, args.output.json.as_deref())?;
     let library = loaded_library();
@@ -24,13 +24,13 @@ pub fn run(args: Doctor) -> Result<Outcome> {
 
     let line = |name: &str, value: String| report.result(format!("{name:<10} {value}"));
     line("topfive", env!("CARGO_PKG_VERSION").to_string())?;
-    line("libtorch", format!("{version}, loaded from {}", library.as_deref().unwrap_or("an unknown place")))?;
+    line("libtorch", format!("{version}, loaded from {}", library.as_deref().unwrap_or("an unknown location")))?;
     line(
         "processor",
         format!(
             "{cores} cores; libtorch computes with {} threads{}",
             tch::get_num_threads(),
-            if computes { "" } else { ", but a test product failed" }
+            if computes { "" } else { ", but a test multiplication failed" }
         ),
     )?;
     line("CUDA", cuda(gpus))?;
@@ -53,14 +53,14 @@ fn cuda(gpus: i64) -> String {
         (_, 2..) => format!("{gpus} GPUs: cuda:0 to cuda:{}", gpus - 1),
         (true, _) => "this libtorch supports CUDA but finds no GPU; `nvidia-smi` shows whether the driver finds one".to_string(),
         (false, _) if fs::exists("/proc/driver/nvidia").unwrap_or(false) => {
-            "there is an NVIDIA driver, but this libtorch is the CPU-only one; to use the GPU, run scripts/setup --cuda and build again"
+            "an NVIDIA driver is installed, but this libtorch is CPU-only; to use the GPU, run scripts/setup --cuda and build again"
                 .to_string()
         }
-        (false, _) => "no GPU; this libtorch is the CPU-only one (scripts/setup --cuda fetches the other)".to_string(),
+        (false, _) => "no GPU; this libtorch is CPU-only (scripts/setup --cuda fetches the CUDA version)".to_string(),
     }
 }
 
-/// The file from which the running program loaded libtorch, if the system tells.
+/// The file that libtorch was loaded from, if the system reveals it.
 fn loaded_library() -> Option<String> {
     let maps = fs::read_to_string("/proc/self/maps").ok()?;
     let path = maps

@@ -1,4 +1,4 @@
-//! An error as people read it: the whole chain, with the flags of the command line in place of the experiment's fields.
+//! Error messages: the whole chain of causes, with command-line flags in place of the experiment's fields.
 
 use anyhow::Error;
 

@@ -27,14 +27,14 @@ use crate::report::Report;
 
 pub use failure::describe;
 
-/// How a command ended, if it could do its work.
+/// How a command ended, unless it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// As asked.
+    /// Everything was done.
     Done,
     /// Some images could not be read; each was named.
     SomeBad,
-    /// By a signal; whatever can be saved is saved.
+    /// Interrupted by a signal; a training run has saved its state.
     Interrupted,
 }
 
@@ -56,7 +56,7 @@ impl Outcome {
 /// Runs a command.
 ///
 /// # Errors
-/// Returns what kept it from doing its work.
+/// Returns the reason if the command failed.
 pub fn run(command: Command) -> Result<Outcome> {
     match command {
         Command::Train(args) => train::run(args),
@@ -81,12 +81,12 @@ fn prepare(common: &Common) -> Result<(Device, usize, Report)> {
     Ok((device, workers, report))
 }
 
-/// What `--set` asks for.
+/// The changes that `--set` requests.
 fn changes(sets: &[String]) -> Vec<Change> {
     sets.iter().cloned().map(Change::Set).collect()
 }
 
-/// A flag that Ctrl-C and SIGTERM set; the second signal ends the program at once.
+/// A flag that Ctrl-C and SIGTERM set; a second signal ends the program immediately.
 fn watch_signals() -> Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
     for &signal in TERM_SIGNALS {

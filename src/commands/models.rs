@@ -23,7 +23,7 @@ pub fn open(names: &[PathBuf], weights: &[PathBuf], common: &Common) -> Result<(
     let experiments = found.iter().filter(|found| matches!(found, Found::Experiment(_))).count();
     if let Some(over) = weights.get(experiments) {
         bail!(
-            "--weights {}: no experiment to go with it; checkpoints and run folders hold weights of their own",
+            "--weights {}: no experiment left to use it with; checkpoints and run folders contain their own weights",
             over.display()
         );
     }
@@ -50,16 +50,13 @@ fn with_weights(name: &Path, file: Option<&Path>, common: &Common, device: Devic
     Model::from_weights(experiment, &file, device)
 }
 
-/// The file of the weights that an experiment names, fetched unless it is there.
+/// The file with the experiment's published weights, fetched if it is not cached yet.
 ///
 /// # Errors
-/// Returns an error if the experiment names none, or they cannot be fetched.
+/// Returns an error if the experiment has none, or they cannot be fetched.
 pub fn published_weights(experiment: &Experiment, name: &Path, report: Report) -> Result<PathBuf> {
     let weights = experiment.weights.as_ref().with_context(|| {
-        format!(
-            "{}: no published weights are known for this experiment; add --weights FILE, or name a checkpoint",
-            name.display()
-        )
+        format!("{}: the experiment has no published weights; add --weights FILE, or use a checkpoint", name.display())
     })?;
     published::fetch(&weights.url, &weights.sha256, report).map_err(|error| anyhow!("{error:#} (--weights FILE)"))
 }

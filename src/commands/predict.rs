@@ -22,12 +22,12 @@ use crate::report::Report;
 use crate::report::records::csv_line;
 use crate::views::Views;
 
-/// One class that an image may show.
+/// A predicted class.
 #[derive(Serialize)]
 struct Guess {
     /// The name of its folder in the training images, a synset id for ImageNet's classes.
     class: String,
-    /// What people call it.
+    /// Its readable name.
     name: String,
     probability: f32,
 }
@@ -71,8 +71,8 @@ pub fn run(args: Predict) -> Result<Outcome> {
     Ok(Outcome::of(&bad))
 }
 
-/// The models, which come first, and the images. After the first, whatever is a checkpoint, a JSON file, a run folder or a
-/// built-in experiment is a model.
+/// Splits the arguments into models, which come first, and images. The first argument is always a model; further ones
+/// are models if they are checkpoints, JSON files, run folders or built-in experiments.
 fn split(inputs: &[PathBuf]) -> Result<(&[PathBuf], &[PathBuf])> {
     let is_model = |path: &PathBuf| match path.extension().and_then(|ending| ending.to_str()) {
         Some("json" | "safetensors") => true,
@@ -92,7 +92,7 @@ fn split(inputs: &[PathBuf]) -> Result<(&[PathBuf], &[PathBuf])> {
     Ok((models, images))
 }
 
-/// Files as they were named, and all images in the folders that were named.
+/// The given image files, and all images in the given folders.
 fn found(named: &[PathBuf]) -> Result<Vec<Source>> {
     let mut images = Vec::new();
     for path in named {
@@ -101,7 +101,7 @@ fn found(named: &[PathBuf]) -> Result<Vec<Source>> {
             folder::images(path, &mut |image| images.push(Source::file(image)))?;
             ensure!(images.len() > before, "{}: no images in this folder", path.display());
         } else {
-            // A file that does not exist is reported like any other that cannot be read; the rest go on.
+            // A missing file is reported like any other unreadable one, and the remaining images are still processed.
             images.push(Source::file(path.clone()));
         }
     }
@@ -116,7 +116,7 @@ fn guesses(ensemble: &Ensemble, probabilities: &[f32], k: usize) -> Vec<Guess> {
     top(probabilities, k).into_iter().map(guess).collect()
 }
 
-/// The results, one image after another, in the forms that were asked for.
+/// Writes the results image by image, in the requested formats.
 struct Lines {
     report: Report,
     views: String,
@@ -130,7 +130,7 @@ impl Lines {
     fn new(json: Option<&Path>, format: Format, views: &Views, report: Report) -> Result<Self> {
         let json_to_stdout = json == Some(Path::new("-"));
         let clash = json_to_stdout && format != Format::Text;
-        ensure!(!clash, "--json - and --format both claim standard output; leave one of them out");
+        ensure!(!clash, "--json - and --format both write to standard output; use only one of them");
         let lines = Lines {
             report,
             views: views.to_string(),

@@ -15,7 +15,7 @@ use crate::report::Report;
 use crate::report::records::write_json;
 use crate::report::table::{grouped, table};
 
-/// Shows one network's layers, or several networks side by side; all that are built in unless some are named.
+/// Shows one network's layers, or several networks side by side; all built-in ones if none are named.
 pub fn run(args: Summary) -> Result<Outcome> {
     let report = Report::new(args.output.quiet, args.output.json.as_deref())?;
     let (changes, mut names) = (changes(&args.sets), args.models);
@@ -67,7 +67,7 @@ impl Described {
         let [channels, height, width] = self.experiment.network().input;
         report.result(layers(&self.trunk, &self.heads).trim_fmt())?;
         report.result(format!(
-            "{}: {channels}x{height}x{width} in, {} classes out; {} layers with parameters along its depth, {} pooling layers",
+            "{}: {channels}x{height}x{width} in, {} classes out; depth {} (convolutional and fully connected layers), {} pooling layers",
             self.experiment.name, self.experiment.network().classes, self.depth, self.pooling_layers
         ))?;
         report.result(format!(
@@ -131,7 +131,7 @@ struct Total {
     convolutional: i64,
     fully_connected: i64,
     multiply_adds: i64,
-    /// Of all layers' outputs for one image, as 32-bit floats: what a training step keeps.
+    /// Bytes of all layers' outputs for one image, as 32-bit floats: what a training step keeps for the backward pass.
     activation_bytes: i64,
 }
 

@@ -65,8 +65,9 @@ pub fn run(args: Train) -> Result<Outcome> {
     match trainer.train(&mut learner, state, &mut bad)? {
         Ended::Interrupted => {
             let out = run.path().display();
-            report
-                .note(format!("interrupted; the state is saved in {out}. Continue with the same command and --resume"));
+            report.note(format!(
+                "interrupted; the state is saved in {out}. Run the same command with --resume to continue"
+            ));
             Ok(Outcome::Interrupted)
         }
         Ended::Finished { best, last } => {
@@ -113,7 +114,7 @@ fn initial_weights(file: &Path, experiment: &Experiment, args: &Train, report: R
     if experiment.weights.is_some() {
         return published_weights(experiment, &args.experiment, report);
     }
-    // Another input or other initial values change no weight's size; if something else does, that is said of each weight.
+    // A different input size or initialisation changes no weight's shape; any other mismatch is reported per weight.
     published_weights(&Experiment::load(&args.experiment, &[])?, &args.experiment, report)
 }
 
@@ -140,7 +141,7 @@ fn start(
         report.note(format!("starting from the weights of {}", file.display()));
         if !fitted.missing.is_empty() {
             let fresh = fitted.missing.join(", ");
-            report.note(format!("initialised anew (not in the file, or for another number of classes): {fresh}"));
+            report.note(format!("newly initialised (not in the file, or for a different number of classes): {fresh}"));
         }
         tensors.extend(fitted.into_tensors(device)?);
     }
@@ -161,14 +162,14 @@ fn resume(
     let out = run.path().display();
     ensure!(
         run.last().is_file(),
-        "{out}: no last.safetensors in this folder, so there is nothing to resume; leave out --resume to start a new run"
+        "{out}: no last.safetensors in this folder, so there is nothing to resume; omit --resume to start a new run"
     );
     let (note, stored) = checkpoint::open(&run.last())?;
     compare(&note.experiment(&[])?, experiment, report)
         .with_context(|| format!("{out} cannot be resumed with this command"))?;
     ensure!(
         note.classes == train.classes,
-        "{out}: trained on classes other than this data set's: {} then, {} now",
+        "{out}: trained on different classes: {} then, {} now",
         note.classes.join(", "),
         train.classes.join(", ")
     );
@@ -176,7 +177,7 @@ fn resume(
     let network = Network::for_training(experiment.nodes().to_vec(), tensors.into_tensors(device)?, device)?;
     let learner = Learner::new(network, experiment)?;
     let state = state::restore(run, note.step, &learner.optimizer)?;
-    // The order of the images follows from their number, and their random choices from their positions in the list.
+    // The order of the images depends on their number, and the random choices for each on its position in the list.
     ensure!(state.dataset == train.identity(), other_images(run, &state, train));
     run.write_experiment(experiment)?;
     run.log(&json!({ "kind": "resume", "step": state.step }))?;
@@ -186,15 +187,15 @@ fn resume(
 
 fn other_images(run: &RunFolder, state: &State, train: &Dataset) -> Error {
     anyhow!(
-        "the training images are not the ones that {} was trained on ({} then, {} now, or with other names); put them back, or start a new run",
+        "the training images are not the ones that {} was trained on ({} images then, {} now, or renamed); restore them, or start a new run",
         run.path().display(),
         state.dataset.images,
         train.samples.len()
     )
 }
 
-/// Names what has changed since the run was saved. Its network, images and random choices must be the same; how it continues
-/// (rates, epochs) may change, and does.
+/// Reports what has changed since the run was saved. Network, preprocessing, seed and batch size must be unchanged;
+/// everything else (learning rate, epochs) takes its new value.
 fn compare(saved: &Experiment, now: &Experiment, report: Report) -> Result<()> {
     let mut changes = Vec::new();
     differences("", &serde_json::to_value(saved)?, &serde_json::to_value(now)?, &mut changes);
@@ -206,7 +207,7 @@ fn compare(saved: &Experiment, now: &Experiment, report: Report) -> Result<()> {
     }
     if !refused.is_empty() {
         bail!(
-            "these fields differ from the run as it was saved: {}; set them back with --set, or start a new run",
+            "these fields differ from the saved run: {}; restore them with --set, or start a new run",
             refused.join("; ")
         );
     }

@@ -1,12 +1,12 @@
-//! What training does to an image at random. Choosing is apart from applying, so that choices can be printed, tested and
-//! repeated.
+//! Random crops and mirroring for training. Choosing is separate from applying, so that choices can be printed, tested
+//! and repeated.
 
 use rand::{Rng, RngExt};
 
 use crate::experiment::{Training, TrainingCrop};
 use crate::geometry::{Placement, Rect, Resize, Size};
 
-/// Chooses where to take an input of the size `input` out of an image of the size `image`.
+/// Chooses a random crop of size `input` from an image of size `image`, and whether it is mirrored.
 pub fn choose(training: &Training, image: Size, input: Size, random: &mut impl Rng) -> Placement {
     let placement = match training.crop {
         TrainingCrop::Random { crop_fraction: [least, most] } => {
@@ -32,8 +32,8 @@ pub fn choose(training: &Training, image: Size, input: Size, random: &mut impl R
     Placement { mirror: training.mirror && random.random_bool(0.5), ..placement }
 }
 
-/// A rectangle of a random share of the image's area and a random aspect ratio (uniform in its logarithm). After ten tries
-/// that do not fit, the largest central one of a permitted ratio. torchvision's `RandomResizedCrop.get_params`.
+/// A rectangle with a random fraction of the image's area and a random aspect ratio (log-uniform). If ten tries do not
+/// fit, the largest central rectangle with a permitted ratio. torchvision's `RandomResizedCrop.get_params`.
 fn random_rectangle(image: Size, area: [f64; 2], aspect: [f64; 2], random: &mut impl Rng) -> Rect {
     let Size { width, height } = image;
     for _ in 0..10 {

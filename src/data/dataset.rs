@@ -20,7 +20,7 @@ impl Source {
         Source(path)
     }
 
-    /// Its name, for people.
+    /// Its name, for messages.
     pub fn name(&self) -> String {
         self.0.display().to_string()
     }
@@ -28,7 +28,7 @@ impl Source {
     /// Reads and decodes the image. `upright` honours its EXIF orientation.
     ///
     /// # Errors
-    /// Returns the reason if it cannot be read or decoded, without the name: whoever reports it names it anyway.
+    /// Returns the reason if it cannot be read or decoded, without the name, which the caller adds.
     pub fn image(&self, upright: bool) -> Result<RgbImage> {
         decode::decode(&decode::read(&self.0)?, &self.0, upright)
     }
@@ -66,7 +66,7 @@ pub struct Dataset {
     pub samples: Arc<[Sample]>,
 }
 
-/// What tells one list of samples from another.
+/// A fingerprint of a list of samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Identity {
     /// The number of images.
@@ -93,7 +93,7 @@ impl Dataset {
         Ok(Dataset { root: self.root, classes: classes.to_vec(), samples })
     }
 
-    /// What tells this data set from others, wherever it lies.
+    /// The fingerprint of this data set, which does not depend on its location.
     pub fn identity(&self) -> Identity {
         let mut digest = 0xCBF2_9CE4_8422_2325;
         let mut take = |bytes: &[u8]| {

@@ -1,4 +1,4 @@
-//! Training examples. The whole way from a file to an input of the network stands here: read, decoded, cropped at random.
+//! Training examples: images that are read, decoded and randomly cropped to the size of the network's input.
 
 use std::sync::Arc;
 
@@ -22,11 +22,11 @@ pub struct Examples {
     input: Size,
 }
 
-/// A sample's index and its image, or the reason why there is none.
+/// A sample's index and its image, or why it could not be loaded.
 pub type Example = (usize, Result<RgbImage, String>);
 
 impl Examples {
-    /// The examples that `experiment` makes of a data set.
+    /// The training examples of a data set under `experiment`.
     pub fn new(dataset: &Dataset, experiment: &Experiment) -> Self {
         Examples {
             samples: dataset.samples.clone(),
@@ -36,7 +36,8 @@ impl Examples {
         }
     }
 
-    /// The image of one sample in one epoch, of the input's size. All random choices are keyed by seed, epoch and sample.
+    /// The image of one sample in one epoch, of the input's size. All random choices are keyed by seed, epoch and
+    /// sample.
     ///
     /// # Errors
     /// Returns the reason if the image cannot be read or is too thin to be resized.
@@ -47,10 +48,11 @@ impl Examples {
         crop(&image, placement)
     }
 
-    /// Starts workers on the samples of `order`, which come out in that order; at most `ahead` are ready or under way.
+    /// Starts workers that load the samples in `order`, and yields them in that order; at most `ahead` are ready or in
+    /// progress.
     ///
     /// # Errors
-    /// Returns an error if the system grants no more threads.
+    /// Returns an error if threads cannot be started.
     pub fn load(&self, order: &[u32], epoch: u64, workers: usize, ahead: usize) -> Result<Loader<Example>> {
         let (examples, order) = (self.clone(), order.to_vec());
         Loader::start(order.len(), workers, ahead, move |job| {

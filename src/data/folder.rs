@@ -1,4 +1,4 @@
-//! A data set as it lies on disk: one folder per class, images inside.
+//! A data set on disk: one folder of images per class.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use image::ImageFormat;
 use super::dataset::{Dataset, Sample, Source};
 
 /// Reads the class folders in `dir`, sorted by name. Links are followed; hidden files and files that are not images are
-/// passed over.
+/// skipped.
 ///
 /// # Errors
 /// Returns an error if the folder is missing or empty, with the tree that was expected, or a class has no images.
@@ -39,13 +39,14 @@ pub fn open(dir: &Path) -> Result<Dataset> {
     Ok(Dataset { root: dir.to_path_buf(), classes, samples: samples.into() })
 }
 
-/// The folder with the class folders to evaluate: `dir/val` if there is one, else `dir` itself.
+/// The folder with the class folders to evaluate: `dir/val` if it exists, otherwise `dir` itself.
 pub fn validation_dir(dir: &Path) -> PathBuf {
     let inner = dir.join("val");
     if inner.is_dir() { inner } else { dir.to_path_buf() }
 }
 
-/// The training and the validation images of `dir`, which holds `train/` and `val/`; validation classes are matched by name.
+/// The training and the validation images of `dir`, which holds `train/` and `val/`; validation classes are matched by
+/// name.
 ///
 /// # Errors
 /// See [`open`] and [`Dataset::with_classes`].
@@ -63,7 +64,7 @@ pub fn open_splits(dir: &Path) -> Result<(Dataset, Dataset)> {
 fn expected_splits(dir: &Path) -> String {
     let dir = dir.display();
     format!(
-        "  {dir}/train/cat/1.jpg\n  {dir}/train/dog/2.jpg  ...\n  {dir}/val/cat/3.jpg\n  {dir}/val/dog/4.jpg  ...\nTo try things on a small drawn data set, run `topfive shapes DIR` with a folder that does not exist yet"
+        "  {dir}/train/cat/1.jpg\n  {dir}/train/dog/2.jpg  ...\n  {dir}/val/cat/3.jpg\n  {dir}/val/dog/4.jpg  ...\nTo try topfive on a small drawn data set, run `topfive shapes DIR` with a new folder"
     )
 }
 
@@ -80,7 +81,7 @@ pub fn images(dir: &Path, found: &mut impl FnMut(PathBuf)) -> Result<()> {
     images_below(dir, &mut Vec::new(), found)
 }
 
-/// `above` guards against links that lead back up.
+/// `above` guards against links to a parent folder.
 fn images_below(dir: &Path, above: &mut Vec<PathBuf>, found: &mut impl FnMut(PathBuf)) -> Result<()> {
     let here = dir.canonicalize().with_context(|| format!("cannot read the folder {}", dir.display()))?;
     if above.contains(&here) {
@@ -98,12 +99,12 @@ fn images_below(dir: &Path, above: &mut Vec<PathBuf>, found: &mut impl FnMut(Pat
     Ok(())
 }
 
-/// Whether the file's name ends like that of an image format that can be read.
+/// Whether the file's extension is that of a supported image format.
 pub fn is_image(path: &Path) -> bool {
     ImageFormat::from_path(path).is_ok_and(|format| format.reading_enabled())
 }
 
-/// What lies in `dir`, sorted, without hidden files.
+/// The entries of `dir`, sorted, without hidden files.
 fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
     let unreadable = || format!("cannot read the folder {}", dir.display());
     let mut paths = Vec::new();

@@ -1,4 +1,4 @@
-//! The labels of images in one flat folder, as ILSVRC's validation images lie: a list beside them.
+//! A flat folder of images with a separate list of labels, like ILSVRC's validation set.
 
 use std::collections::HashMap;
 use std::fs;
@@ -12,15 +12,17 @@ use crate::nearest::did_you_mean;
 
 /// Reads the images of `dir` with the labels of the list `list`. Each of its lines is
 ///
-/// - `FILE LABEL`, separated by spaces, tabs or a comma: Caffe's val.txt, or Kaggle's LOC_val_solution.csv with its header; or
+/// - `FILE LABEL`, separated by spaces, tabs or a comma: Caffe's val.txt, or Kaggle's LOC_val_solution.csv with its
+/// header; or
 /// - `LABEL` alone, one per image in the order of their sorted names.
 ///
-/// A label is the name of a class (a synset id) or, after a file's name, its position in the class list, counted from 0.
+/// A label is the name of a class (a synset id) or, after a file's name, its position in the class list, counted from
+/// 0.
 ///
 /// # Errors
-/// Returns an error if a label is not one of the classes, an image has no label, or the list holds only numbers: those of
-/// ILSVRC's own `validation_ground_truth.txt` count classes in the order of its development kit, not in that of published
-/// weights.
+/// Returns an error if a label is not one of the classes, an image has no label, or the list holds only numbers: those
+/// of ILSVRC's own `validation_ground_truth.txt` count classes in the order of its development kit, not in that of
+/// published weights.
 pub fn open(dir: &Path, list: &Path, classes: &[String]) -> Result<Dataset> {
     let mut paths = Vec::new();
     images(dir, &mut |path| paths.push(path))?;
@@ -52,7 +54,7 @@ impl List<'_> {
         let list = self.path.display();
         ensure!(
             lines.iter().any(|(_, words)| words[0].parse::<u64>().is_err()),
-            "{list}: only numbers, as in ILSVRC's validation_ground_truth.txt, whose order of classes stands in the development kit's meta.mat alone. Use a list of \"FILE LABEL\" lines, such as Caffe's val.txt, or one synset id per line"
+            "{list}: only numbers, as in ILSVRC's validation_ground_truth.txt, whose order of classes is defined only by the development kit's meta.mat. Use a list of \"FILE LABEL\" lines, such as Caffe's val.txt, or one synset id per line"
         );
         ensure!(
             lines.len() == paths.len(),
@@ -77,7 +79,7 @@ impl List<'_> {
             let earlier = labels.insert(stem(file), index);
             ensure!(
                 earlier.is_none_or(|earlier| earlier == index),
-                "{list} line {line}: {file} has a different label further up"
+                "{list} line {line}: {file} has a different label on an earlier line"
             );
         }
         let sample = |path: PathBuf| {
@@ -112,7 +114,7 @@ impl List<'_> {
     }
 }
 
-/// A file's name without folders and ending: Kaggle's list leaves the ending out.
+/// A file's name without folders and extension, which Kaggle's list leaves out.
 fn stem(file: &str) -> &str {
     let name = file.rsplit('/').next().unwrap_or(file);
     name.rsplit_once('.').map_or(name, |(stem, _)| stem)

@@ -1,5 +1,5 @@
-//! The data loader: worker threads that prepare images ahead of their use and deliver them in order, whatever the number of
-//! workers.
+//! The data loader: worker threads that prepare images ahead of their use and deliver them in order, regardless of the
+//! number of workers.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -37,8 +37,8 @@ struct State<T> {
 }
 
 impl<T: Send + 'static> Loader<T> {
-    /// Starts `workers` threads on the jobs `0..jobs`, each of which calls `work` with its number. At most `ahead` results
-    /// (but at least one per worker) are pending or in progress at any time.
+    /// Starts `workers` threads on the jobs `0..jobs`, each of which calls `work` with its number. At most `ahead`
+    /// results (but at least one per worker) are pending or in progress at any time.
     ///
     /// # Errors
     /// Returns an error if the system cannot start that many threads.
@@ -92,7 +92,7 @@ impl<T> Shared<T> {
             let job = state.next_job;
             state.next_job += 1;
             drop(state);
-            // A panic is delivered as a result; otherwise `next` would wait for it for ever.
+            // A panic is delivered as a result; otherwise `next` would wait for it forever.
             let result = catch_unwind(AssertUnwindSafe(|| work(job)));
             self.lock().done.insert(job, result);
             self.changed.notify_all();

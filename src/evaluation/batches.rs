@@ -1,4 +1,4 @@
-//! Crops on their way through the networks: those of one size share a batch, whichever image and protocol they belong to.
+//! Batches of crops: crops of the same size share a forward pass, regardless of their image and protocol.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::image::crop::append_rows;
 use crate::image::normalise::Normalisation;
 use crate::network::{Mode, Network};
 
-/// The images that are not handed out yet, and their crops.
+/// The images whose results are pending, and their queued crops.
 #[derive(Debug)]
 pub struct Batches<'a> {
     members: Vec<Member<'a>>,
@@ -29,12 +29,12 @@ pub struct Batches<'a> {
     /// Crops in all queues; a larger view counts as the crops of the input's size that it has room for.
     waiting: u64,
     batch_size: u64,
-    /// In their order, the first of them number `first`.
+    /// In order; the first one has the number `first`.
     pending: VecDeque<Result<Scores, BadImage>>,
     first: usize,
 }
 
-/// What crops have in common that share a batch.
+/// What the crops of a batch have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Kind {
     member: usize,
@@ -42,7 +42,7 @@ struct Kind {
     dense: bool,
 }
 
-/// A crop that waits for its batch.
+/// A queued crop.
 #[derive(Debug)]
 struct Crop {
     plane: Arc<RgbImage>,
@@ -64,14 +64,14 @@ struct Runner<'a> {
 
 impl<'a> Batches<'a> {
     /// # Errors
-    /// Returns an error if a network needs a dense form and has none.
+    /// Returns an error if a network must run dense and cannot.
     pub fn new(members: &[Member<'a>], request: Arc<Request>, batch_size: usize) -> Result<Self> {
         let mut runners = Vec::with_capacity(members.len());
         for (Member { network, experiment, .. }, asked) in members.iter().zip(&request.members) {
             let dense = asked.is_dense().then(|| network.dense()).transpose();
             runners.push(Runner {
                 network,
-                dense: dense.with_context(|| format!("{} has no dense form", experiment.name))?,
+                dense: dense.with_context(|| format!("{} cannot run as a dense network", experiment.name))?,
                 normalisation: Normalisation::new(&experiment.preprocess.constants(), network.device())?,
                 input: asked.input,
             });
@@ -98,7 +98,7 @@ impl<'a> Batches<'a> {
         self.pending.pop_front()
     }
 
-    /// Whether every image was handed out.
+    /// Whether no image is pending.
     pub fn is_empty(&self) -> bool {
         self.pending.is_empty()
     }
@@ -136,7 +136,7 @@ impl<'a> Batches<'a> {
         Ok(())
     }
 
-    /// Runs whatever waits.
+    /// Runs all queued crops.
     ///
     /// # Errors
     /// See [`Batches::add`].
@@ -176,7 +176,7 @@ impl<'a> Batches<'a> {
 }
 
 impl Runner<'_> {
-    /// The logits of each crop; together they are as large as `size` crops of the input's size.
+    /// The logits of each crop. `size` is the size of the batch, in crops of the input's size.
     fn run(&self, crops: &[Crop], kind: Kind, size: usize) -> Result<Vec<Vec<f32>>> {
         let network = self.dense.as_ref().filter(|_| kind.dense).unwrap_or(self.network);
         let mut batch = Batch::with_capacity(kind.size, crops.len())?;
@@ -189,7 +189,8 @@ impl Runner<'_> {
         })
         .map_err(|error| {
             let error = device::explain(error, size, network.device());
-            let dense = format!("in a dense view of {}; a smaller side or a protocol of crops takes less", kind.size);
+            let dense =
+                format!("in a dense view of {}; a smaller scale or a protocol of crops needs less memory", kind.size);
             if kind.dense { error.context(dense) } else { error }
         })?;
         let logits = Vec::<Vec<f32>>::try_from(&logits).context("expected one row of class scores per crop")?;
@@ -201,7 +202,8 @@ impl Runner<'_> {
     }
 }
 
-/// A waiting crop keeps its whole plane in memory; one that is so many times smaller is copied instead.
+/// A queued crop keeps its whole plane in memory, unless the plane is more than this many times larger: then the crop
+/// is copied.
 const SHARE_OF_PLANE: u64 = 16;
 
 fn keep(plane: &Arc<RgbImage>, crop: Rect) -> (Arc<RgbImage>, Rect) {

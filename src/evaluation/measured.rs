@@ -1,4 +1,4 @@
-//! What is counted of images whose labels are known.
+//! Errors counted over labelled images.
 
 use anyhow::{Result, ensure};
 
@@ -8,9 +8,9 @@ use crate::metrics::Tally;
 /// The counts under one protocol.
 #[derive(Clone, Debug, Default)]
 pub struct Measured {
-    /// Of the mean over all members.
+    /// Counts for the mean over all members.
     pub tally: Tally,
-    /// Of each member.
+    /// Counts for each member.
     pub members: Vec<Tally>,
     /// Views per image, over all members.
     pub crops: usize,
@@ -23,7 +23,7 @@ pub struct Measured {
 pub struct Measurement {
     /// One for each protocol.
     pub protocols: Vec<Measured>,
-    /// Not counted.
+    /// The images that could not be read; they are not counted.
     pub bad: Vec<BadImage>,
     images: usize,
 }

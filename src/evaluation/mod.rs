@@ -1,5 +1,6 @@
-//! Class probabilities of images under test protocols: what is asked of every image (`request`), its crops through the
-//! networks in shared batches (`batches`), averaged (`scores`), and counted against the labels (`measured`).
+//! Class probabilities of images under test protocols: workers prepare each image's views (`request`), crops pass
+//! through the networks in shared batches (`batches`), their scores are averaged (`scores`) and compared with the
+//! labels (`measured`).
 
 mod batches;
 mod measured;
@@ -21,18 +22,18 @@ pub use measured::{Measured, Measurement};
 use request::{Request, Viewed};
 pub use scores::Averaged;
 
-/// A network that takes part, alone or in an ensemble.
+/// A network that is evaluated, alone or in an ensemble.
 #[derive(Clone, Copy, Debug)]
 pub struct Member<'a> {
     /// The network.
     pub network: &'a Network,
-    /// What it was trained by.
+    /// The experiment that it was trained with.
     pub experiment: &'a Experiment,
-    /// For each class of the result the network's own index of it; `None` if they are the same.
+    /// For each class of the result, its index in the network's output; `None` if the orders are the same.
     pub order: Option<&'a [usize]>,
 }
 
-/// How images go through the networks; results do not depend on it.
+/// Batch size and number of workers; results do not depend on them.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     /// Crops that share a forward pass.
@@ -46,15 +47,15 @@ pub struct Pace {
 pub struct BadImage {
     /// Its name.
     pub name: String,
-    /// Why not.
+    /// The reason.
     pub reason: String,
 }
 
-/// The class probabilities of an image under each protocol, or why there are none.
+/// The class probabilities of an image under each protocol, or why the image could not be used.
 pub type Outcome = Result<Vec<Averaged>, BadImage>;
 
-/// Classifies images, one after another in their order. An image is decoded once and resized once per scale, and a crop that
-/// several protocols share goes through a network once.
+/// Classifies images, one after another in their order. An image is decoded once and resized once per scale, and a crop
+/// that several protocols share goes through a network once.
 ///
 /// As an iterator it yields an error if the device is out of memory or a network outputs NaN or infinity.
 pub struct Classification<'a> {
@@ -63,10 +64,10 @@ pub struct Classification<'a> {
 }
 
 impl<'a> Classification<'a> {
-    /// Starts on `images`.
+    /// Starts classifying `images`.
     ///
     /// # Errors
-    /// Returns an error if a model does not support a protocol, or the system grants no more threads.
+    /// Returns an error if a model does not support a protocol, or threads cannot be started.
     pub fn start<Image: AsRef<Source> + Send + Sync + 'static>(
         members: &[Member<'a>],
         protocols: &[Views],

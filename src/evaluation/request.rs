@@ -1,4 +1,5 @@
-//! What the models ask of every image, and how a worker answers: decode it once, resize it once per scale, list the views.
+//! The views that the models need of every image, and how a worker prepares them: decode once, resize once per scale,
+//! list the views.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,18 +16,18 @@ use crate::remedy::Remedy;
 use crate::views::plan::{Plan, View};
 use crate::views::{Average, MOST_DENSE_PIXELS, Part, Views};
 
-/// All views that all models ask for.
+/// The views that all models need.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// What each model asks for.
+    /// One request per model.
     pub members: Vec<MemberRequest>,
     /// The number of protocols.
     pub protocols: usize,
-    /// Whether images are turned upright as their EXIF orientation says.
+    /// Whether the EXIF orientation is applied.
     upright: bool,
 }
 
-/// What one model asks for: the parts of all protocols.
+/// The views that one model needs: the parts of all protocols.
 #[derive(Clone, Debug)]
 pub struct MemberRequest {
     /// The size of the network's input.
@@ -35,7 +36,7 @@ pub struct MemberRequest {
     pub slots: Vec<Slot>,
 }
 
-/// Where the scores of a part's views are summed up.
+/// One part of one protocol: the scores of its views are summed together.
 #[derive(Clone, Debug)]
 pub struct Slot {
     /// The index of the protocol.
@@ -45,7 +46,7 @@ pub struct Slot {
     part: Part,
 }
 
-/// An image, resized, with the views that are asked of it.
+/// A resized image with its views.
 #[derive(Debug)]
 pub struct Viewed {
     /// The resized images that views are cut out of.
@@ -77,7 +78,7 @@ impl Request {
     /// Decodes and resizes an image, and lists its views.
     ///
     /// # Errors
-    /// Returns the reason if the image cannot be decoded, or is so long and thin that its views would take all memory.
+    /// Returns the reason if the image cannot be decoded, or is so elongated that its views would not fit in memory.
     pub fn view(&self, source: &Source) -> Result<Viewed> {
         let image = source.image(self.upright)?;
         let size: Size = image.dimensions().into();
@@ -136,7 +137,7 @@ impl MemberRequest {
 /// The planes of a plan, resized out of an image.
 ///
 /// # Errors
-/// Returns an error if one of them would take all memory.
+/// Returns an error if one of them would not fit in memory.
 pub fn planes(image: RgbImage, plan: &Plan) -> Result<Vec<RgbImage>> {
     for plane in plan.planes() {
         fits(image.dimensions().into(), plane.resize.to)?;

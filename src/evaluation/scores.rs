@@ -4,11 +4,11 @@ use super::Member;
 use super::request::{Request, Slot, Viewed};
 use crate::views::Average;
 
-/// The scores of an image, of which some views are still to come.
+/// The scores of an image, some of whose views may be pending.
 #[derive(Debug)]
 pub struct Scores {
     members: Vec<Vec<Sum>>,
-    /// Views still to come.
+    /// Pending views.
     left: usize,
     /// Seconds that the networks have spent on each protocol's views.
     seconds: Vec<f64>,
@@ -37,7 +37,7 @@ pub struct Averaged {
 }
 
 impl Scores {
-    /// Nothing scored yet, of an image with these views.
+    /// Empty scores for an image with these views.
     pub fn new(request: &Request, viewed: &Viewed) -> Self {
         let sum = |slot: &Slot| Sum { protocol: slot.protocol, average: slot.average, scores: Vec::new(), views: 0 };
         Scores {
@@ -52,7 +52,8 @@ impl Scores {
         self.left == 0
     }
 
-    /// Adds a member's logits for one view, which took so many seconds: to each slot as often as it counts the view.
+    /// Adds a member's logits for one view, which took `seconds`, to each slot, as many times as the slot counts the
+    /// view.
     pub fn add(&mut self, member: usize, counts: &[u32], logits: &[f32], seconds: f64) {
         self.left -= 1;
         let logits: Vec<f64> = logits.iter().map(|&logit| f64::from(logit)).collect();

@@ -28,7 +28,7 @@ pub fn experiment(name: &str) -> Option<&'static str> {
 /// The text of an experiment: a JSON file, or a built-in one by its name.
 ///
 /// # Errors
-/// Returns an error if there is neither, with the nearest name.
+/// Returns an error with the nearest name if neither exists.
 pub fn read_experiment(name: &Path) -> Result<String> {
     read(name, EXPERIMENTS, "experiment")
 }
@@ -36,7 +36,7 @@ pub fn read_experiment(name: &Path) -> Result<String> {
 /// The text of a recipe: a JSON file, or a built-in one by its name.
 ///
 /// # Errors
-/// Returns an error if there is neither, with the nearest name.
+/// Returns an error with the nearest name if neither exists.
 pub fn read_recipe(name: &Path) -> Result<String> {
     read(name, RECIPES, "recipe")
 }

@@ -1,4 +1,4 @@
-//! Changes of an experiment before it is read: recipes laid over it, and single fields set.
+//! Changes to an experiment before it is read: recipes and single fields.
 
 use std::path::PathBuf;
 
@@ -7,11 +7,11 @@ use serde_json::{Map, Value};
 
 use super::{builtin, json, moved};
 
-/// One change. Changes are applied in their order.
+/// One change. Changes are applied in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A recipe, by its built-in name or as a file: a part of an experiment that is laid over the whole. Sections merge; a
-    /// field inside a section is replaced as a whole.
+    /// A recipe, by its built-in name or as a file: a part of an experiment that is laid over the whole. Sections
+    /// merge; a field inside a section is replaced as a whole.
     Recipe(PathBuf),
     /// `KEY=VALUE`, for example `training.epochs=5`, `network.input=[3,64,64]` or `network.layers[0].conv.kernel=7`.
     Set(String),
@@ -27,7 +27,7 @@ impl Change {
     /// Applies the change to an experiment's JSON.
     ///
     /// # Errors
-    /// Returns an error if the recipe cannot be read or the key names no place.
+    /// Returns an error if the recipe cannot be read or the key does not name a field.
     pub fn apply(&self, experiment: &mut Value) -> Result<()> {
         match self {
             Change::Recipe(name) => {
@@ -45,7 +45,7 @@ impl Change {
         }
     }
 
-    /// Whether it changes the network, whose published numbers are then no longer those of this one.
+    /// Whether it changes the network, so that published numbers no longer apply.
     pub fn touches_network(&self, before: &Value, after: &Value) -> bool {
         match self {
             Change::Set(change) => change.trim_start().starts_with("network"),
@@ -94,7 +94,7 @@ fn set(experiment: &mut Value, change: &str) -> Result<()> {
                 &mut place[key]
             }
             other => {
-                bail!("{walked} is {other} and has no '{key}' inside; set it as a whole: '{walked}={{...}}'")
+                bail!("{walked}: expected an object or a list, found {other}; set it as a whole: '{walked}={{...}}'")
             }
         };
         walked = if walked.is_empty() { key.to_string() } else { format!("{walked}.{key}") };

@@ -1,4 +1,4 @@
-//! JSON as people write it: keys that stand twice are refused, and an error names its JSON path and the nearest known word.
+//! Strict JSON: duplicate keys are refused, and errors name the JSON path and the nearest known word.
 
 use std::fmt;
 
@@ -10,10 +10,10 @@ use serde_json::{Map, Number, Value};
 
 use crate::nearest::nearest;
 
-/// Parses a text, a byte order mark before it allowed.
+/// Parses JSON, which may start with a byte order mark.
 ///
 /// # Errors
-/// Returns an error with line and column if it is not JSON, with the JSON path if an object holds a key twice.
+/// Returns an error with line and column if it is not JSON, with the JSON path if an object has a duplicate key.
 pub fn parse(text: &str) -> Result<Value> {
     let mut deserializer = serde_json::Deserializer::from_str(text.trim_start_matches('\u{feff}'));
     let mut track = serde_path_to_error::Track::new();
@@ -48,7 +48,7 @@ fn located(path: &str, message: &str) -> anyhow::Error {
     anyhow!("{path}: {message}{hint}")
 }
 
-/// A value none of whose objects holds a key twice.
+/// A value without duplicate keys.
 struct Strict(Value);
 
 impl<'de> Deserialize<'de> for Strict {
@@ -102,7 +102,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
         let mut fields = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
             if fields.contains_key(&key) {
-                return Err(A::Error::custom(format!("the key `{key}` is given twice; remove one of them")));
+                return Err(A::Error::custom(format!("duplicate key `{key}`; remove one of the two")));
             }
             let Strict(value) = entries.next_value()?;
             fields.insert(key, value);

@@ -1,7 +1,7 @@
 //! An experiment: one JSON file with a network, its preprocessing, its training and its evaluation.
 //!
-//! It is read, changed by recipes and single settings, filled up with defaults and checked in one go; afterwards it is
-//! complete and goes, as it is, into the run folder and every checkpoint.
+//! It is read, changed by recipes and single settings, completed with defaults and checked in one step. The complete
+//! experiment is stored in the run folder and in every checkpoint.
 
 pub mod builtin;
 mod change;
@@ -33,7 +33,7 @@ pub use training::{Augmentation, Optimizer, Schedule, Sgd, Training, TrainingCro
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Experiment {
-    /// The network's name, for people.
+    /// The network's name.
     pub name: String,
     /// Where the network was published.
     #[serde(default)]
@@ -107,7 +107,7 @@ impl Experiment {
     /// Returns what is wrong, with the file and the JSON path.
     pub fn load(name: &Path, changes: &[Change]) -> Result<Self> {
         let text = builtin::read_experiment(name)?;
-        Experiment::parse(&text, changes).with_context(|| format!("the experiment {} does not work", name.display()))
+        Experiment::parse(&text, changes).with_context(|| format!("{}: invalid experiment", name.display()))
     }
 
     /// Parses an experiment and changes it.
@@ -155,10 +155,10 @@ impl Experiment {
         Size { width, height }
     }
 
-    /// Makes it the same experiment for another number of classes.
+    /// Changes the number of classes.
     ///
     /// # Errors
-    /// Returns an error if the network cannot have that many.
+    /// Returns an error if the network does not support that many.
     pub fn set_classes(&mut self, classes: usize) -> Result<()> {
         let classes = i64::try_from(classes)?;
         if self.network.classes != classes {
@@ -169,7 +169,7 @@ impl Experiment {
         Ok(())
     }
 
-    /// A changed network is no longer the one that was counted, measured and trained.
+    /// Removes the claims (parameters, errors, weights), which do not hold for a changed network.
     fn withdraw_claims(&mut self) {
         self.network.parameters = None;
         self.network.parameters_with_auxiliary = None;
@@ -177,7 +177,7 @@ impl Experiment {
         self.weights = None;
     }
 
-    /// The views of a protocol for this network, worked out; they count equally.
+    /// The parts of a protocol for this network; they count equally.
     ///
     /// # Errors
     /// See [`Views::parts`].

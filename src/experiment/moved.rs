@@ -1,4 +1,4 @@
-//! Fields that stood elsewhere in files of earlier versions, so that those files and their checkpoints keep working.
+//! Fields that earlier versions kept elsewhere, so that their files and checkpoints keep working.
 
 use serde_json::{Map, Value};
 
@@ -8,13 +8,13 @@ const MOVED: [(&str, &str); 2] = [
     ("training.nesterov", "training.optimizer.sgd.nesterov"),
 ];
 
-/// The present path of a field.
+/// The current path of a field.
 pub fn path(path: &str) -> &str {
     MOVED.iter().find(|(old, _)| *old == path).map_or(path, |&(_, new)| new)
 }
 
-/// Moves the fields of an experiment to their present places. A field whose present place is taken stays where it is and is
-/// refused later, as unknown.
+/// Moves the fields of an experiment to their current paths. If the current path already has a value, the old field
+/// stays and is later refused as unknown.
 pub fn upgrade(experiment: &mut Value) {
     for (old, new) in MOVED {
         let pointer = |path: &str| format!("/{}", path.replace('.', "/"));

@@ -20,12 +20,12 @@ pub struct Preprocess {
     pub std: [f64; 3],
     /// The side of the crop over the shorter side of the image that it is cut from: 224 of 256 is 0.875.
     pub crop_fraction: f64,
-    /// Whether an image is turned upright as its EXIF orientation says.
+    /// Whether the EXIF orientation is applied.
     pub exif_orientation: bool,
 }
 
 impl Default for Preprocess {
-    /// torchvision's, on which most published weights rest.
+    /// torchvision's values, which most published weights expect.
     fn default() -> Self {
         Preprocess {
             channels: Channels::Rgb,
@@ -44,7 +44,7 @@ impl Default for Preprocess {
 pub enum Channels {
     /// Red, green, blue.
     Rgb,
-    /// As OpenCV reads images, and so Caffe's networks.
+    /// Blue, green, red, as OpenCV reads images and Caffe's networks expect them.
     Bgr,
 }
 
@@ -59,7 +59,7 @@ pub enum Scale {
 }
 
 impl Preprocess {
-    /// The same in units of a byte.
+    /// The normalisation constants for pixel values from 0 to 255.
     pub fn constants(&self) -> Constants {
         let unit = match self.scale {
             Scale::Unit => 255.0,

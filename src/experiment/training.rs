@@ -11,19 +11,19 @@ use crate::range::{positive, within};
 pub struct Training {
     /// Passes over the training images.
     pub epochs: u64,
-    /// Images per step, at most: an epoch's images are dealt evenly over its steps.
+    /// Maximum number of images per step: an epoch's images are divided evenly among its steps.
     pub batch_size: usize,
-    /// What turns gradients into steps.
+    /// The optimiser.
     pub optimizer: Optimizer,
     /// The learning rate that the schedule starts from.
     pub learning_rate: f64,
-    /// How the rate falls after the warm-up.
+    /// How the learning rate decays after the warm-up.
     pub schedule: Schedule,
-    /// Epochs over which the rate first rises from 0.
+    /// Epochs over which the learning rate first rises from 0.
     pub warmup_epochs: f64,
-    /// The share of each weight that is added to its gradient.
+    /// The factor by which each weight is added to its gradient (L2 regularisation).
     pub weight_decay: f64,
-    /// The share of the target probability that is spread over all classes.
+    /// The fraction of the target probability that is spread over all classes.
     pub label_smoothing: f64,
     /// How inputs are cut out of images.
     pub crop: TrainingCrop,
@@ -54,7 +54,7 @@ impl Default for Training {
     }
 }
 
-/// What turns gradients into steps.
+/// An optimiser and its settings.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Optimizer {
@@ -62,13 +62,13 @@ pub enum Optimizer {
     Sgd(Sgd),
 }
 
-/// The numbers of stochastic gradient descent.
+/// The settings of stochastic gradient descent.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sgd {
-    /// The share of the last step that goes on.
+    /// The fraction of the momentum buffer that each step keeps.
     pub momentum: f64,
-    /// Whether the momentum is Nesterov's. Sutskever et al., ICML 2013, as PyTorch has it.
+    /// Whether to use Nesterov momentum: Sutskever et al., ICML 2013, in PyTorch's form.
     pub nesterov: bool,
 }
 
@@ -78,27 +78,27 @@ impl Default for Sgd {
     }
 }
 
-/// A random change of a cropped image. There are none yet: a list that holds one is refused.
+/// A random change to a cropped image. None exist yet, so only an empty list is accepted.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Augmentation {}
 
-/// How the learning rate falls after the warm-up.
+/// How the learning rate decays after the warm-up.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Schedule {
-    /// Not at all.
+    /// No decay.
     Constant,
     /// Half a cosine, down to 0 at the end of training. Loshchilov and Hutter, arXiv:1608.03983.
     Cosine,
-    /// By a factor at the end of every so many epochs.
+    /// Multiplied by a factor at the end of every `every` epochs.
     Step {
         /// Epochs between two steps.
         every: f64,
         /// What the rate is multiplied by.
         factor: f64,
     },
-    /// By a factor at the end of each of these epochs.
+    /// Multiplied by a factor at the end of each of these epochs.
     Milestones {
         /// The epochs.
         at: Vec<f64>,
@@ -113,8 +113,8 @@ pub enum Schedule {
 pub enum TrainingCrop {
     /// Anywhere in the image, which is resized first.
     Random {
-        /// The side of the crop over the shorter side of the resized image, drawn between least and most: [0.875, 0.875] is
-        /// 224 of 256 (AlexNet, section 4.1), [0.4667, 0.875] is 224 of 256 to 480 (ResNet, section 3.4).
+        /// The side of the crop over the shorter side of the resized image, drawn between least and most: [0.875,
+        /// 0.875] is 224 of 256 (AlexNet, section 4.1), [0.4667, 0.875] is 224 of 256 to 480 (ResNet, section 3.4).
         crop_fraction: [f64; 2],
     },
     /// A random rectangle of the image, resized to the input. GoogLeNet, section 6.
@@ -177,7 +177,7 @@ impl TrainingCrop {
     }
 }
 
-/// Checks two numbers of which the second is not the smaller one.
+/// Checks a range: two numbers, the first not above the second.
 fn ordered(field: &str, [low, high]: [f64; 2], least: f64, most: f64) -> Result<()> {
     at(&format!("{field}[0]"), within(low, least, most))?;
     at(&format!("{field}[1]"), within(high, low, most))

@@ -46,7 +46,7 @@ impl Batch {
         Ok(batch)
     }
 
-    /// (images, height, width, 3) bytes on the processor.
+    /// (images, height, width, 3) bytes on the CPU.
     ///
     /// # Errors
     /// Returns an error if there is no memory for them.

@@ -1,4 +1,4 @@
-//! A crop out of an image, as a placement says where.
+//! Cropping: cutting the rectangle that a placement describes out of an image.
 
 use anyhow::{Result, ensure};
 use image::{RgbImage, imageops};
@@ -6,7 +6,7 @@ use image::{RgbImage, imageops};
 use super::resize::resize;
 use crate::geometry::{Placement, Rect, Resize, Size};
 
-/// Takes the crop that `placement` describes out of `image`.
+/// Cuts the crop that `placement` describes out of `image`.
 ///
 /// # Errors
 /// See [`fits`].
@@ -30,7 +30,7 @@ pub fn crop(image: &RgbImage, placement: Placement) -> Result<RgbImage> {
     Ok(cropped)
 }
 
-/// Appends the rows of a rectangle of `image`, each perhaps mirrored, to `rows`: height x width x 3 bytes.
+/// Appends the rows of a rectangle of `image`, optionally mirrored, to `rows`: height x width x 3 bytes.
 pub fn append_rows(image: &RgbImage, crop: Rect, mirror: bool, rows: &mut Vec<u8>) {
     let stride = 3 * image.width() as usize;
     let (left, width) = (3 * crop.x as usize, 3 * crop.width as usize);
@@ -48,7 +48,8 @@ pub fn append_rows(image: &RgbImage, crop: Rect, mirror: bool, rows: &mut Vec<u8
 const MOST_RESIZED_PIXELS: u64 = 1 << 26;
 
 /// # Errors
-/// Returns an error if an image is so thin that resizing its shorter side would make the longer one too long for memory.
+/// Returns an error if an image is so thin that resizing its shorter side would make the longer one too long for
+/// memory.
 pub fn fits(from: Size, to: Size) -> Result<()> {
     ensure!(
         to.area() <= MOST_RESIZED_PIXELS,

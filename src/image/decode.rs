@@ -1,4 +1,4 @@
-//! Image files decoded: whatever they hold becomes upright 8-bit RGB.
+//! Decoding: image files of every supported format become upright 8-bit RGB.
 
 use std::fs;
 use std::io::Cursor;
@@ -11,7 +11,7 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbIma
 
 use super::jpeg;
 
-/// Twice the size at which Pillow warns, where Pillow refuses an image too: 512 MiB of RGB.
+/// Twice the size at which Pillow warns; at this size Pillow refuses an image, too. 512 MiB of RGB.
 const MAX_PIXELS: u64 = 178_956_970;
 /// The largest file that is read.
 const MAX_FILE_BYTES: u64 = 1 << 30;
@@ -28,13 +28,14 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).context("cannot be read")
 }
 
-/// Decodes the bytes of an image file. Grey, palette, 16-bit and CMYK images are converted, alpha is dropped as Pillow's
-/// `convert("RGB")` drops it, and an animation yields its first frame. The format follows from the content; only TGA, which
-/// has no signature, is recognised by the extension of the file's `name`. `upright` applies the EXIF orientation.
+/// Decodes the bytes of an image file. Grey, palette, 16-bit and CMYK images are converted, alpha is dropped as
+/// Pillow's `convert("RGB")` drops it, and an animation yields its first frame. The format follows from the content;
+/// only TGA, which has no signature, is recognised by the extension of the file's `name`. `upright` applies the EXIF
+/// orientation.
 ///
 /// # Errors
-/// Returns an error if the bytes are empty, truncated, corrupt or not an image, or if the image has more than 178,956,970
-/// pixels. The name is left out of messages: callers print it before them.
+/// Returns an error if the bytes are empty, truncated, corrupt or not an image, or if the image has more than
+/// 178,956,970 pixels. The name is left out of messages: callers print it before them.
 pub fn decode(bytes: &[u8], name: &Path, upright: bool) -> Result<RgbImage> {
     ensure!(!bytes.is_empty(), "the file is empty (0 bytes)");
     // A corrupt file that makes a decoder panic must not abort the run.
@@ -61,7 +62,7 @@ fn decode_other(bytes: &[u8], name: &Path) -> Result<(DynamicImage, Option<Orien
     if reader.format().is_none() {
         match ImageFormat::from_path(name) {
             Ok(ImageFormat::Tga) => reader.set_format(ImageFormat::Tga),
-            _ => bail!("not an image: its content matches no known image format, whatever its extension"),
+            _ => bail!("not an image: its content does not match any known image format"),
         }
     }
     let mut limits = Limits::default();

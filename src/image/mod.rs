@@ -1,5 +1,6 @@
-//! The bytes of one file become pixels (`decode`, on `jpeg`), pixels a crop of the network's size (`crop`, on `resize`), crops
-//! a batch (`batch`), and a batch the values that a network takes (`normalise`). Nothing here knows a network or an experiment.
+//! The bytes of one file become pixels (`decode`, on `jpeg`), pixels a crop of the network's size (`crop`, on
+//! `resize`), crops a batch (`batch`), and a batch the values that a network takes (`normalise`). Nothing here depends
+//! on networks or experiments.
 
 pub mod batch;
 pub mod crop;

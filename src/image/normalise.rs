@@ -1,4 +1,4 @@
-//! Bytes become the values that a network takes, a whole batch at once on its device.
+//! Normalisation: bytes become the values that a network takes, a whole batch at a time on its device.
 
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -44,8 +44,9 @@ impl Normalisation {
         let bytes = bytes.f_to_device(self.device)?;
         let bytes = if self.bgr { bytes.f_flip([3])? } else { bytes };
         let values = bytes.f_to_kind(Kind::Float)?.f_sub(&self.mean)?.f_mul(&self.reciprocal)?;
-        // If they stayed channels-last, as they come out here, libtorch 2.11 on processors with AVX-512 would write past its
-        // buffers in the weight gradient of 1x1 convolutions with fewer than 16 channels. This order is as fast.
+        // If they stayed channels-last, as they come out here, libtorch 2.11 on processors with AVX-512 would write
+        // past its buffers in the weight gradient of 1x1 convolutions with fewer than 16 channels. This order is as
+        // fast.
         values.f_permute([0, 3, 1, 2])?.f_contiguous()
     }
 }

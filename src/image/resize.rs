@@ -13,8 +13,8 @@ const PRECISION_BITS: u32 = 32 - 8 - 2;
 /// Added before the fractional bits are dropped, so that sums round to the nearest value.
 const HALF: i32 = 1 << (PRECISION_BITS - 1);
 
-/// Cuts `crop` out of `image` and resizes it to `width` x `height` pixels (both at least 1), to the same bytes as Pillow's
-/// `image.crop(...).resize((width, height), Image.BILINEAR)`.
+/// Cuts `crop` out of `image` and resizes it to `width` x `height` pixels (both at least 1), to the same bytes as
+/// Pillow's `image.crop(...).resize((width, height), Image.BILINEAR)`.
 ///
 /// The crop must contain at least one pixel and lie inside the image. Pixels outside it have no influence, as in
 /// torchvision's `resized_crop`.
@@ -103,9 +103,9 @@ fn resize_rows(source: Pixels, width: u32) -> RgbImage {
     }
     let filter = Filter::new(source.width, width);
     let mut resized = RgbImage::new(width, source.height);
-    // Each pixel is computed as a vector of four bytes; the fourth is its neighbour's red, which the neighbour overwrites,
-    // and an extra byte at the end of each buffer serves the last pixel. With three bytes the compiler falls back to
-    // scalars and takes twice the time.
+    // Each pixel is computed as a vector of four bytes; the fourth is its neighbour's red, which the neighbour
+    // overwrites, and an extra byte at the end of each buffer serves the last pixel. With three bytes the compiler
+    // falls back to scalars and takes twice the time.
     let mut before = vec![0; 3 * source.width as usize + 1];
     let mut after = vec![0; 3 * width as usize + 1];
     for (to, from) in resized.chunks_exact_mut(3 * width as usize).zip(source.rows(0)) {
@@ -164,8 +164,8 @@ struct Filter {
 }
 
 impl Filter {
-    /// A triangle around each output position's centre, reaching to the centres of the neighbouring output positions, or of
-    /// the neighbouring input positions if the side grows.
+    /// A triangle around each output position's centre, reaching to the centres of the neighbouring output positions,
+    /// or of the neighbouring input positions if the side grows.
     fn new(from: u32, to: u32) -> Self {
         let scale = f64::from(from) / f64::from(to);
         let support = scale.max(1.0);
@@ -195,8 +195,8 @@ impl Filter {
     }
 }
 
-/// Writes the weights of the positions in `span`, which add up to 1 before they are rounded. The operations and their order
-/// are Pillow's, because the last bit depends on them.
+/// Writes the weights of the positions in `span`, which add up to 1 before they are rounded. The operations and their
+/// order are Pillow's, because the last bit depends on them.
 fn triangle(centre: f64, support: f64, span: &Range<usize>, weights: &mut [i32]) {
     let slope = 1.0 / support;
     let height = |position: usize| {

@@ -58,8 +58,8 @@ impl Confusion {
         })
     }
 
-    /// The matrix as CSV: one row per class that has images, one column per class that has images or was predicted. `name`
-    /// returns the name of a class.
+    /// The matrix as CSV: one row per class that has images, one column per class that has images or was predicted.
+    /// `name` returns the name of a class.
     ///
     /// # Errors
     /// Returns an error only if memory runs out: the table is written to memory.

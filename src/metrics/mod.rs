@@ -1,5 +1,5 @@
-//! Classification errors, overall and by class ([`Confusion`]), and pictures of them ([`picture`]). Errors are counted over
-//! all images and divided once, at the end.
+//! Classification errors, overall and by class ([`Confusion`]). Errors are counted over all images and divided once, at
+//! the end.
 
 mod confusion;
 
@@ -53,9 +53,9 @@ impl Tally {
     }
 }
 
-/// How many classes rank before `label`: the more probable ones and, among equally probable ones, those with a lower index,
-/// so that exactly k classes have a rank below k. Other classes with the probability NaN rank before `label`; if its own is
-/// NaN, all others do.
+/// How many classes rank before `label`: the more probable ones and, among equally probable ones, those with a lower
+/// index, so that exactly k classes have a rank below k. Other classes with the probability NaN rank before `label`; if
+/// its own is NaN, all others do.
 pub fn rank(probabilities: &[f32], label: usize) -> usize {
     let own = probabilities[label];
     let before = |(index, &other): (usize, &f32)| !(other < own || (other == own && index >= label));

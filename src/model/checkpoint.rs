@@ -17,7 +17,7 @@ pub const BEST: &str = "best.safetensors";
 /// The file name of a run's last checkpoint.
 pub const LAST: &str = "last.safetensors";
 
-/// What a checkpoint says beside its weights.
+/// What a checkpoint records besides its weights.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Note {
     /// The version of topfive that wrote it.
@@ -26,11 +26,11 @@ pub struct Note {
     pub experiment: Value,
     /// The names of the classes, in the order of the network's outputs.
     pub classes: Vec<String>,
-    /// Whole epochs trained.
+    /// Complete epochs trained.
     pub epoch: u64,
     /// Steps trained, over all epochs.
     pub step: u64,
-    /// On the validation images, after the last whole epoch.
+    /// Errors on the validation images after the last complete epoch.
     pub errors: Option<Errors>,
 }
 
@@ -52,11 +52,7 @@ pub fn open(path: &Path) -> Result<(Note, Vec<StoredTensor>)> {
     let contents = read(path)?;
     let text = safetensors::note_of(&contents, path)?;
     let note = serde_json::from_str(&text).with_context(|| {
-        format!(
-            "{}: written by a version of topfive other than this one ({})",
-            path.display(),
-            env!("CARGO_PKG_VERSION")
-        )
+        format!("{}: written by a different version of topfive (this is {})", path.display(), env!("CARGO_PKG_VERSION"))
     })?;
     Ok((note, contents.tensors))
 }
@@ -64,14 +60,15 @@ pub fn open(path: &Path) -> Result<(Note, Vec<StoredTensor>)> {
 /// Writes the network's weights with their note.
 ///
 /// # Errors
-/// Returns an error if a weight is NaN or infinite, or the file cannot be written; an older checkpoint is unharmed.
+/// Returns an error if a weight is NaN or infinite, or the file cannot be written; an earlier checkpoint is then
+/// intact.
 pub fn write(path: &Path, network: &Network, note: &Note) -> Result<()> {
     let mut stored = Vec::new();
     for (parameter, tensor) in network.parameters() {
         let is_finite = f64::try_from(tensor.f_sum(Kind::Double)?)?.is_finite();
         ensure!(
             is_finite,
-            "{}: not written, because {} holds NaN or infinity: training diverged. An earlier checkpoint is unharmed",
+            "{}: not written, because {} contains NaN or infinity: training diverged. Earlier checkpoints are intact",
             path.display(),
             parameter.name
         );
@@ -83,7 +80,7 @@ pub fn write(path: &Path, network: &Network, note: &Note) -> Result<()> {
 /// The checkpoint itself, or the best one of a run folder.
 ///
 /// # Errors
-/// Returns an error if a folder holds none.
+/// Returns an error if the folder does not contain one.
 pub fn of(path: &Path) -> Result<PathBuf> {
     if !path.is_dir() {
         return Ok(path.to_path_buf());
@@ -94,5 +91,5 @@ pub fn of(path: &Path) -> Result<PathBuf> {
             return Ok(inside);
         }
     }
-    bail!("{}: no {BEST} in this folder; expected the folder of a run of `topfive train`", path.display())
+    bail!("{}: no {BEST} in this folder; expected a run folder of `topfive train`", path.display())
 }

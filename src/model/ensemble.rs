@@ -17,7 +17,7 @@ pub struct Ensemble {
 
 impl Ensemble {
     /// # Errors
-    /// Returns an error if there is no model, or the models know different classes.
+    /// Returns an error if there is no model, or the models have different classes.
     pub fn new(models: Vec<Model>) -> Result<Self> {
         let first = models.first().context("expected at least one model")?;
         let orders = models.iter().map(|model| order(first, model)).collect::<Result<_>>()?;
@@ -55,7 +55,7 @@ impl Ensemble {
             let own = &experiment.evaluation.views;
             ensure!(
                 own == first,
-                "evaluation.views of {} is {own}, and of {} {first}; name one protocol for all",
+                "the models' evaluation.views differ: {} uses {own}, {} uses {first}; choose one protocol for all",
                 experiment.name,
                 self.first().experiment.name
             );
@@ -80,7 +80,7 @@ impl Ensemble {
     }
 }
 
-/// Where `model` has each class of `first`: matched by name, by position only if neither knows names.
+/// For each class of `first`, its index in `model`: matched by name, or by position if neither has class names.
 fn order(first: &Model, model: &Model) -> Result<Option<Vec<usize>>> {
     let (own, others) = (model.experiment.network().classes, first.experiment.network().classes);
     let [name, first_name] = [model, first].map(|model| model.weights.display());
@@ -98,7 +98,7 @@ fn order(first: &Model, model: &Model) -> Result<Option<Vec<usize>>> {
             classes.iter().map(position).collect::<Result<_>>().map(Some)
         }
         _ => bail!(
-            "only one of {name} and {first_name} holds the names of its classes; an ensemble needs both or neither"
+            "only one of {name} and {first_name} contains class names; an ensemble needs them in all models or in none"
         ),
     }
 }

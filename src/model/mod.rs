@@ -1,5 +1,4 @@
-//! Models ready to be used: what a path on the command line names (`open`), one file that holds everything (`checkpoint`),
-//! several models together (`ensemble`).
+//! Trained models: opened by path or name (`open`), stored in a single file (`checkpoint`), combined (`ensemble`).
 
 pub mod checkpoint;
 pub mod ensemble;

@@ -21,7 +21,7 @@ use crate::weights::{self, StoredTensor};
 /// A model ready to be used.
 #[derive(Debug)]
 pub struct Model {
-    /// What it was trained by.
+    /// The experiment that it was trained with.
     pub experiment: Experiment,
     /// The network, without what only training uses.
     pub network: Network,
@@ -38,11 +38,10 @@ impl Model {
     /// Returns an error if the file is not one, or its parts do not fit together.
     pub fn from_checkpoint(path: &Path, changes: &[Change], device: Device) -> Result<Self> {
         let (note, tensors) = checkpoint::open(path)?;
-        let experiment =
-            note.experiment(changes).with_context(|| format!("the experiment of {} does not work", path.display()))?;
+        let experiment = note.experiment(changes).with_context(|| format!("{}: invalid experiment", path.display()))?;
         ensure!(
             note.classes.len() as i64 == experiment.network().classes,
-            "{}: {} classes are named, but the network has {} outputs; leave network.classes as it was trained",
+            "{}: contains {} class names, but the network has {} outputs; leave network.classes unchanged",
             path.display(),
             note.classes.len(),
             experiment.network().classes
@@ -82,7 +81,7 @@ impl Model {
     }
 }
 
-/// What a name on the command line stands for.
+/// What a name on the command line refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// A checkpoint file.

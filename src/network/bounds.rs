@@ -1,5 +1,6 @@
-//! The ranges of a network's numbers. Every layer of the file passes here, rows and branches included, before any is written
-//! out or any size worked out: numbers past these are almost certainly typos, and products of numbers within them fit 64 bits.
+//! The ranges of a network's numbers. Every layer of the file is checked here, rows and branches included, before rows
+//! are expanded or sizes computed: numbers past these are almost certainly typos, and products of numbers within them
+//! fit 64 bits.
 
 use std::fmt::Display;
 

@@ -23,7 +23,7 @@ pub fn prove_classifier(spec: &NetworkSpec) -> Result<Vec<Node>> {
     let nodes = prove(spec).map_err(|refusal| {
         let side = if refusal.too_small { smallest_side(spec) } else { None };
         side.map_or(Error::new(refusal.clone()), |side| {
-            let problem = format!("{refusal}; the smallest input that this network takes is {side}x{side}");
+            let problem = format!("{refusal}; the smallest input that this network supports is {side}x{side}");
             let [channels, ..] = spec.input;
             Error::new(Remedy { problem, changes: vec![("network.input", format!("[{channels},{side},{side}]"))] })
         })
@@ -67,8 +67,8 @@ fn heads(nodes: &[Node]) -> Vec<(&Node, &[Node])> {
     found
 }
 
-/// The names of the parameters whose size follows the number of classes: those of the last layer with weights, and of what
-/// comes after it, in the network itself and in each auxiliary classifier.
+/// The names of the parameters whose size follows the number of classes: those of the last layer with weights, and of
+/// what comes after it, in the network itself and in each auxiliary classifier.
 pub fn class_parameters(nodes: &[Node]) -> HashSet<String> {
     let mut names = HashSet::new();
     last_weights(nodes, &mut names);

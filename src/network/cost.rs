@@ -1,14 +1,14 @@
-//! What a network costs: its layers with their parameters and multiply-adds, and its depth. Worked out without a tensor.
+//! What a network costs: its layers with their parameters and multiply-adds, and its depth. Computed without tensors.
 
 use super::node::{Node, Op, Shape, Window};
 use super::parameter;
 
-/// One layer's share.
+/// The cost of one layer.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// The name that its parameters' names start with.
     pub path: String,
-    /// The JSON format's word for it.
+    /// Its name in the JSON format.
     pub kind: &'static str,
     /// The size of its output per image.
     pub output: Shape,
@@ -20,7 +20,7 @@ pub struct Row {
     pub auxiliary: bool,
 }
 
-/// The layers that do the work, in the order of the forward pass, without the containers around them.
+/// The cost of every layer, in the order of the forward pass, without the containers around them.
 pub fn rows(nodes: &[Node]) -> Vec<Row> {
     let mut rows = Vec::new();
     collect(nodes, false, &mut rows);
@@ -61,8 +61,8 @@ fn multiply_adds(node: &Node) -> i64 {
     }
 }
 
-/// How many layers with parameters (convolutions and linear layers) follow one another along the longest path, as the papers
-/// count depth: shortcuts, branches and auxiliary classifiers add nothing of their own.
+/// How many layers with parameters (convolutions and linear layers) follow one another along the longest path, as the
+/// papers count depth: shortcuts, branches and auxiliary classifiers add nothing of their own.
 pub fn depth(nodes: &[Node]) -> usize {
     let depth_of = |node: &Node| match &node.op {
         Op::Conv { .. } | Op::Linear { .. } => 1,

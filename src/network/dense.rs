@@ -1,11 +1,11 @@
-//! A network as a convolution over images larger than its input: fully connected layers become convolutions with the same
-//! weights. Sermanet et al., arXiv:1312.6229, section 3.5; Simonyan and Zisserman, arXiv:1409.1556, section 3.2.
+//! A network as a convolution over images larger than its input: fully connected layers become convolutions with the
+//! same weights. Sermanet et al., arXiv:1312.6229, section 3.5; Simonyan and Zisserman, arXiv:1409.1556, section 3.2.
 
 use super::node::{Node, Op, Shape, Window};
 use super::refusal::{Proof, refuse};
 
-/// The layers of the same network, under their names, that output a map of class scores, or, after a global average pool, one
-/// score per class over the whole map. Sizes stay those at the network's own input.
+/// The layers of the same network, under their names, that output a map of class scores, or, after a global average
+/// pool, one score per class over the whole map. Sizes stay those at the network's own input.
 ///
 /// # Errors
 /// Returns the first layer that has no counterpart, with its path and the reason.
@@ -44,7 +44,7 @@ fn convert_node(node: &Node, flattened: &mut Flattened) -> Option<Node> {
             match node.input {
                 Shape::Map { height: 1, width: 1, .. } => *flattened = Flattened::Before,
                 Shape::Map { .. } => *flattened = Flattened::Just { at: node.at.clone(), map: node.input },
-                // A vector flattened stays what it is.
+                // Flattening a vector changes nothing.
                 Shape::Vector { .. } => {}
             }
             return None;

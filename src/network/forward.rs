@@ -10,7 +10,7 @@ use super::spec::LocalResponseNorm;
 /// What a forward pass outputs.
 #[derive(Debug)]
 pub struct Output {
-    /// Of a classifier the logits, (images, classes).
+    /// The output of the last layer; for a classifier the logits, (images, classes).
     pub values: Tensor,
     /// In training only: each auxiliary classifier's loss weight and logits.
     pub auxiliary: Vec<(f64, Tensor)>,
@@ -19,8 +19,8 @@ pub struct Output {
 /// What a forward pass is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Dropout draws from libtorch's generator, batch norms use the batch's own statistics and update the running ones, and
-    /// auxiliary classifiers run.
+    /// Dropout draws from libtorch's generator, batch norms use the batch's own statistics and update the running ones,
+    /// and auxiliary classifiers run.
     Training,
     /// Nothing is random or changed.
     Evaluation,
@@ -28,9 +28,8 @@ pub enum Mode {
 
 type Result<T> = std::result::Result<T, TchError>;
 
-/// Why a pass in training fails on one image: libtorch would write NaN into the running variance.
-pub const SINGLE_VALUE: &str =
-    "batch norm cannot train on a single value per channel, that of one image whose map is 1x1";
+/// Why a training pass on a single image fails: libtorch would write NaN into the running variance.
+pub const SINGLE_VALUE: &str = "batch norm cannot train on a single value per channel (one image with a 1x1 map)";
 
 impl Network {
     /// Runs a batch, (images, channels, height, width), through the network.
@@ -52,7 +51,7 @@ impl Network {
     }
 }
 
-/// One way through a network.
+/// One forward pass through a network.
 struct Pass<'a> {
     network: &'a Network,
     mode: Mode,
@@ -125,8 +124,8 @@ fn values_per_channel(x: &Tensor) -> i64 {
     }
 }
 
-/// The sums over neighbouring channels are a 1x1 convolution by a band matrix: a fifth of the time that pooling over channels
-/// takes on a processor.
+/// The sums over neighbouring channels are a 1x1 convolution by a band matrix: a fifth of the time that pooling over
+/// channels takes on a CPU.
 fn local_response_norm(x: &Tensor, norm: &LocalResponseNorm) -> Result<Tensor> {
     let LocalResponseNorm { size, alpha, beta, k } = *norm;
     let (channels, options) = (x.size()[1], (Kind::Float, x.device()));

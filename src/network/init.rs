@@ -25,20 +25,21 @@ pub enum Distribution {
 /// Draws all parameters' initial values, the same for the same seed on every device.
 ///
 /// # Errors
-/// Returns an error if the device has no room for them.
+/// Returns an error if the device is out of memory.
 pub fn tensors(nodes: &[Node], start: &Start, seed: u64, device: Device) -> Result<Tensors> {
     let mut all = Tensors::new();
     collect(nodes, start, false, &mut |name, shape, distribution| {
-        let tensor = draw(&name, &shape, distribution, seed, device)
-            .with_context(|| format!("no room on {} for {name} of {shape:?}", device::name(device)))?;
+        let tensor = draw(&name, &shape, distribution, seed, device).with_context(|| {
+            format!("out of memory on {}: cannot allocate {name} of shape {shape:?}", device::name(device))
+        })?;
         all.insert(name, tensor);
         Ok(())
     })?;
     Ok(all)
 }
 
-/// Calls `each` for every parameter with its name, shape and distribution. `zero_last` says that these layers are the body
-/// of a residual block whose last batch norm starts at scale 0.
+/// Calls `each` for every parameter with its name, shape and distribution. `zero_last` says that these layers are the
+/// body of a residual block whose last batch norm starts at scale 0.
 fn collect(
     nodes: &[Node],
     start: &Start,
@@ -92,7 +93,7 @@ fn weights(node: &Node, op: &Op, rule: &StartWeights) -> Distribution {
     }
 }
 
-/// Draws on the processor, from a stream of the parameter's own.
+/// Draws on the CPU, from the parameter's own random stream.
 fn draw(name: &str, shape: &[i64], distribution: Distribution, seed: u64, device: Device) -> Result<Tensor> {
     let count = usize::try_from(shape.iter().product::<i64>())?;
     let mut values: Vec<f32> = Vec::new();

@@ -1,7 +1,8 @@
-//! Networks: read from JSON (`spec`), its numbers checked (`bounds`), rows of the papers' tables written out (`rows`), sizes
-//! proved (`shape`) for every layer in its place (`node`), parameters listed (`parameter`), initial values drawn (`init`), run
-//! (`forward`), run over images larger than the input (`dense`), costs counted (`cost`). What speaks of classes is in
-//! `classifier`: a network itself only turns one tensor into another.
+//! Networks. Their JSON description (`spec`) is range-checked (`bounds`), the papers' rows are expanded into layers
+//! (`rows`), and shapes are inferred and proved (`shape`), which yields nodes (`node`). Parameters are listed
+//! (`parameter`), initialised (`init`) and used by the forward pass (`forward`), also over images larger than the input
+//! (`dense`); `cost` counts parameters and operations. Only `classifier` knows classes: a network itself turns one
+//! tensor into another.
 
 mod bounds;
 pub mod classifier;
@@ -28,7 +29,7 @@ use parameter::{Parameter, parameters};
 pub use refusal::Refusal;
 use spec::Start;
 
-/// Tensors by the names of the parameters that they are.
+/// Tensors by the name of their parameter.
 pub type Tensors = BTreeMap<String, Tensor>;
 
 /// Proved layers and a tensor for each of their parameters, on one device.
@@ -43,7 +44,7 @@ impl Network {
     /// A network with its initial values, to be trained.
     ///
     /// # Errors
-    /// Returns an error if the device has no room for the parameters.
+    /// Returns an error if the device is out of memory.
     pub fn initial(nodes: &[Node], start: &Start, seed: u64, device: Device) -> Result<Self> {
         Network::for_training(nodes.to_vec(), init::tensors(nodes, start, seed, device)?, device)
     }
@@ -62,10 +63,10 @@ impl Network {
         Ok(network)
     }
 
-    /// A network of these layers and tensors; further tensors are left out.
+    /// A network of these layers and tensors; other tensors are dropped.
     ///
     /// # Errors
-    /// Returns an error if a parameter has no tensor or one of another size.
+    /// Returns an error if a parameter has no tensor or one of a different shape.
     pub fn new(nodes: Vec<Node>, mut tensors: Tensors, device: Device) -> Result<Self> {
         let mut own = Tensors::new();
         for Parameter { name, shape, .. } in parameters(&nodes) {
@@ -76,8 +77,8 @@ impl Network {
         Ok(Network { nodes, tensors: own, device })
     }
 
-    /// The same network, of the same tensors, as a convolution over images of the input's size and larger: class scores are
-    /// averaged over all positions.
+    /// The same network, with the same tensors, as a convolution over images at least as large as its input: class
+    /// scores are averaged over all positions.
     ///
     /// # Errors
     /// Returns an error if a layer has no counterpart, with its path and the reason.
@@ -113,7 +114,7 @@ impl Network {
         self.tensors.get(name)
     }
 
-    /// Where the tensors lie.
+    /// The device of the tensors.
     pub fn device(&self) -> Device {
         self.device
     }

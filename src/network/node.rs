@@ -1,5 +1,5 @@
-//! A layer in its place: its full name, the sizes of its input and output, and what it does. Sizes only, no tensors; `shape`
-//! proves them.
+//! A node: a layer with its full name, the sizes of its input and output, and its operation. Sizes only, no tensors;
+//! `shape` proves them.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub enum Shape {
         /// Columns of each channel.
         width: i64,
     },
-    /// Values without a place.
+    /// Values without positions.
     Vector {
         /// The number of values.
         features: i64,
@@ -53,29 +53,29 @@ impl fmt::Display for Shape {
     }
 }
 
-/// A layer in its place.
+/// A layer with its name, sizes and operation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     /// What its parameters' names start with: `layer1.0.conv1`.
     pub name: String,
-    /// Where it stands in the file: `network.layers[4].residual_stage`.
+    /// Its JSON path in the file: `network.layers[4].residual_stage`.
     pub at: String,
-    /// What comes in, at the network's own input size.
+    /// The shape of its input, at the network's own input size.
     pub input: Shape,
-    /// What goes out, at the network's own input size.
+    /// The shape of its output, at the network's own input size.
     pub output: Shape,
     /// What it does.
     pub op: Op,
 }
 
-/// What a layer does, with everything settled that its row in the file leaves open. Channels and features are those of the
-/// node's input and output.
+/// The operation of a layer, with all settings resolved. Channels and features are those of the node's input and
+/// output.
 #[derive(Clone, Debug, PartialEq, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Op {
     /// A convolution.
     Conv {
-        /// What slides over the map.
+        /// The window that slides over the map.
         window: Window,
         /// Groups of channels that do not see each other.
         groups: i64,
@@ -116,7 +116,7 @@ pub enum Op {
     Residual {
         /// The residual function.
         body: Vec<Node>,
-        /// What the sum's other term goes through; nothing for the identity.
+        /// The layers of the shortcut; none for the identity.
         shortcut: Vec<Node>,
     },
     /// Every stride-th pixel, followed by channels of zeros.
@@ -135,7 +135,7 @@ pub enum Op {
     },
 }
 
-/// What slides over a map: [height, width] each.
+/// A sliding window: [height, width] each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// Its size in pixels.
@@ -172,7 +172,7 @@ impl Node {
         }
     }
 
-    /// The JSON format's word for it.
+    /// Its name in the JSON format.
     pub fn kind(&self) -> &'static str {
         (&self.op).into()
     }

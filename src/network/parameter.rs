@@ -1,21 +1,21 @@
-//! The parameters of a proved network: their names and sizes, worked out without a tensor.
+//! The parameters of a proved network: their names and sizes, computed without tensors.
 
 use super::node::{Node, Op, Window};
 
-/// A tensor that training learns or, for running statistics, keeps.
+/// A tensor of a network: a trainable one, or a running statistic.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameter {
     /// As in torchvision: `layer1.0.conv1.weight`.
     pub name: String,
     /// As PyTorch has it: (outputs, inputs / groups, height, width) for a convolution.
     pub shape: Vec<i64>,
-    /// What it is to its layer.
+    /// Its role in the layer.
     pub role: Role,
     /// Part of an auxiliary classifier, which only training uses.
     pub auxiliary: bool,
 }
 
-/// What a parameter is to its layer.
+/// The role of a parameter in its layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The weights of a convolution or a linear layer.
@@ -50,7 +50,7 @@ impl Parameter {
         self.shape.iter().product()
     }
 
-    /// Whether gradients change it; running statistics they do not.
+    /// Whether gradients change it; running statistics have none.
     pub fn is_trainable(&self) -> bool {
         !matches!(self.role, Role::RunningMean | Role::RunningVariance)
     }
@@ -71,7 +71,7 @@ fn collect(nodes: &[Node], auxiliary: bool, all: &mut Vec<Parameter>) {
     }
 }
 
-/// What a layer itself has, without the layers inside it.
+/// A layer's own parameters, without those of the layers inside it.
 pub fn own(node: &Node) -> Vec<Parameter> {
     let (inputs, outputs) = (node.input.channels(), node.output.channels());
     let parameter = |role: Role, shape: &[i64]| Parameter {

@@ -1,8 +1,8 @@
-//! Why a network cannot work.
+//! The error for an invalid network.
 
 use std::fmt;
 
-/// A layer that cannot work, and the reason.
+/// An invalid layer, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// Its JSON path.

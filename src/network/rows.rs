@@ -1,12 +1,11 @@
-//! The rows of the papers' tables, written out as the layers that they stand for.
+//! The rows of the papers' tables, expanded into layers.
 
 use super::spec::{
     BasicConv, BatchNorm, Block, Branches, Conv, Inception, Layer, Pair, Pool, Residual, ResidualStage, Sequence,
     Shortcut, Shortcuts, VggStage, Width,
 };
 
-/// The layers of a row that stands for several, which take the positions of the list that the row is in; `None` for any other
-/// layer.
+/// The layers of a row that expands into several entries of its own list; `None` for any other layer.
 pub fn several(layer: &Layer) -> Option<Vec<Layer>> {
     match layer {
         Layer::VggStage(row) => Some(vgg_stage(row)),
@@ -132,7 +131,7 @@ fn residual_block(body: Vec<Layer>, resized: bool, shortcuts: Shortcuts) -> Laye
     Layer::Residual(Residual { name: None, body, shortcut })
 }
 
-/// The layers that take a residual's input to `channels` channels and a map `stride` times coarser.
+/// The layers of a projection shortcut with `channels` output channels and this stride.
 pub fn projection(channels: i64, stride: [i64; 2]) -> Vec<Layer> {
     vec![Layer::Conv(conv1x1(None, channels, Pair(stride))), batch_norm(None)]
 }

@@ -1,6 +1,6 @@
-//! The proof of a network's sizes, from its file's rows to layers in their places.
+//! Shape inference: turns a network's layers into nodes with proved sizes.
 //!
-//! No tensors: a network that cannot work is refused here, with the JSON path of the layer, before any memory is taken or
+//! No tensors: an invalid network is refused here, with the JSON path of the layer, before any memory is allocated or
 //! any image read.
 
 use std::collections::HashSet;
@@ -16,7 +16,7 @@ const LARGEST_MAP: i64 = 1 << 40;
 /// Proves every size of the network.
 ///
 /// # Errors
-/// Returns the first layer that cannot work: its JSON path, what it needs and what it gets.
+/// Returns the first invalid layer: its JSON path, what it needs and what it gets.
 pub fn prove(spec: &NetworkSpec) -> Proof<Vec<Node>> {
     bounds::check(spec)?;
     let [channels, height, width] = spec.input;
@@ -35,7 +35,7 @@ pub fn smallest_side(spec: &NetworkSpec) -> Option<i64> {
     sides.find(|&side| prove(&NetworkSpec { input: [channels, side, side], ..spec.clone() }).is_ok())
 }
 
-/// What the last of these layers gives, or the input if there are none.
+/// The output of the last of these layers, or `input` if the list is empty.
 pub fn output(nodes: &[Node], input: Shape) -> Shape {
     nodes.last().map_or(input, |node| node.output)
 }
@@ -43,7 +43,7 @@ pub fn output(nodes: &[Node], input: Shape) -> Shape {
 fn unique_names<'a>(nodes: &'a [Node], seen: &mut HashSet<&'a str>) -> Proof<()> {
     for node in nodes {
         if !parameter::own(node).is_empty() && !seen.insert(&node.name) {
-            let reason = format!("a second layer is named \"{}\"; give one of them another name", node.name);
+            let reason = format!("duplicate layer name \"{}\"; rename one of the layers", node.name);
             return refuse(&node.at, reason);
         }
         node.inner().into_iter().try_for_each(|inner| unique_names(inner, seen))?;
@@ -56,7 +56,8 @@ struct Prover<'a> {
 }
 
 impl Prover<'_> {
-    /// Layers one after another. A layer without a name of its own is named by its position, after rows are written out.
+    /// Layers one after another. A layer without a name of its own is named by its position, after rows are written
+    /// out.
     fn list(&self, layers: &[Layer], at: &str, prefix: &str, input: Shape) -> Proof<Vec<Node>> {
         let mut nodes: Vec<Node> = Vec::new();
         for (index, layer) in layers.iter().enumerate() {
@@ -104,11 +105,11 @@ impl Prover<'_> {
             Layer::ResidualStage(row) => {
                 return self.layer(&rows::residual_stage(row, input.channels()), at, name, input);
             }
-            // As a branch; in a list its layers take the list's own positions.
+            // Only as a branch: in a list, its layers are entries of the list itself.
             Layer::VggStage(row) => self.sequence(&rows::vgg_stage(row), at, &name, input)?,
         };
         if output.elements() > LARGEST_MAP {
-            return refuse(at, format!("outputs {output} values per image, more than any machine holds"));
+            return refuse(at, format!("outputs {output} values per image, more than fit in any machine's memory"));
         }
         Ok(Node { name, at: at.to_string(), input, output, op })
     }
@@ -160,7 +161,7 @@ impl Prover<'_> {
                 self.list(&projection, &format!("{at}.shortcut"), &join(name, "downsample"), input)?
             }
             Shortcut::ZeroPadded if outputs < channels => {
-                let reason = format!("a zero-padded shortcut cannot take {channels} channels to {outputs}");
+                let reason = format!("a zero-padded shortcut cannot reduce {channels} channels to {outputs}");
                 return refuse(at, format!("{reason}; use \"projection\""));
             }
             Shortcut::ZeroPadded => {
@@ -172,8 +173,8 @@ impl Prover<'_> {
         };
         let around = self::output(&shortcut, input);
         if around != output {
-            let reason = format!("the body outputs {output} and the shortcut {around}");
-            return refuse(at, format!("{reason}; their sum needs equal sizes"));
+            let reason = format!("the body outputs {output}, the shortcut {around}");
+            return refuse(at, format!("{reason}; the sizes must be equal"));
         }
         Ok((Op::Residual { body, shortcut }, output))
     }

@@ -27,9 +27,9 @@ const MAX_NAMED: usize = 60;
 /// The most columns of a matrix that leave room for numbers in its cells.
 const MAX_NUMBERED: usize = 24;
 
-/// Draws the confusion matrix: one row per class that has images, one column for each of them as a prediction. The last column
-/// collects predictions of classes that have no images. Blue is right, red is wrong; the darker, the more of the row's
-/// images. `name` returns the name of a class.
+/// Draws the confusion matrix: one row per class that has images, one column for each of them as a prediction. The last
+/// column collects predictions of classes that have no images. Blue is right, red is wrong; the darker, the more of the
+/// row's images. `name` returns the name of a class.
 ///
 /// # Errors
 /// Returns an error if the picture cannot be drawn.
@@ -99,8 +99,8 @@ impl Row {
 /// The most classes that are drawn; those with the greatest errors are chosen.
 const MAX_BARS: usize = 100;
 
-/// Draws each class's top-1 error as a bar with its top-5 error as a darker bar on top, the greatest top-1 error first. `name`
-/// returns the name of a class.
+/// Draws each class's top-1 error as a bar with its top-5 error as a darker bar on top, the greatest top-1 error first.
+/// `name` returns the name of a class.
 ///
 /// # Errors
 /// Returns an error if the picture cannot be drawn.

@@ -1,5 +1,5 @@
-//! How results are shown: to people on a terminal (`terminal`, `table`), to programs (`records`), as pictures (`curves`,
-//! `confusion_picture`).
+//! How results are shown: to people on a terminal (`terminal`, `table`), to programs (`records`), as pictures
+//! (`curves`, `confusion_picture`).
 
 pub mod confusion_picture;
 pub mod curves;

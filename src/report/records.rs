@@ -21,10 +21,10 @@ pub fn write_json(path: &Path, result: &impl Serialize) -> Result<()> {
     }
 }
 
-/// One line of CSV without its end.
+/// One line of CSV, without its line break.
 ///
 /// # Errors
-/// None that a user could meet: the line is made in memory.
+/// Returns an error only if memory runs out: the line is made in memory.
 pub fn csv_line<const FIELDS: usize>(fields: [&str; FIELDS]) -> Result<String> {
     let mut line = csv::Writer::from_writer(Vec::new());
     line.write_record(fields)?;

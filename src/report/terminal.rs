@@ -1,4 +1,4 @@
-//! What people are shown while the work goes on and when it ends: progress, warnings, results.
+//! Terminal output: progress, warnings and results.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -9,7 +9,7 @@ use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::atomic::check_writable;
 
-/// Where a command's words go. With JSON on standard output, people's text moves to standard error.
+/// Where a command's text goes. With JSON on standard output, text moves to standard error.
 #[derive(Clone, Copy, Debug)]
 pub struct Report {
     quiet: bool,
@@ -20,7 +20,7 @@ impl Report {
     /// For a command that writes its JSON to `json`.
     ///
     /// # Errors
-    /// Returns an error if the folder of that file does not exist: before hours of work, not after.
+    /// Returns an error if the folder of that file does not exist, before hours of work rather than after.
     pub fn new(quiet: bool, json: Option<&Path>) -> Result<Self> {
         let file = json.filter(|path| *path != Path::new("-"));
         file.map_or(Ok(()), check_writable)?;
@@ -30,7 +30,7 @@ impl Report {
     /// Prints a line of the result itself, even when quiet.
     ///
     /// # Errors
-    /// Returns an error if it cannot be written; a reader that went away (`| head`) is not one.
+    /// Returns an error if it cannot be written; a closed pipe (`| head`) is not an error.
     pub fn result(&self, line: impl AsRef<str>) -> Result<()> {
         let line = line.as_ref();
         let written = if self.to_error { writeln!(io::stderr(), "{line}") } else { writeln!(io::stdout(), "{line}") };
@@ -40,14 +40,14 @@ impl Report {
         }
     }
 
-    /// Prints a line on how the work goes.
+    /// Prints a status line, unless quiet.
     pub fn note(&self, line: impl AsRef<str>) {
         if !self.quiet {
             let _ = writeln!(io::stderr(), "{}", line.as_ref());
         }
     }
 
-    /// Prints a line on what went wrong without ending the work.
+    /// Prints a warning.
     pub fn warn(&self, line: impl AsRef<str>) {
         let _ = writeln!(io::stderr(), "warning: {}", line.as_ref());
     }
@@ -80,7 +80,7 @@ impl Report {
 /// Time between two lines of progress if nobody is watching.
 const LINE_INTERVAL: Duration = Duration::from_secs(15);
 
-/// The progress of some work.
+/// A progress bar.
 #[derive(Debug)]
 pub struct Bar {
     bar: ProgressBar,
@@ -91,7 +91,7 @@ pub struct Bar {
 }
 
 impl Bar {
-    /// Shows that `position` of its length is done.
+    /// Moves the bar to `position` and shows `message`.
     pub fn at(&mut self, position: u64, message: impl Into<String>) {
         let message = message.into();
         if self.bar.is_hidden() && self.last_line.elapsed() >= LINE_INTERVAL {

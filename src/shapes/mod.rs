@@ -34,15 +34,15 @@ struct Job {
     path: PathBuf,
 }
 
-/// Draws the data set and writes it as `dir/train/<class>/<class>-0001.jpg` and so on, likewise under `dir/val`. Returns the
-/// number of images.
+/// Draws the data set and writes it as `dir/train/<class>/<class>-0001.jpg` and so on, likewise under `dir/val`.
+/// Returns the number of images.
 ///
-/// `progress` is called after each image, from the threads that draw, one per core. Neither their number nor the number of
-/// images affects what any one image shows.
+/// `progress` is called after each image, from the threads that draw, one per core. Neither their number nor the number
+/// of images affects what any one image shows.
 ///
 /// # Errors
-/// Returns an error if an option is out of range or `dir` exists and is not an empty folder, in both cases before anything
-/// is created, or if a folder or file cannot be written.
+/// Returns an error if an option is out of range or `dir` exists and is not an empty folder, in both cases before
+/// anything is created, or if a folder or file cannot be written.
 pub fn write(dir: &Path, options: &Options, progress: impl Fn() + Sync) -> Result<usize> {
     check(dir, options)?;
     let jobs = make_folders(dir, options)?;
@@ -100,8 +100,8 @@ fn make_folders(dir: &Path, options: &Options) -> Result<Vec<Job>> {
     Ok(jobs)
 }
 
-/// Writes a JPEG file of quality 90, under another name until it is complete. It is not synced: whoever loses it can draw it
-/// again.
+/// Writes a JPEG file of quality 90, under another name until it is complete. It is not synced: whoever loses it can
+/// draw it again.
 fn save(image: &RgbImage, path: &Path) -> Result<()> {
     let mut bytes = Vec::new();
     image

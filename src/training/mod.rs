@@ -1,4 +1,4 @@
-//! Training: the loop, from images to weights, in the order in which things happen. One step of it is in `step`.
+//! The training loop, from images to weights, in the order in which things happen. One step is in `step`.
 
 pub mod optimizer;
 mod progress;
@@ -39,11 +39,11 @@ pub enum Ended {
         /// The errors of the last one.
         last: Errors,
     },
-    /// By a signal; the state is saved.
+    /// Interrupted by a signal; the state is saved.
     Interrupted,
 }
 
-/// What training works on.
+/// A training run, and everything that it uses.
 #[derive(Debug)]
 pub struct Trainer<'a> {
     /// What is trained, and how.
@@ -56,9 +56,9 @@ pub struct Trainer<'a> {
     pub run: &'a RunFolder,
     /// Threads that prepare images.
     pub workers: usize,
-    /// What people are shown.
+    /// The terminal output.
     pub report: Report,
-    /// Set by a signal; the loop then ends after its step.
+    /// Set by a signal; the loop then ends after the current step.
     pub interrupted: &'a AtomicBool,
 }
 
@@ -69,7 +69,8 @@ struct Step {
 }
 
 impl Trainer<'_> {
-    /// Trains from `state` to the last epoch. Images that cannot be read are reported once, left out, and added to `bad`.
+    /// Trains from `state` to the last epoch. Images that cannot be read are reported once, skipped, and added to
+    /// `bad`.
     ///
     /// # Errors
     /// Returns an error if the loss becomes NaN or infinite, the device is out of memory, or a file cannot be written.
@@ -111,7 +112,7 @@ impl Trainer<'_> {
             drop(loaded);
             progress.clear();
             ensure!(state.loss_images > 0, "none of the training images could be read");
-            // Validation takes its time and may fail; a resumed run continues with it.
+            // Validation may take long or fail; a resumed run continues with it.
             self.save(learner, &state)?;
             let Some(errors) = self.validate(learner, bad)? else { return Ok(Ended::Interrupted) };
             self.finish_epoch(learner, &mut state, errors, &progress)?;
@@ -139,15 +140,15 @@ impl Trainer<'_> {
         Ok(step)
     }
 
-    /// Reports a bad image the first time it is met.
+    /// Reports a bad image the first time it occurs.
     fn remember(&self, bad: &mut Vec<BadImage>, image: BadImage) {
         if bad.iter().all(|known| known.name != image.name) {
-            self.report.warn(format!("{}: {}; left out", image.name, image.reason));
+            self.report.warn(format!("{}: {}; skipped", image.name, image.reason));
             bad.push(image);
         }
     }
 
-    /// The errors on the validation images; `None` if a signal came meanwhile.
+    /// The errors on the validation images; `None` if interrupted by a signal.
     fn validate(&self, learner: &Learner, bad: &mut Vec<BadImage>) -> Result<Option<Errors>> {
         let pace = Pace { batch_size: self.experiment.training.batch_size, workers: self.workers };
         let member = Member { network: &learner.network, experiment: self.experiment, order: None };
@@ -168,7 +169,7 @@ impl Trainer<'_> {
         Ok(measurement.protocols.first().and_then(|measured| measured.tally.errors()))
     }
 
-    /// Saves and logs a whole epoch.
+    /// Saves and logs a complete epoch.
     fn finish_epoch(&self, learner: &Learner, state: &mut State, errors: Errors, progress: &Progress) -> Result<()> {
         let training_loss = state.loss();
         let is_best = state.finish_epoch(errors);
@@ -209,8 +210,8 @@ impl Trainer<'_> {
     }
 }
 
-/// The first image of step `step` in an epoch of `images` images: all steps are of equal size, give or take one image, so
-/// that no image is dropped and no batch is much smaller than the others.
+/// The first image of step `step` in an epoch of `images` images: all steps are of equal size, give or take one image,
+/// so that no image is dropped and no batch is much smaller than the others.
 fn start_of(step: u64, steps: u64, images: usize) -> usize {
     (images as u64 * step / steps) as usize
 }

@@ -1,4 +1,4 @@
-//! What is said of an epoch while it runs and when it ends.
+//! The progress of an epoch: its bar, its lines in the log and its line on the terminal.
 
 use std::time::{Duration, Instant};
 
@@ -45,7 +45,7 @@ impl Progress {
         self.images as f64 / self.spent.as_secs_f64().max(1e-9)
     }
 
-    /// The share of the time, in percent, that the network waited for images.
+    /// The percentage of the time that the network waited for images.
     fn waiting(&self) -> f64 {
         100.0 * self.waited.as_secs_f64() / self.spent.as_secs_f64().max(1e-9)
     }
@@ -59,7 +59,7 @@ impl Progress {
         let left = (self.epochs * self.steps_per_epoch).saturating_sub(state.step);
         let left = self.spent.mul_f64(left as f64 / (state.step - self.first_step) as f64);
         let text = format!(
-            "loss {loss:.3}  rate {rate:.4}  {:.0} images/s  waiting {:.0} %  {} left",
+            "loss {loss:.3}  learning rate {rate:.4}  {:.0} images/s  waiting {:.0} %  {} left",
             self.images_per_second(),
             self.waiting(),
             duration(left)
@@ -83,7 +83,7 @@ impl Progress {
         })
     }
 
-    /// The epoch's line for people.
+    /// The epoch's line on the terminal.
     pub fn epoch_text(&self, state: &State, training_loss: f64, errors: Errors, is_best: bool) -> String {
         format!(
             "epoch {}/{}  training loss {training_loss:.3}  validation loss {:.3}  top-1 error {:.2} %  top-5 error {:.2} %{}  ({:.0} images/s, {})",

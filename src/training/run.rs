@@ -1,5 +1,5 @@
-//! The folder of a run: the experiment as it is run, a log with one line per epoch and one every few steps, the checkpoints,
-//! and the curves. All its file names stand here, but those of checkpoints, which `model` knows.
+//! A run folder: the complete experiment, a log with one line per epoch and one every few steps, the checkpoints and
+//! the curves. All its file names are defined here, except those of checkpoints (`model::checkpoint`).
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -27,15 +27,15 @@ impl RunFolder {
     /// Makes the folder and writes the experiment into it.
     ///
     /// # Errors
-    /// Returns an error if there is something in the folder already. Nothing is ever overwritten, except what a run left that
-    /// ended before its first checkpoint.
+    /// Returns an error if there is something in the folder already. Nothing is ever overwritten, except the remains of
+    /// a run that ended before its first checkpoint.
     pub fn create(path: &Path, experiment: &Experiment) -> Result<Self> {
         let run = RunFolder::at(path);
         ensure!(
             !path.exists() || is_free(path),
-            "{}: already contains {}, which is left as it is",
+            "{}: already contains {}",
             path.display(),
-            if run.file(EXPERIMENT).exists() { "a run" } else { "something" }
+            if run.file(EXPERIMENT).exists() { "a run" } else { "other files" }
         );
         fs::create_dir_all(path).with_context(|| format!("cannot make the run folder {}", path.display()))?;
         if run.file(LOG).exists() {
@@ -45,7 +45,7 @@ impl RunFolder {
         Ok(run)
     }
 
-    /// A folder that is there, or is not.
+    /// A run folder, which may not exist yet.
     pub fn at(path: &Path) -> Self {
         RunFolder { path: path.to_path_buf() }
     }
@@ -70,10 +70,10 @@ impl RunFolder {
         self.file(&format!("state-{step}.safetensors"))
     }
 
-    /// Removes all states but that of `step`, and what a program that was killed left unfinished.
+    /// Removes all states except that of `step`, and temporary files of processes that were killed.
     ///
     /// # Errors
-    /// Returns an error if the folder cannot be read or a file not be removed.
+    /// Returns an error if the folder cannot be read or a file cannot be removed.
     pub fn remove_states_but(&self, step: u64) -> Result<()> {
         let keep = self.state(step);
         for entry in fs::read_dir(&self.path).with_context(|| format!("cannot read {}", self.path.display()))? {
@@ -103,16 +103,16 @@ impl RunFolder {
         let path = self.file(LOG);
         let file = OpenOptions::new().append(true).create(true).open(&path);
         let mut file = file.with_context(|| format!("cannot open {}", path.display()))?;
-        // One call per line: a cut comes between lines, except on a full disk or in a power failure; readers skip such a line.
+        // One write per line: only a full disk or a power failure can truncate a line, and readers skip such lines.
         file.write_all(format!("{line}\n").as_bytes()).with_context(|| {
-            format!("cannot write to {}; is there room on the disk? The last checkpoint is unharmed", path.display())
+            format!("cannot write to {}; is there room on the disk? The last checkpoint is intact", path.display())
         })
     }
 
     /// Draws the curves from the log.
     ///
     /// # Errors
-    /// Returns an error if the log cannot be read or the picture not be written.
+    /// Returns an error if the log cannot be read or the picture cannot be written.
     pub fn draw_curves(&self) -> Result<()> {
         write_atomically(&self.file(CURVES), &curves::draw(&self.epochs()?)?)
     }

@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_schedule_multiplies_at_the_end_of_every_so_many_epochs() {
+    fn a_step_schedule_multiplies_the_rate_every_few_epochs() {
         let training = training(Schedule::Step { every: 3.0, factor: 0.1 }, 0.0);
         let rates: Vec<f64> = [299, 300, 600].map(|step| rate(&training, step, 100)).to_vec();
         assert_eq!(rates[0], 0.1);
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn milestones_multiply_where_they_stand() {
+    fn milestones_multiply_the_rate_at_their_epochs() {
         let training = training(Schedule::Milestones { at: vec![5.0, 8.0], factor: 0.5 }, 0.0);
         assert_eq!([499, 500, 800].map(|step| rate(&training, step, 100)), [0.1, 0.05, 0.025]);
     }

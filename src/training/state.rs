@@ -1,7 +1,7 @@
-//! Everything that a run needs to go on, beside its weights.
+//! Everything besides the weights that a run needs to resume.
 //!
-//! The state's file is named after its step and written before the checkpoint that it belongs to; only then is the state of
-//! the checkpoint before removed. So at any moment, even after a power cut, `last.safetensors` has its state.
+//! The state's file is named after its step and written before the checkpoint that it belongs to; only then is the
+//! previous checkpoint's state removed. So at any moment, even after a power cut, `last.safetensors` has its state.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ use crate::weights::{StoredTensor, safetensors};
 /// What the training loop carries from step to step.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 pub struct State {
-    /// Whole epochs trained and validated.
+    /// Complete epochs, trained and validated.
     pub epoch: u64,
     /// Steps trained over all epochs.
     pub step: u64,
@@ -27,11 +27,11 @@ pub struct State {
     pub loss_sum: f64,
     /// The number of those images.
     pub loss_images: u64,
-    /// On the validation images, after the last whole epoch.
+    /// Errors on the validation images after the last complete epoch.
     pub errors: Option<Errors>,
     /// The best of all epochs.
     pub best: Option<Errors>,
-    /// The training images.
+    /// The fingerprint of the training images.
     #[serde(flatten)]
     pub dataset: Identity,
 }
@@ -42,7 +42,7 @@ impl State {
         self.loss_sum / self.loss_images.max(1) as f64
     }
 
-    /// Notes that the present epoch is complete, with its errors; returns whether it is the best.
+    /// Completes the current epoch with its errors; returns whether it is the best so far.
     pub fn finish_epoch(&mut self, errors: Errors) -> bool {
         let is_best = self.best.is_none_or(|best| (errors.top1_error, errors.loss) < (best.top1_error, best.loss));
         self.epoch += 1;
@@ -58,7 +58,7 @@ impl State {
 /// Writes the last checkpoint and its state into the run folder.
 ///
 /// # Errors
-/// Returns an error if they cannot be written; the ones before are unharmed.
+/// Returns an error if they cannot be written; the previous ones are then intact.
 pub fn save(run: &RunFolder, network: &Network, note: &Note, optimizer: &Optimizer, state: &State) -> Result<()> {
     let tensors = optimizer.state().map(|(name, tensor)| StoredTensor::of(name, tensor));
     safetensors::write(&run.state(state.step), &tensors.collect::<Result<Vec<_>>>()?, state)?;
@@ -66,10 +66,11 @@ pub fn save(run: &RunFolder, network: &Network, note: &Note, optimizer: &Optimiz
     run.remove_states_but(state.step)
 }
 
-/// Puts the state that belongs to the last checkpoint, at step `step`, into the optimiser and returns the rest of it.
+/// Restores the optimiser from the state of the last checkpoint, made at step `step`, and returns the rest of the
+/// state.
 ///
 /// # Errors
-/// Returns an error if the state is missing, corrupt or that of another network.
+/// Returns an error if the state is missing, corrupt or of a different network.
 pub fn restore(run: &RunFolder, step: u64, optimizer: &Optimizer) -> Result<State> {
     let path = run.state(step);
     let contents = safetensors::read(&path)

@@ -13,7 +13,7 @@ use crate::network::{Mode, Network, Output, SINGLE_VALUE};
 use crate::random;
 use crate::remedy::Remedy;
 
-/// A network that learns, with what a step needs.
+/// A network in training, with everything that a step needs.
 #[derive(Debug)]
 pub struct Learner {
     /// The network.
@@ -28,7 +28,7 @@ pub struct Learner {
 
 impl Learner {
     /// # Errors
-    /// Returns an error if the device has no room for the optimiser's state.
+    /// Returns an error if the device is out of memory.
     pub fn new(network: Network, experiment: &Experiment) -> Result<Self> {
         let training = &experiment.training;
         Ok(Learner {
@@ -41,8 +41,8 @@ impl Learner {
         })
     }
 
-    /// Learns from images of the input's size and their classes; returns their mean loss. A loss that is NaN or infinite
-    /// changes nothing.
+    /// Trains on images of the input's size and their classes; returns their mean loss. If it is NaN or infinite, the
+    /// weights stay unchanged.
     ///
     /// # Errors
     /// Returns an error if the device is out of memory.
@@ -73,8 +73,9 @@ impl Learner {
     }
 }
 
-/// The mean cross entropy of the batch, plus that of each auxiliary classifier times its weight. `labels` holds one class
-/// index per image; `label_smoothing` spreads that share of the target over all classes (Szegedy et al., arXiv:1512.00567).
+/// The mean cross entropy of the batch, plus that of each auxiliary classifier times its weight. `labels` holds one
+/// class index per image; `label_smoothing` spreads that share of the target over all classes (Szegedy et al.,
+/// arXiv:1512.00567).
 ///
 /// # Errors
 /// Returns an error if the device is out of memory.

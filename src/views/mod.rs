@@ -1,5 +1,5 @@
-//! How images are viewed at test time: at which scales, in which crops, mirrored or not. Written down here, by a protocol's
-//! name in `protocol`, worked out for one image in `plan`. Pure geometry: no pixel and no tensor is touched.
+//! Test-time views: at which scales and in which crops images are evaluated, mirrored or not. Described here, named in
+//! `protocol`, planned for a single image in `plan`. Pure geometry: no pixels, no tensors.
 
 pub mod plan;
 pub mod protocol;
@@ -15,7 +15,7 @@ use crate::range::within;
 
 pub use protocol::{Named, Protocol};
 
-/// The views of an image: those of a paper's protocol, or one's own.
+/// The views of an image: those of a paper's protocol, or custom ones.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Views {
     /// A protocol.
@@ -30,8 +30,8 @@ pub enum Views {
 pub struct Part {
     /// The shorter sides, in pixels, that the image is resized to.
     pub scales: Vec<u32>,
-    /// Whether crops are cut out of the left, central and right squares of the resized image (the top, central and bottom
-    /// ones of a portrait) instead of the whole.
+    /// Whether crops are cut out of the left, central and right squares of the resized image (the top, central and
+    /// bottom ones of a portrait) instead of the whole.
     #[serde(default)]
     pub squares: bool,
     /// What is cut out.
@@ -74,11 +74,11 @@ pub enum Average {
     /// Class probabilities.
     #[default]
     Softmax,
-    /// Class scores before the softmax, which is taken of their mean.
+    /// Logits; the softmax is applied to their mean.
     Logits,
 }
 
-/// What the sizes of a protocol follow from, in pixels.
+/// The sizes, in pixels, that a protocol's scales are derived from.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
     /// The size of the network's input.
@@ -103,7 +103,7 @@ impl Views {
         Views::Named(Named { protocol: Protocol::Center, side: None })
     }
 
-    /// The views worked out for a network, as parts that count equally.
+    /// The parts of these views for a network; they count equally.
     ///
     /// # Errors
     /// Returns an error if a number is out of its range or a crop is larger than the image that it is cut from.

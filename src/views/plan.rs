@@ -13,7 +13,7 @@ pub struct Plan {
 /// The image, or a part of it, resized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plane {
-    /// The index of the plane that this one is made of; `None` for the image itself.
+    /// The index of the plane that this one is resized from; `None` for the image itself.
     pub of: Option<usize>,
     /// What is resized, and to which size.
     pub resize: Resize,
@@ -38,13 +38,13 @@ impl Plan {
         Plan { size, planes: Vec::new() }
     }
 
-    /// The planes that the views need, each after the one that it is made of.
+    /// The planes that the views need, each after the one that it is resized from.
     pub fn planes(&self) -> &[Plane] {
         &self.planes
     }
 
-    /// The views of `part` for a network's input, mirrors last; planes are added as they are needed. A view that comes out
-    /// more than once (the squares of a square image) is listed as often.
+    /// The views of `part` for a network's input, mirrors last; planes are added as they are needed. A view that comes
+    /// out more than once (the squares of a square image) is listed as often.
     pub fn views(&mut self, part: &Part, input: Size) -> Vec<View> {
         let mut views = Vec::new();
         for &side in &part.scales {
@@ -78,7 +78,7 @@ impl Plan {
         }
     }
 
-    /// The index of this plane, which is added unless it is there.
+    /// The index of this plane, which is added if it is missing.
     fn plane(&mut self, plane: Plane) -> usize {
         self.planes.iter().position(|known| *known == plane).unwrap_or_else(|| {
             self.planes.push(plane);

@@ -15,7 +15,8 @@ pub enum Protocol {
     Mirror,
     /// The crops at the four corners and the center, and their mirrors. AlexNet, section 4.1.
     TenCrop,
-    /// Four scales, three squares of each, six crops of each, and their mirrors. Szegedy et al., arXiv:1409.4842, section 7.
+    /// Four scales, three squares of each, six crops of each, and their mirrors. Szegedy et al., arXiv:1409.4842,
+    /// section 7.
     Googlenet144,
     /// The whole image and its mirror through the network as a convolution. Simonyan and Zisserman, arXiv:1409.1556,
     /// section 3.2; sides as in section 4.1.
@@ -67,7 +68,7 @@ impl Protocol {
     }
 }
 
-/// A protocol, perhaps with a shorter side of one's own: `dense:384`.
+/// A protocol, optionally with a custom shorter side: `dense:384`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Named {
     /// The protocol.
@@ -89,7 +90,7 @@ impl FromStr for Named {
             })?;
         let Some(side) = side else { return Ok(Named { protocol, side: None }) };
         if !protocol.has_one_scale() {
-            return Err(format!("'{text}': {name} has several scales of its own; remove ':{side}'"));
+            return Err(format!("'{text}': {name} has fixed scales; remove ':{side}'"));
         }
         match side.parse() {
             Ok(side) => Ok(Named { protocol, side: Some(side) }),
@@ -116,7 +117,8 @@ impl Named {
         let [least, most] = sizes.trained;
         let middle = (least + most) / 2;
         let one = vec![self.side.unwrap_or(sizes.shorter_side)];
-        // A network trained at one scale S is tested at S and S +- 32, one trained at several at the least, middle and greatest.
+        // A network trained at one scale S is tested at S and S +- 32, one trained at several at the least, middle and
+        // greatest.
         let step = follow(&[32])[0];
         let input = sizes.input.shorter_side();
         let mut three = if least == most {

@@ -1,4 +1,4 @@
-//! A download over HTTP: continued where it was cut, tried again when the connection drops.
+//! Downloads over HTTP: resumed where they stopped, retried when the connection drops.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek, Write};
@@ -15,7 +15,7 @@ use ureq::{Agent, Body, Error, Timeout};
 
 use crate::report::Report;
 
-/// The bytes of a file that have come so far, in a file of their own, with their running checksum.
+/// A partial download: the bytes received so far, in a file of their own, with their running checksum.
 pub struct Part {
     path: PathBuf,
     file: File,
@@ -37,7 +37,7 @@ impl Part {
             Ok((file, hash, length))
         };
         let (file, hash, length) = opened()
-            .with_context(|| format!("cannot open {}. Delete it to start afresh, if it exists", path.display()))?;
+            .with_context(|| format!("cannot open {}. If it exists, delete it to start over", path.display()))?;
         Ok(Part { path, file, length, hash, pieced: false })
     }
 
@@ -59,7 +59,7 @@ impl Part {
         self.pieced
     }
 
-    /// Discards what has come so far.
+    /// Discards the bytes received so far.
     ///
     /// # Errors
     /// Returns an error if the file cannot be changed.
@@ -87,7 +87,7 @@ impl Part {
     }
 
     pub fn remove(&self) {
-        // What cannot be removed is continued by the next run, and its checksum is checked again.
+        // If it cannot be removed, the next run continues it and checks its checksum again.
         let _ = fs::remove_file(&self.path);
     }
 
@@ -140,7 +140,7 @@ impl<'a> Download<'a> {
             // Ranges and checksums count the bytes of the file itself.
             .accept_encoding("identity")
             .http_status_as_error(false)
-            // A redirect must not take the encryption away.
+            // A redirect must not lead to an unencrypted connection.
             .https_only(encrypted)
             .timeout_resolve(Some(PATIENCE))
             .timeout_connect(Some(PATIENCE))
@@ -149,11 +149,11 @@ impl<'a> Download<'a> {
         Download { url, agent: config.build().new_agent(), report, answered: false }
     }
 
-    /// Fetches what the part still lacks.
+    /// Fetches the missing bytes.
     ///
     /// # Errors
-    /// Returns an error if the server refuses, if the connection drops time after time, or if the disk is full. Unless it
-    /// is the disk, the part keeps what has come.
+    /// Returns an error if the server refuses, if the connection drops repeatedly, or if the disk is full. Except on
+    /// disk errors, the part keeps what was received.
     pub fn run(&mut self, part: &mut Part) -> Result<(), Failure> {
         let (mut drops, mut furthest) = (0, part.length());
         loop {
@@ -168,8 +168,8 @@ impl<'a> Download<'a> {
             let kept = DecimalBytes(part.length());
             if drops > MOST_DROPS {
                 return Err(Failure::Refused(format!(
-                    "the connection was lost {drops} times in a row, the last time because: {reason}. \
-                     {kept} are kept in {}; run the command again to continue there",
+                    "the connection was lost {drops} times in a row (last reason: {reason}). \
+                     {kept} are kept in {}; run the command again to resume",
                     part.path.display()
                 )));
             }
@@ -187,7 +187,7 @@ impl<'a> Download<'a> {
         self.answered = true;
         let total = match response.status().as_u16() {
             200 => {
-                // All of it, also where a range was asked for: not every server knows ranges.
+                // The whole file, even if a range was requested: not every server supports ranges.
                 part.clear().map_err(|error| Failure::Disk(part.unwritable(&error, None)))?;
                 response.body().content_length()
             }
@@ -231,7 +231,7 @@ impl<'a> Download<'a> {
         };
         bar.clear();
         ended?;
-        // A server may answer with a shorter range than it was asked for.
+        // A server may answer with a shorter range than requested.
         match total {
             Some(total) if part.length < total => Err(Failure::Dropped("the server ended early".to_string())),
             _ => Ok(()),
@@ -261,7 +261,7 @@ fn reason(error: &Error) -> String {
         Error::Timeout(Timeout::Resolve | Timeout::Connect) => {
             format!("no connection within {} s", PATIENCE.as_secs())
         }
-        Error::Timeout(_) => format!("not a byte within {} s", PATIENCE.as_secs()),
+        Error::Timeout(_) => format!("no data within {} s", PATIENCE.as_secs()),
         Error::HostNotFound => "the host has no address".to_string(),
         // rustls's own errors come as these while the connection is made.
         Error::Io(error) if error.kind() == ErrorKind::InvalidData => format!("TLS: {error}"),

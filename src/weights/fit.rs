@@ -1,4 +1,4 @@
-//! Whether stored tensors are the parameters of a network: names, shapes and kinds are compared as a whole before any is
+//! Matches stored tensors with a network's parameters: all names, shapes and kinds are compared before any tensor is
 //! used.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -37,8 +37,8 @@ const WRAPPERS: [&str; 3] = ["module.", "_orig_mod.", "model."];
 /// PyTorch's count of the batches that a batch norm has seen; no result depends on it.
 const UNUSED: &str = ".num_batches_tracked";
 
-/// Compares the tensors of `file` with a network's parameters. Those of auxiliary classifiers, which only training uses, may
-/// be missing; those named in `may_differ` may be for another number of classes.
+/// Compares the tensors of `file` with a network's parameters. Those of auxiliary classifiers, which only training
+/// uses, may be missing; those named in `may_differ` may be for another number of classes.
 ///
 /// # Errors
 /// Returns all tensors that are missing, unexpected, or of another shape or kind, with the nearest names.
@@ -58,7 +58,7 @@ pub fn fit(
     let more = faults.len() - shown.len();
     ensure!(
         faults.is_empty(),
-        "{}: not the weights of this network; {} tensors differ:\n  {}{}\nCheck that this is the experiment that the weights were made with",
+        "{}: not the weights of this network; {} tensors differ:\n  {}{}\nCheck that the weights were trained with this experiment",
         file.display(),
         faults.len(),
         shown.join("\n  "),
@@ -83,7 +83,7 @@ fn wrapping(parameters: &[Parameter], tensors: &[StoredTensor]) -> usize {
     length
 }
 
-/// Further faults are told without the nearest name: a hostile file may have any number.
+/// Further faults are listed without the nearest name: a hostile file may have any number.
 const MOST_HINTS: usize = 50;
 
 /// Further faults are only counted.
@@ -109,12 +109,12 @@ fn compare(
             }
             Some(found) if found.shape == expected && found.kind().is_some() => {}
             Some(found) if found.shape == expected => {
-                faults.push(format!("other kind  {name}: expected floating-point numbers, found {:?}", found.dtype));
+                faults.push(format!("wrong kind  {name}: expected floating-point numbers, found {:?}", found.dtype));
             }
             Some(found) if may_differ.contains(name) && found.shape.get(1..) == expected.get(1..) => {
                 missing.push(name.to_string());
             }
-            Some(found) => faults.push(format!("other shape {name}: expected {expected:?}, found {:?}", found.shape)),
+            Some(found) => faults.push(format!("wrong shape {name}: expected {expected:?}, found {:?}", found.shape)),
         }
     }
     let mut unexpected: Vec<&String> = stored.keys().filter(|name| !known.contains(name.as_str())).collect();

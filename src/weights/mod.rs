@@ -1,4 +1,5 @@
-//! Weights in files (`safetensors`, `torch`), and whether they are those of a network (`fit`).
+//! Weight files: read and written (`safetensors`, `torch`), matched with a network's parameters (`fit`), and fetched if
+//! published (`published`, `download`).
 
 mod download;
 pub mod fit;
@@ -20,7 +21,7 @@ pub use tensor::StoredTensor;
 pub struct Contents {
     /// Its tensors.
     pub tensors: Vec<StoredTensor>,
-    /// What topfive wrote beside them; `None` in files of other programs.
+    /// topfive's metadata; `None` in files of other programs.
     pub note: Option<String>,
 }
 
@@ -32,7 +33,7 @@ pub fn read(path: &Path) -> Result<Contents> {
     let mut first = Vec::new();
     let file = File::open(path).with_context(|| format!("cannot read the weights {}", path.display()))?;
     file.take(16).read_to_end(&mut first).with_context(|| format!("cannot read the weights {}", path.display()))?;
-    ensure!(!first.is_empty(), "{}: the file is empty (0 bytes), so it holds no weights", path.display());
+    ensure!(!first.is_empty(), "{}: the file is empty (0 bytes)", path.display());
     if safetensors::recognises(&first) {
         return safetensors::read(path);
     }

@@ -39,7 +39,7 @@ pub fn check(url: &str, sha256: &str) -> Result<()> {
 /// Hex digits of the checksum that are always known: as many as torchvision writes into its file names.
 const SHORTEST: usize = 8;
 
-/// Returns the path of a published file in the cache folder, verified; fetches it if it is not there yet.
+/// Returns the path of a published file in the cache folder, verified; fetches it if it is not cached yet.
 ///
 /// The cache folder is `$XDG_CACHE_HOME/topfive/weights`, or `~/.cache/topfive/weights`. `sha256` is the file's SHA-256
 /// in lower-case hex, or its first 8 or more digits.
@@ -92,7 +92,7 @@ fn file_name(url: &str) -> Option<String> {
 }
 
 /// The file's own name if it carries the checksum, as torchvision's do; otherwise the checksum is added, so that two
-/// files called `weights.pth` do not push each other out.
+/// files called `weights.pth` do not replace each other.
 fn cached_name(url: &str, sha256: &str) -> String {
     let (name, digits) = (file_name(url).unwrap_or_default(), &sha256[..SHORTEST]);
     if name.contains(digits) {
@@ -112,12 +112,12 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Whether the file is there with the right checksum.
+    /// Whether the file exists and has the right checksum.
     ///
     /// Hashing takes 0.2 s for 100 MB, and more on processors without SHA instructions: too long for every start. So
-    /// `NAME.verified` records what was hashed: digest, length and modification time. A file that was put there by hand,
-    /// truncated or replaced has a different length or time, and is hashed again. Bits that rot on the disk are left to
-    /// the format's own checks: zipped .pth files carry CRCs, older ones do not.
+    /// `NAME.verified` records what was hashed: digest, length and modification time. A file that was put there by
+    /// hand, truncated or replaced has a different length or time, and is hashed again. Bits that rot on the disk are
+    /// left to the format's own checks: zipped .pth files carry CRCs, older ones do not.
     fn is_verified(&self) -> Result<bool> {
         let unreadable = || format!("cannot read {}. Delete it to have it fetched again", self.file.display());
         let mut file = match File::open(&self.file) {
@@ -140,7 +140,7 @@ impl Place<'_> {
     }
 
     fn record(&self, digest: &str, stamp: &str) {
-        // Where the cache folder is read-only, the file is hashed on every start; that is no reason to stop.
+        // If the cache folder is read-only, the file is hashed on every start, which is not an error.
         let _ = write_atomically(&self.beside("verified"), format!("{digest} {stamp}").as_bytes());
     }
 
@@ -151,8 +151,8 @@ impl Place<'_> {
         path.into()
     }
 
-    /// Waits until no other process fetches the same file. The lock dies with its process; the lock file stays, since
-    /// removing it would let two processes lock two files of one name.
+    /// Waits until no other process is fetching the same file. The lock dies with its process; the lock file stays,
+    /// since removing it would let two processes lock two files of one name.
     fn lock(&self, report: Report) -> Result<File> {
         let path = self.beside("lock");
         let locked = || -> io::Result<File> {
@@ -184,7 +184,7 @@ impl Place<'_> {
         download.run(&mut part).map_err(|failure| self.failed(failure))?;
         if part.is_pieced() && !part.digest().starts_with(self.sha256) {
             report.note(format!(
-                "{}: wrong checksum after a download that was cut: the file may have changed on the server meanwhile; fetching it from the start",
+                "{}: wrong checksum after an interrupted download: the file may have changed on the server; fetching it from the start",
                 self.url
             ));
             part.clear().map_err(|error| part.unwritable(&error, None))?;

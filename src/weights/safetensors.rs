@@ -13,8 +13,8 @@ use serde_json::Value;
 use super::{Contents, StoredTensor};
 use crate::atomic::write_atomically;
 
-/// The metadata key of the note. There is only one, because the safetensors crate writes several in random order and the same
-/// run must produce the same bytes.
+/// The metadata key of the note. There is only one, because the safetensors crate writes several in random order and
+/// the same run must produce the same bytes.
 const KEY: &str = "topfive";
 
 /// The field of the note that holds the tensors' checksum.
@@ -27,8 +27,8 @@ const MAX_HEADER: u64 = 100_000_000;
 /// describe exactly the bytes that the file has.
 ///
 /// # Errors
-/// Returns an error if the file cannot be read, is truncated or not a safetensors file, or if its values do not match their
-/// checksum.
+/// Returns an error if the file cannot be read, is truncated or not a safetensors file, or if its values do not match
+/// their checksum.
 pub fn read(path: &Path) -> Result<Contents> {
     let cannot_read = || format!("{}: cannot be read", path.display());
     let mut file = File::open(path).with_context(cannot_read)?;
@@ -62,10 +62,7 @@ fn contents(file: &mut File, length: u64) -> Result<Contents> {
     let note = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY).cloned());
     let fields: Option<Value> = note.as_deref().and_then(|note| serde_json::from_str(note).ok());
     if let Some(written) = fields.as_ref().and_then(|fields| fields[CHECKSUM].as_u64()) {
-        ensure!(
-            written == checksum(&tensors),
-            "the values are not those that were written: they do not match their checksum"
-        );
+        ensure!(written == checksum(&tensors), "the values do not match their checksum");
     }
     Ok(Contents { tensors, note })
 }
@@ -103,7 +100,8 @@ pub fn write(path: &Path, tensors: &[StoredTensor], note: &impl Serialize) -> Re
     write_atomically(path, &bytes)
 }
 
-/// Whether a file's first bytes are those of a safetensors file: the header's length in eight bytes, then its opening brace.
+/// Whether a file's first bytes are those of a safetensors file: the header's length in eight bytes, then its opening
+/// brace.
 pub fn recognises(first_bytes: &[u8]) -> bool {
     first_bytes.get(8) == Some(&b'{')
 }
@@ -116,7 +114,7 @@ pub fn note_of(contents: &Contents, path: &Path) -> Result<String> {
     match &contents.note {
         Some(note) => Ok(note.clone()),
         None => bail!(
-            "{}: contains weights but no experiment, so it is not a checkpoint of topfive. Name its network too: a config, with this file as its weights",
+            "{}: contains weights but no experiment, so it is not a checkpoint of topfive. Name its experiment instead, with this file as the weights",
             path.display()
         ),
     }

@@ -1,4 +1,5 @@
-//! Weights and images that a formula fills, here and in `scripts/make_parity_fixtures.py`, so that no fixture holds them.
+//! Weights and images that a formula fills, here and in `scripts/make_parity_fixtures.py`, so that no fixture holds
+//! them.
 
 use tch::{Device, Tensor, no_grad};
 use topfive::experiment::Experiment;

@@ -1,4 +1,4 @@
-//! A workplace for a test: a temporary folder, the program itself, and what it printed.
+//! A workspace for a test: a temporary folder, the program itself, and its output.
 #![allow(dead_code, clippy::unwrap_used)] // each test file uses its own share
 
 pub mod formula;

@@ -1,4 +1,4 @@
-//! What `eval` writes beside the errors: each image's outcome, and where the model errs.
+//! The optional output files of `eval`: each image's result, the confusion matrix, and the errors of each class.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use crate::report::confusion_picture;
 use crate::report::records::csv_line;
 use crate::views::Views;
 
-/// The files that were asked for.
+/// The requested files.
 pub struct Details<'a> {
     ensemble: &'a Ensemble,
     protocols: &'a [Views],
@@ -27,8 +27,8 @@ pub struct Details<'a> {
 
 impl<'a> Details<'a> {
     /// # Errors
-    /// Returns an error if a file's ending is not one of a format that can be written, its folder does not exist, or classes
-    /// are to be counted under several protocols at once.
+    /// Returns an error if a file's ending is not one of a format that can be written, its folder does not exist, or
+    /// classes are to be counted under several protocols at once.
     pub fn new(args: &'a Eval, protocols: &'a [Views], ensemble: &'a Ensemble) -> Result<Self> {
         let mut seen: Vec<&Path> = args.per_image.as_deref().into_iter().collect();
         for (option, paths) in [("--confusion", &args.confusion), ("--per-class", &args.per_class)] {
@@ -40,10 +40,10 @@ impl<'a> Details<'a> {
                 );
                 ensure!(
                     protocols.len() == 1,
-                    "{option} needs one protocol, and {} are to be evaluated; name one with --views",
+                    "{option} needs one protocol, but {} were requested; name one with --views",
                     protocols.len()
                 );
-                ensure!(!seen.contains(&path.as_path()), "{option} {name}: another option writes that file");
+                ensure!(!seen.contains(&path.as_path()), "{option} {name}: another option already writes this file");
                 check_writable(path).context(option)?;
                 seen.push(path);
             }
@@ -93,7 +93,7 @@ impl<'a> Details<'a> {
         for path in self.matrix {
             let bytes = match ending(path) {
                 Some("svg") => {
-                    confusion_picture::confusion(confusion, &title("what each row's class was taken for"), &name)
+                    confusion_picture::confusion(confusion, &title("predictions for each true class (rows)"), &name)
                 }
                 _ => confusion.matrix_csv(&name),
             };

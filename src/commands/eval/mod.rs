@@ -55,7 +55,7 @@ pub fn run(args: Eval) -> Result<Outcome> {
         Results { ensemble: &ensemble, protocols: &protocols, measurement: &measurement, time: begun.elapsed() };
     results.show(report)?;
     args.common.output.json.as_ref().map_or(Ok(()), |path| write_json(path, &results.json()))?;
-    // Last, so that the errors have been shown whatever happens to these files.
+    // Last, so that a failure here cannot hide the errors.
     details.finish()?;
     Ok(Outcome::of(&measurement.bad))
 }
@@ -71,7 +71,7 @@ fn bar_name(protocols: &[Views]) -> String {
     }
 }
 
-/// The protocols that were asked for, each once.
+/// The requested protocols, without duplicates.
 fn protocols(asked: &[ViewsArgument], ensemble: &Ensemble, report: Report) -> Result<Vec<Views>> {
     let mut protocols: Vec<Views> = Vec::new();
     for argument in asked {
@@ -95,7 +95,7 @@ fn published(ensemble: &Ensemble) -> Result<Vec<Views>> {
     let experiment = &ensemble.first().experiment;
     ensure!(
         !experiment.published.is_empty(),
-        "--views published: {} publishes no errors; name protocols instead, for example --views center,ten-crop",
+        "--views published: {} has no published errors; name protocols instead, for example --views center,ten-crop",
         experiment.name
     );
     Ok(experiment.published.iter().map(|published| published.views.clone()).collect())
@@ -106,7 +106,7 @@ fn all(ensemble: &Ensemble, report: Report) -> Vec<Views> {
     let refusal = |model: &Model| Some((model.experiment.name.clone(), dense(model.network.nodes()).err()?));
     let refusal = ensemble.models().iter().find_map(refusal);
     if let Some((name, refusal)) = &refusal {
-        report.warn(format!("without the dense protocols, which {name} does not support: {refusal}"));
+        report.warn(format!("skipping the dense protocols, which {name} does not support: {refusal}"));
     }
     let experiment = &ensemble.first().experiment;
     let named = Protocol::all().map(|protocol| Views::Named(Named { protocol, side: None }));
@@ -121,7 +121,7 @@ fn labelled(ensemble: &Ensemble, dir: &Path, list: Option<&Path>) -> Result<Data
         (Some(classes), Some(list)) => labels::open(&dir, list, classes).context("--labels"),
         (Some(classes), None) => folder::open(&dir)?.with_classes(classes),
         (None, Some(_)) => {
-            bail!("--labels: {} does not hold the names of its classes", ensemble.first().weights.display())
+            bail!("--labels: {} does not contain class names", ensemble.first().weights.display())
         }
         (None, None) => by_position(ensemble, &dir),
     }
@@ -132,7 +132,7 @@ fn by_position(ensemble: &Ensemble, dir: &Path) -> Result<Dataset> {
     let classes = model.experiment.network().classes;
     ensure!(
         dataset.classes.len() as i64 == classes,
-        "{}: {} class folders, but the model has {classes} classes, and {} does not hold their names; without class names, every class folder must be present",
+        "{}: {} class folders, but the model has {classes} classes, and {} does not contain their names; without class names, every class folder must be present",
         dir.display(),
         dataset.classes.len(),
         model.weights.display()

@@ -29,7 +29,7 @@ impl Results<'_> {
         bad.iter().for_each(|image| report.warn(format!("{}: {}; not counted", image.name, image.reason)));
         let without = match bad.len() {
             0 => String::new(),
-            count => format!(", without {count} images that could not be read"),
+            count => format!(", excluding {count} images that could not be read"),
         };
         let time = format!("{}, {:.0} images/s", duration(self.time), self.images_per_second());
         let name = self.ensemble.name();
@@ -44,7 +44,7 @@ impl Results<'_> {
             }
             _ => {
                 report.result(self.table())?;
-                report.result(format!("{name} on {} images{without} ({time} in all)", self.images()))
+                report.result(format!("{name} on {} images{without} ({time} in total)", self.images()))
             }
         }
     }
@@ -72,7 +72,7 @@ impl Results<'_> {
         table(header, rows, 2..9).trim_fmt()
     }
 
-    /// A row for each protocol; for an ensemble one for each member before it.
+    /// One row per protocol; for an ensemble, preceded by one row per member.
     fn rows(&self) -> Vec<[String; 7]> {
         let models = self.ensemble.models();
         let measured = &self.measurement.protocols;
@@ -90,7 +90,7 @@ impl Results<'_> {
                 let center = center.map(|center| &center.members[index]);
                 rows.push(row(&model.experiment.name, &measured.members[index], center));
             }
-            let name = if models.len() > 1 { "all together".to_string() } else { self.ensemble.name() };
+            let name = if models.len() > 1 { "ensemble".to_string() } else { self.ensemble.name() };
             let mut together = row(&name, &measured.tally, center.map(|center| &center.tally));
             together[2] = measured.crops.to_string();
             together[6] = format!("{:.1}", measured.tally.images as f64 / measured.seconds);
@@ -122,7 +122,7 @@ impl Results<'_> {
         published.iter().find(|it| it.views == *views).filter(|_| self.ensemble.models().len() == 1)
     }
 
-    /// The same for programs.
+    /// The results as JSON.
     pub fn json(&self) -> Value {
         let bad = self.measurement.bad.iter().map(|image| json!({ "path": image.name, "error": image.reason }));
         let models = self.ensemble.models().iter();
@@ -139,7 +139,7 @@ impl Results<'_> {
             "bad_images": bad.collect::<Vec<_>>(), "seconds": self.time.as_secs_f64(),
             "images_per_second": self.images_per_second(), "models": models.collect::<Vec<_>>(),
         });
-        // One protocol's numbers are fields of their own; those of several are a list.
+        // The numbers of a single protocol are top-level fields; those of several are a list.
         match (results.as_slice(), json.as_object_mut()) {
             ([Value::Object(only)], Some(fields)) => fields.extend(only.clone()),
             (_, Some(fields)) => fields.extend([("results".to_string(), Value::Array(results))]),

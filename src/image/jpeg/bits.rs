@@ -112,8 +112,8 @@ impl<'a> Bits<'a> {
         bail!("corrupt JPEG: bits match no code of their Huffman table")
     }
 
-    /// The signed number in the next `size` bits (T.81, F.2.2.1, EXTEND), which follow a symbol: [`Bits::symbol`] must be
-    /// the previous call, because this one does not refill.
+    /// The signed number in the next `size` bits (T.81, F.2.2.1, EXTEND), which follow a symbol: [`Bits::symbol`] must
+    /// be the previous call, because this one does not refill.
     #[inline(always)]
     pub fn signed(&mut self, size: u8) -> i32 {
         if size == 0 {
@@ -180,8 +180,8 @@ struct Entry {
 }
 
 impl Huffman {
-    /// Assigns the codes (T.81, annex C): `counts` holds the number of codes of each length from 1 to 16, `values` their
-    /// symbols.
+    /// Assigns the codes (T.81, annex C): `counts` holds the number of codes of each length from 1 to 16, `values`
+    /// their symbols.
     ///
     /// # Errors
     /// Returns an error if there are more codes of a length than its bits can distinguish.

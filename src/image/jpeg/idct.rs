@@ -1,5 +1,5 @@
-//! The inverse cosine transform, bit for bit that of libjpeg's `jidctint.c`: Loeffler, Ligtenberg, Moschytz, "Practical Fast
-//! 1-D DCT Algorithms with 11 Multiplications" (ICASSP 1989), in fixed point.
+//! The inverse cosine transform, bit for bit that of libjpeg's `jidctint.c`: Loeffler, Ligtenberg, Moschytz, "Practical
+//! Fast 1-D DCT Algorithms with 11 Multiplications" (ICASSP 1989), in fixed point.
 
 /// Fractional bits of the constants below.
 const CONSTANT_BITS: u32 = 13;
@@ -82,8 +82,8 @@ fn transposed(block: &Block) -> Block {
     std::array::from_fn(|row| std::array::from_fn(|column| block[column][row]))
 }
 
-/// Transforms all eight columns together, so that each operation compiles to one on a vector; rounds away `SHIFT` bits. Only
-/// a corrupt file has values that wrap.
+/// Transforms all eight columns together, so that each operation compiles to one on a vector; rounds away `SHIFT` bits.
+/// Only a corrupt file has values that wrap.
 #[inline(always)]
 fn columns<const SHIFT: u32>(block: &mut Block) {
     #[allow(clippy::needless_range_loop)] // Rows, not the column, come first.

@@ -16,8 +16,8 @@ impl<'a> Segments<'a> {
         Segments { bytes, at: 2 }
     }
 
-    /// The next marker and its content, which is empty for markers that stand alone. Bytes between segments are skipped, as
-    /// libjpeg does.
+    /// The next marker and its content, which is empty for markers that stand alone. Bytes between segments are
+    /// skipped, as libjpeg does.
     ///
     /// # Errors
     /// Returns an error if the file ends before the next marker or within its segment.

@@ -1,9 +1,9 @@
-//! A JPEG decoder that produces the same bytes as libjpeg-turbo, with which Pillow reads photographs: published numbers rest
-//! on those pixels.
+//! A JPEG decoder that produces the same bytes as libjpeg-turbo, with which Pillow reads photographs: published numbers
+//! rest on those pixels.
 //!
 //! [`markers`] splits a file into segments, [`tables`] holds what some of them define, [`frame`] holds the components'
-//! coefficients, [`scan`] reads those with [`bits`], [`idct`] turns them into samples, and [`pixels`] the samples into RGB.
-//! Decoders agree on a JPEG's coefficients but may round every later step differently: other fast ones differ from
+//! coefficients, [`scan`] reads those with [`bits`], [`idct`] turns them into samples, and [`pixels`] the samples into
+//! RGB. Decoders agree on a JPEG's coefficients but may round every later step differently: other fast ones differ from
 //! libjpeg-turbo by one or two units in one value of seven, mostly because they upsample colours in another way.
 
 mod bits;
@@ -42,8 +42,8 @@ pub fn is_jpeg(bytes: &[u8]) -> bool {
 /// Decodes a baseline, extended or progressive JPEG with 8 bits per channel: grey, YCbCr, RGB, CMYK or YCCK.
 ///
 /// # Errors
-/// Returns an error if the file is truncated or corrupt, if the image has more than `max_pixels` (before memory is allocated
-/// for it), or if the file is of a kind that Pillow does not read either.
+/// Returns an error if the file is truncated or corrupt, if the image has more than `max_pixels` (before memory is
+/// allocated for it), or if the file is of a kind that Pillow does not read either.
 pub fn decode(bytes: &[u8], max_pixels: u64) -> Result<Jpeg<'_>> {
     let mut segments = Segments::new(bytes);
     let (mut tables, mut frame, mut exif, mut scans) = (Tables::default(), None::<Frame>, None, 0);

@@ -1,5 +1,5 @@
-//! The RGB pixels of a finished frame, bit for bit those of libjpeg-turbo: subsampled components are enlarged as its "fancy
-//! upsampling" does (`jdsample.c`), then colours are converted as in its `jdcolor.c`.
+//! The RGB pixels of a finished frame, bit for bit those of libjpeg-turbo: subsampled components are enlarged as its
+//! "fancy upsampling" does (`jdsample.c`), then colours are converted as in its `jdcolor.c`.
 
 use image::RgbImage;
 
@@ -86,8 +86,8 @@ fn each(pixels: &mut [[u8; 3]], [first, second, third]: [&[u8]; 3], convert: imp
     }
 }
 
-/// The coefficients 1.402, 0.34414, 0.71414 and 1.772 (JFIF 1.02) with 16 fractional bits, rounded where libjpeg's tables
-/// are.
+/// The coefficients 1.402, 0.34414, 0.71414 and 1.772 (JFIF 1.02) with 16 fractional bits, rounded where libjpeg's
+/// tables are.
 #[inline(always)]
 fn from_ycbcr([y, cb, cr]: [u8; 3]) -> [u8; 3] {
     const HALF: i32 = 1 << 15;
@@ -185,8 +185,8 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Writes two values per sample, each three parts of it and one part of its neighbour on that side (four parts of it at the
-/// ends), plus the rounding constant of that side, shifted right by `shift`.
+/// Writes two values per sample, each three parts of it and one part of its neighbour on that side (four parts of it at
+/// the ends), plus the rounding constant of that side, shifted right by `shift`.
 #[inline(always)]
 fn double<T: Copy + Into<u16>>(samples: &[T], [left, right]: [u16; 2], shift: u32, values: &mut [u8]) {
     let value = |sum: u16| (sum >> shift) as u8;

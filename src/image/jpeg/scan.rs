@@ -215,7 +215,8 @@ fn ac_refining(bits: &mut Bits, table: &Huffman, band: &mut Band, block: &mut [i
     Ok(())
 }
 
-/// Reads a bit for each nonzero coefficient until it meets a zero after skipping `zeros` others; returns that one's place.
+/// Reads a bit for each nonzero coefficient until it meets a zero after skipping `zeros` others; returns that one's
+/// place.
 fn refine(
     bits: &mut Bits,
     block: &mut [i16; 64],

@@ -8,7 +8,7 @@ use super::{Layer, Pair, Width};
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Conv {
-    /// Its name, if it is not its position.
+    /// Its name [default: its position in the list].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The number of output channels.
@@ -27,7 +27,7 @@ pub struct Conv {
     /// Whether a bias is added.
     #[serde(default = "yes")]
     pub bias: bool,
-    /// The initial value of its bias, if it is not the network's.
+    /// The initial value of its bias [default: the network's].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_bias: Option<f64>,
 }
@@ -36,12 +36,12 @@ pub struct Conv {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Linear {
-    /// Its name, if it is not its position.
+    /// Its name [default: its position in the list].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The number of outputs.
     pub features: Width,
-    /// The initial value of its bias, if it is not the network's.
+    /// The initial value of its bias [default: the network's].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_bias: Option<f64>,
 }
@@ -50,7 +50,7 @@ pub struct Linear {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchNorm {
-    /// Its name, if it is not its position.
+    /// Its name [default: its position in the list].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The share of each new batch in the running mean and variance.
@@ -65,8 +65,8 @@ impl BatchNorm {
     }
 }
 
-/// Divides by (k + alpha / size * sum of squares over `size` neighbouring channels) ^ beta, as Caffe and PyTorch do. The
-/// AlexNet paper (section 3.3) does not divide alpha by the size: its 1e-4 over 5 channels is 5e-4 here.
+/// Divides by (k + alpha / size * sum of squares over `size` neighbouring channels) ^ beta, as Caffe and PyTorch do.
+/// The AlexNet paper (section 3.3) does not divide alpha by the size: its 1e-4 over 5 channels is 5e-4 here.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct LocalResponseNorm {
@@ -101,7 +101,7 @@ pub struct Pool {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sequence {
-    /// Its name, if it is not its position.
+    /// Its name [default: its position in the list].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The layers.
@@ -112,7 +112,7 @@ pub struct Sequence {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Residual {
-    /// Its name, if it is not its position.
+    /// Its name [default: its position in the list].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The residual function.
@@ -137,7 +137,7 @@ pub enum Shortcut {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Branches {
-    /// Its name, if it is not its position.
+    /// Its name [default: its position in the list].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The layers.

@@ -1,8 +1,8 @@
-//! What a JSON file says of a network: its layers, as they are written in the file.
+//! The JSON description of a network: its layers, as written in the file.
 //!
-//! Nothing is worked out here and no tensor is made: `shape` proves the sizes. A layer is written as `{ "conv": { ... } }`, or
-//! as a bare word if it needs no numbers (`"relu"`). Its name is its `name` or else its position in the list that it is in,
-//! which gives parameters the names that torchvision's have (`features.0.weight`).
+//! Nothing is computed here: `shape` proves the sizes. A layer is written as `{ "conv": { ... } }`, or as a bare word
+//! if it needs no numbers (`"relu"`). Its name is its `name` or else its position in the list that it is in, which
+//! gives parameters torchvision's names (`features.0.weight`).
 
 mod layers;
 mod numbers;
@@ -21,7 +21,7 @@ pub use rows::{BasicConv, Block, Inception, ResidualStage, Shortcuts, VggStage};
 pub struct NetworkSpec {
     /// Channels, height and width of the images that it takes, in pixels.
     pub input: [i64; 3],
-    /// What the word "classes" stands for in its layers.
+    /// The number that the word "classes" stands for in its layers.
     pub classes: i64,
     /// How many parameters the paper's network has without its auxiliary classifiers: a claim, which tests check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,11 +46,11 @@ pub struct Start {
     /// The distribution of the weights.
     #[serde(default)]
     pub weights: StartWeights,
-    /// Every bias that a layer's own `start_bias` does not name.
+    /// The initial bias of layers without a `start_bias`.
     #[serde(default)]
     pub bias: f64,
-    /// Whether the last batch norm of each residual block starts at scale 0, so that the block starts as its shortcut: not in
-    /// the ResNet paper, but it trains faster. Goyal et al., arXiv:1706.02677, section 5.1.
+    /// Whether the last batch norm of each residual block starts at scale 0, so that the block starts as its shortcut:
+    /// not in the ResNet paper, but it trains faster. Goyal et al., arXiv:1706.02677, section 5.1.
     #[serde(default, skip_serializing_if = "is_false")]
     pub zero_residual: bool,
 }
@@ -113,7 +113,7 @@ pub enum Layer {
 }
 
 impl Layer {
-    /// The name that the layer gives itself.
+    /// The layer's explicit name.
     pub fn name(&self) -> Option<&str> {
         match self {
             Layer::Conv(it) => it.name.as_deref(),
@@ -130,7 +130,7 @@ impl Layer {
         }
     }
 
-    /// The JSON format's word for it.
+    /// Its name in the JSON format.
     pub fn kind(&self) -> &'static str {
         self.into()
     }

@@ -1,4 +1,4 @@
-//! Numbers of layers that may be written in two ways.
+//! Numbers with two notations in JSON.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;

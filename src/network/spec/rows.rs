@@ -1,4 +1,4 @@
-//! The rows of the papers' tables that a file may hold in place of the layers that they stand for.
+//! The rows of the papers' tables, which a file may contain instead of the layers that they stand for.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use super::{Pair, is_false};
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct BasicConv {
-    /// Its name, if it is not its position.
+    /// Its name [default: its position in the list].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The number of output channels.
@@ -26,8 +26,8 @@ pub struct BasicConv {
     pub batch_norm: bool,
 }
 
-/// 3x3 convolutions with padding 1, each with a ReLU (and a batch norm before it if asked for), then a 2x2 max pool. Simonyan
-/// and Zisserman, arXiv:1409.1556, table 1.
+/// 3x3 convolutions with padding 1, each with a ReLU (and a batch norm before it if asked for), then a 2x2 max pool.
+/// Simonyan and Zisserman, arXiv:1409.1556, table 1.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct VggStage {
@@ -105,8 +105,8 @@ pub enum Block {
     /// Two 3x3 convolutions.
     #[default]
     Basic,
-    /// 1x1, 3x3, and a 1x1 to four times the channels. The stage's stride is in the 3x3, as in torchvision and its weights;
-    /// the paper has it in the first 1x1.
+    /// 1x1, 3x3, and a 1x1 to four times the channels. The stage's stride is in the 3x3, as in torchvision and its
+    /// weights; the paper has it in the first 1x1.
     Bottleneck,
 }
 

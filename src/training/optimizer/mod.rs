@@ -1,4 +1,4 @@
-//! What turns gradients into steps. An optimiser's state is tensors by name, so that a checkpoint can hold any of them.
+//! Optimisers. Their state is tensors by name, so that a checkpoint can store any of them.
 
 mod sgd;
 
@@ -17,17 +17,18 @@ pub enum Optimizer {
 }
 
 impl Optimizer {
-    /// The optimiser that an experiment names, at rest.
+    /// The optimiser of an experiment, in its initial state.
     ///
     /// # Errors
-    /// Returns an error if the device has no room for its state.
+    /// Returns an error if the device is out of memory.
     pub fn new(training: &Training, network: &Network) -> Result<Self, TchError> {
         match &training.optimizer {
             experiment::Optimizer::Sgd(sgd) => Sgd::new(sgd, training.weight_decay, network).map(Optimizer::Sgd),
         }
     }
 
-    /// Moves each of the `weights`, in the order of [`Network::trainable`], along its gradient; one without a gradient stays.
+    /// Moves each of the `weights`, in the order of [`Network::trainable`], along its gradient; one without a gradient
+    /// stays.
     ///
     /// # Errors
     /// Returns an error if the device is out of memory.
@@ -37,7 +38,7 @@ impl Optimizer {
         }
     }
 
-    /// The state: each tensor's name is what it is, a dot, and the name of its parameter.
+    /// The state. A tensor's name is its kind, a dot, and the name of its parameter: `momentum_buffer.fc.weight`.
     pub fn state(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         match self {
             Optimizer::Sgd(sgd) => sgd.state(),

@@ -5,8 +5,8 @@ use tch::{TchError, Tensor, no_grad};
 use crate::experiment;
 use crate::network::Network;
 
-/// g = gradient + weight_decay * w;  b = momentum * b + g;  w -= rate * b, or with Nesterov's momentum rate * (g + momentum *
-/// b), as in PyTorch's SGD. b is the momentum buffer.
+/// g = gradient + weight_decay * w;  b = momentum * b + g;  w -= rate * b, or with Nesterov's momentum rate * (g +
+/// momentum * b), as in PyTorch's SGD. b is the momentum buffer.
 #[derive(Debug)]
 pub struct Sgd {
     momentum: f64,
@@ -15,14 +15,14 @@ pub struct Sgd {
     buffers: Vec<(String, Tensor)>,
 }
 
-/// What the name of a momentum buffer starts with: PyTorch's word for it.
+/// The prefix of a momentum buffer's name, after PyTorch's word for it.
 pub const BUFFER: &str = "momentum_buffer.";
 
 impl Sgd {
-    /// With buffers of 0.
+    /// The optimiser, with buffers of zeros.
     ///
     /// # Errors
-    /// Returns an error if the device has no room for the buffers, as many values as the network has parameters.
+    /// Returns an error if the device is out of memory: the buffers take as much as the parameters.
     pub fn new(sgd: &experiment::Sgd, weight_decay: f64, network: &Network) -> Result<Self, TchError> {
         let buffer = |weight: &Tensor| weight.f_zeros_like()?.f_detach();
         let buffers = network.trainable().map(|(it, weight)| Ok((format!("{BUFFER}{}", it.name), buffer(weight)?)));
@@ -30,8 +30,8 @@ impl Sgd {
         Ok(Sgd { momentum: sgd.momentum, nesterov: sgd.nesterov, weight_decay, buffers })
     }
 
-    /// See [`super::Optimizer::step`]. Large networks wait for their memory here, so each value is touched in three passes,
-    /// without a copy.
+    /// See [`super::Optimizer::step`]. For large networks this is bound by memory bandwidth, so each value is touched
+    /// in three passes, without a copy.
     ///
     /// # Errors
     /// Returns an error if the device is out of memory.

@@ -43,8 +43,9 @@ impl<'a> Machine<'a> {
         str::from_utf8(text).context("the pickle names a class in an encoding other than UTF-8")
     }
 
-    /// Makes the storage that a persistent id stands for: ('storage', class, key, location, number of values). The legacy
-    /// format adds a sixth part, a view of the storage, which PyTorch has always written as None since version 0.4.
+    /// Makes the storage that a persistent id stands for: ('storage', class, key, location, number of values). The
+    /// legacy format adds a sixth part, a view of the storage, which PyTorch has always written as None since version
+    /// 0.4.
     ///
     /// # Errors
     /// Returns an error if the id is anything else, or contradicts an earlier one with the same key.
@@ -136,8 +137,8 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Drops the state that the pickle sets: the `_metadata` of a state dictionary, or the flags of a `Parameter` before
-    /// PyTorch 0.4.
+    /// Drops the state that the pickle sets: the `_metadata` of a state dictionary, or the flags of a `Parameter`
+    /// before PyTorch 0.4.
     ///
     /// # Errors
     /// Returns an error if the pickle sets the state of another kind of object.

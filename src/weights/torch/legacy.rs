@@ -40,7 +40,8 @@ pub fn read(mut file: BufReader<File>, length: u64) -> Result<Vec<StoredTensor>>
     })
 }
 
-/// Checks the first three pickles: the magic number, the protocol, and a dictionary about the system that wrote the file.
+/// Checks the first three pickles: the magic number, the protocol, and a dictionary about the system that wrote the
+/// file.
 fn check_head(rest: &mut &[u8]) -> Result<()> {
     let magic = matches!(Pickle::read(rest)?.root(), Object::Int(MAGIC));
     let protocol = matches!(Pickle::read(rest)?.root(), Object::Int(PROTOCOL));
@@ -59,8 +60,8 @@ fn check_head(rest: &mut &[u8]) -> Result<()> {
     }
 }
 
-/// The offset in the file at which the values of each storage start. A storage consists of the number of values (an i64)
-/// and the values, which must end within the file's `length` bytes; the first storage starts at `position`.
+/// The offset in the file at which the values of each storage start. A storage consists of the number of values (an
+/// i64) and the values, which must end within the file's `length` bytes; the first storage starts at `position`.
 fn locate<'a>(
     file: &mut BufReader<File>,
     length: u64,

@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail};
 use super::object::{Id, Object, Storage};
 use super::refusal::refuse;
 
-/// A tensor takes some 40 opcodes, so this is enough for 26,000 tensors. It also bounds memory: an opcode makes at most one
-/// object and one memo entry, some 300 bytes, and a container takes over what other opcodes put on the stack.
+/// A tensor takes some 40 opcodes, so this is enough for 26,000 tensors. It also bounds memory: an opcode makes at most
+/// one object and one memo entry, some 300 bytes, and a container takes over what other opcodes put on the stack.
 const OPCODE_LIMIT: usize = 1 << 20;
 
 /// The opcodes that torch.save writes in protocols 2 to 5, and those of Python 2. Python's pickletools documents each.
@@ -83,7 +83,8 @@ impl<'a> Machine<'a> {
     /// Reads up to the opcode STOP and returns the object that the pickle stands for.
     ///
     /// # Errors
-    /// Returns an error if the pickle is truncated, malformed or too long, or has an opcode that torch.save never writes.
+    /// Returns an error if the pickle is truncated, malformed or too long, or has an opcode that torch.save never
+    /// writes.
     pub fn run(&mut self) -> Result<Id> {
         for _ in 0..OPCODE_LIMIT {
             match self.take(1)?[0] {

@@ -1,5 +1,5 @@
-//! PyTorch's `.pth` state dictionaries, in the zip format that `torch.save` has written since version 1.6 and in the legacy
-//! format before it.
+//! PyTorch's `.pth` state dictionaries, in the zip format that `torch.save` has written since version 1.6 and in the
+//! legacy format before it.
 
 mod calls;
 mod legacy;
@@ -28,8 +28,8 @@ impl Format {
     fn of(first_bytes: &[u8]) -> Option<Self> {
         match first_bytes {
             [b'P', b'K', 3, 4, ..] => Some(Format::Zip),
-            // The pickle of a ten-byte integer, the magic number. No safetensors file starts like this: it would announce a
-            // header of 176 MB, above that format's limit of 100 MB.
+            // The pickle of a ten-byte integer, the magic number. No safetensors file starts like this: it would
+            // announce a header of 176 MB, above that format's limit of 100 MB.
             [0x80, 2 | 3, 0x8a, 10, ..] => Some(Format::Legacy),
             _ => None,
         }
@@ -41,8 +41,8 @@ pub fn recognises(first_bytes: &[u8]) -> bool {
     Format::of(first_bytes).is_some()
 }
 
-/// Reads the tensors of a state dictionary, or of the one that a checkpoint holds as `state_dict` or else `model`, in the
-/// file's order. Nothing in the file is executed. Besides the tensors, one storage at a time is in memory.
+/// Reads the tensors of a state dictionary, or of the one that a checkpoint holds as `state_dict` or else `model`, in
+/// the file's order. Nothing in the file is executed. Besides the tensors, one storage at a time is in memory.
 ///
 /// # Errors
 /// Returns an error if the file cannot be read, is not a `.pth` file, is truncated, corrupt (zip entries are checked by

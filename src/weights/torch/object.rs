@@ -5,8 +5,8 @@ use safetensors::Dtype;
 
 use super::refusal::refuse;
 
-/// The index of an object among its pickle's objects. Objects contain each other by index, so that nothing recurses however
-/// deeply a hostile pickle nests them.
+/// The index of an object among its pickle's objects. Objects contain each other by index, so that nothing recurses
+/// however deeply a hostile pickle nests them.
 #[derive(Clone, Copy)]
 pub struct Id(pub usize);
 

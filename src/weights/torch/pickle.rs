@@ -23,8 +23,8 @@ impl<'a> Pickle<'a> {
     /// Reads the pickle (protocols 2 to 5) at the start of `input` and advances `input` past it.
     ///
     /// # Errors
-    /// Returns an error if the pickle is truncated, malformed or too long, or if it asks for a class, a function or a kind
-    /// of value that a state dictionary does not need.
+    /// Returns an error if the pickle is truncated, malformed or too long, or if it asks for a class, a function or a
+    /// kind of value that a state dictionary does not need.
     pub fn read(input: &mut &'a [u8]) -> Result<Self> {
         let mut machine = Machine::new(input);
         let root = machine.run()?;

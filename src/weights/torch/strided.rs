@@ -9,16 +9,16 @@ use super::pickle::Pickle;
 use super::refusal::refuse;
 use crate::weights::StoredTensor;
 
-/// All tensors of a file together may take this many times the file's length. More than once is legitimate, as tied weights
-/// are stored once and read twice, but an expanded tensor (stride 0) could claim any length.
+/// All tensors of a file together may take this many times the file's length. More than once is legitimate, as tied
+/// weights are stored once and read twice, but an expanded tensor (stride 0) could claim any length.
 const EXPANSION_LIMIT: u64 = 4;
 
 /// The tensors of the pickle's state dictionary, from a file of `length` bytes. `load` returns a storage's bytes and is
 /// called once for each.
 ///
 /// # Errors
-/// Returns an error if the pickle is not a state dictionary of tensors, if a tensor does not lie within its storage or the
-/// tensors claim too much memory, or if `load` does.
+/// Returns an error if the pickle is not a state dictionary of tensors, if a tensor does not lie within its storage or
+/// the tensors claim too much memory, or if `load` does.
 pub fn extract<'a>(
     pickle: &Pickle<'a>,
     length: u64,
@@ -117,8 +117,8 @@ fn byte_length(tensor: &Tensor) -> Result<usize> {
     Ok(bytes)
 }
 
-/// Copies the tensor's values out of those of its storage in row-major order. [`byte_length`] must have checked that it lies
-/// within them.
+/// Copies the tensor's values out of those of its storage in row-major order. [`byte_length`] must have checked that it
+/// lies within them.
 fn in_rows(tensor: &Tensor, values: &[u8]) -> Vec<u8> {
     let Tensor { storage, offset, shape, strides } = tensor;
     let width = storage.value_width();
