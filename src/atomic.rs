@@ -60,7 +60,7 @@ impl AtomicFile {
         let to = if path.exists() && !path.is_file() {
             File::options().write(true).open(&path).map(Destination::InPlace)
         } else {
-            temporary(folder_of(&path)).map(|file| Destination::Beside(BufWriter::new(file)))
+            temporary(&path).map(|file| Destination::Beside(BufWriter::new(file)))
         };
         match to {
             Ok(to) => Ok(AtomicFile { path, to, written: 0 }),
@@ -105,11 +105,19 @@ fn unwritable(path: &Path, bytes: usize) -> String {
     format!("cannot write {} ({bytes} bytes); an earlier file is intact. Is there room on the disk?", path.display())
 }
 
-fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
+/// What the name of a temporary file for `path` starts with: whoever owns a file also owns what is left of writing it.
+pub fn temporary_prefix(path: &Path) -> String {
+    // File names are limited to 255 bytes.
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    format!("{TEMPORARY}{}-", name.chars().take(40).collect::<String>())
+}
+
+fn temporary(path: &Path) -> io::Result<NamedTempFile> {
+    let prefix = temporary_prefix(path);
     let mut builder = tempfile::Builder::new();
-    builder.prefix(TEMPORARY);
+    builder.prefix(&prefix);
     // By default only the owner may read temporary files; results should follow the umask.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
+    builder.tempfile_in(folder_of(path))
 }

@@ -125,7 +125,7 @@ pub struct Train {
     pub recipes: Vec<PathBuf>,
     /// Initial weights: a file (safetensors or PyTorch's .pth), or "published" for the experiment's own; the classifier
     /// is reinitialised if the number of classes differs
-    #[arg(long, value_name = "FILE|published", conflicts_with = "resume", value_parser = WEIGHTS, hide_possible_values = true)]
+    #[arg(long, value_name = "FILE|published", value_parser = WEIGHTS, hide_possible_values = true)]
     pub weights: Option<PathBuf>,
     /// Continue the run in the run folder from its last checkpoint
     #[arg(long)]

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 const ORDER: u32 = u32::MAX;
 
 /// The random stream for one sample in one epoch, both counted from 0.
-pub fn of_sample(seed: u64, epoch: u64, sample: u32) -> ChaCha8Rng {
+pub fn sample_stream(seed: u64, epoch: u64, sample: u32) -> ChaCha8Rng {
     let mut stream = ChaCha8Rng::seed_from_u64(seed);
     stream.set_stream((epoch << 32) | u64::from(sample));
     stream
@@ -18,12 +18,12 @@ pub fn of_sample(seed: u64, epoch: u64, sample: u32) -> ChaCha8Rng {
 /// The shuffled order in which an epoch visits the samples `0..samples`.
 pub fn order(seed: u64, epoch: u64, samples: usize) -> Vec<u32> {
     let mut order: Vec<u32> = (0..samples as u32).collect();
-    order.shuffle(&mut of_sample(seed, epoch, ORDER));
+    order.shuffle(&mut sample_stream(seed, epoch, ORDER));
     order
 }
 
 /// The seed of libtorch's random generator, which dropout uses, for one step, counted from 0 over the whole run.
-pub fn of_step(seed: u64, step: u64) -> i64 {
+pub fn dropout_seed(seed: u64, step: u64) -> i64 {
     // The finaliser of SplitMix64 (Steele, Lea, Flood; OOPSLA 2014): neighbouring steps get unrelated seeds.
     let mut mixed = seed.wrapping_add((step + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -32,7 +32,7 @@ pub fn of_step(seed: u64, step: u64) -> i64 {
 }
 
 /// The stream that a parameter's initial values are drawn from.
-pub fn of_weights(seed: u64, parameter: &str) -> ChaCha8Rng {
+pub fn weights_stream(seed: u64, parameter: &str) -> ChaCha8Rng {
     // FNV-1a; a key of its own keeps these streams apart from those of samples.
     let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
     let mut stream = ChaCha8Rng::seed_from_u64(seed ^ 0x7765_6967_6874_735F);

@@ -12,8 +12,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use topfive::data::augment::choose;
-use topfive::data::folder;
 use topfive::data::loader::Loader;
+use topfive::data::{folder, labels};
 use topfive::experiment::{Channels, Preprocess, Scale, Training, TrainingCrop};
 use topfive::geometry::{Placement, Resize, Size};
 use topfive::image::batch::Batch;
@@ -167,7 +167,7 @@ fn random_resized_crops_keep_to_their_share_of_the_area_and_their_ratios() {
     let training = cropping(TrainingCrop::RandomResized { area: [0.25, 0.5], aspect: [0.75, 4.0 / 3.0] });
     let mut mirrored = 0;
     for sample in 0..1000 {
-        let placement = choose(&training, PHOTOGRAPH, INPUT, &mut random::of_sample(1, 0, sample));
+        let placement = choose(&training, PHOTOGRAPH, INPUT, &mut random::sample_stream(1, 0, sample));
         let Resize { from, to } = placement.resize;
         assert_eq!((to, placement.crop, placement.margin), (INPUT, INPUT.whole(), 0));
         let share = from.size().area() as f64 / PHOTOGRAPH.area() as f64;
@@ -189,7 +189,7 @@ fn random_resized_crops_spread_as_torchvisions_do() {
         let [width, height] = pair("size").map(|side| side as u32);
         let training = cropping(TrainingCrop::RandomResized { area: pair("area"), aspect: pair("aspect") });
         let cuts = (0..CROPS).map(|sample| {
-            let mut random = random::of_sample(1, 0, sample);
+            let mut random = random::sample_stream(1, 0, sample);
             let cut = choose(&training, Size { width, height }, INPUT, &mut random).resize.from;
             let [x, y, width, height] = [cut.x, cut.y, cut.width, cut.height].map(f64::from);
             BTreeMap::from([("x", x), ("y", y), ("area", width * height), ("ratio", width / height)])
@@ -267,7 +267,7 @@ fn the_loader_yields_the_same_results_in_the_same_order_for_any_number_of_worker
     let work = |job: usize| {
         // Every seventh job takes longest, so that results finish out of order.
         std::thread::sleep(std::time::Duration::from_micros(if job.is_multiple_of(7) { 300 } else { 0 }));
-        (job, random::of_sample(5, 2, job as u32).get_stream())
+        (job, random::sample_stream(5, 2, job as u32).get_stream())
     };
     let collected = |workers, ahead| {
         let loader = Loader::start(200, workers, ahead, work).expect("threads");
@@ -338,5 +338,39 @@ fn validation_classes_are_matched_by_name_not_by_position() {
     assert_eq!((val.classes.clone(), val.samples[0].label), (train.classes, 2));
     place.write("val/cap/5.png", &png);
     let error = format!("{:#}", folder::open_splits(&place.path("")).expect_err("an unknown class"));
-    assert!(error.contains("val/cap: not one of the model's classes (did you mean \"cat\"?)"), "{error}");
+    let owner = place.path("train");
+    let expected = format!("val/cap: not one of {}'s classes (did you mean \"cat\"?)", owner.display());
+    assert!(error.contains(&expected), "{error}");
+}
+
+#[test]
+fn a_link_that_leads_back_up_brings_no_images_of_other_classes() {
+    let place = Workplace::new();
+    let png = fs::read(fixture("decode").join("rgb.png")).expect("a file");
+    place.write("set/ant/1.png", &png);
+    place.write("set/bee/2.png", &png);
+    std::os::unix::fs::symlink(place.path("set"), place.path("set/bee/loop")).expect("a link");
+    let dataset = folder::open(&place.path("set")).expect("a data set");
+    let labels: Vec<usize> = dataset.samples.iter().map(|sample| sample.label).collect();
+    assert_eq!(labels, [0, 1]);
+}
+
+#[test]
+fn a_list_of_numbers_counts_positions_or_names_classes_but_never_both() {
+    let place = Workplace::new();
+    let png = fs::read(fixture("decode").join("rgb.png")).expect("a file");
+    for name in ["a 1.png", "b.png", "c.png", "d.png"] {
+        place.write(&format!("flat/{name}"), &png);
+    }
+    let classes = ["1", "2", "3", "4"].map(String::from);
+    let labels = |list: &str| -> Result<Vec<usize>, String> {
+        let list = place.write("list.txt", list);
+        let dataset = labels::open(&place.path("flat"), &list, &classes).map_err(|error| format!("{error:#}"))?;
+        Ok(dataset.samples.iter().map(|sample| sample.label).collect())
+    };
+    assert_eq!(labels("a 1.png 0\nb.png 1\nc.png 2\nd.png 3\n"), Ok(vec![0, 1, 2, 3]));
+    assert_eq!(labels("a 1.png 1\nb.png 2\nc.png 3\nd.png 4\n"), Ok(vec![0, 1, 2, 3]));
+    assert_eq!(labels("a 1.png\t1\nb.png\t1\nc.png\t1\nd.png\t4\n"), Ok(vec![0, 0, 0, 3]));
+    let mixed = labels("a 1.png 1\nb.png 2\nc.png three\nd.png 4\n").expect_err("a label of no class");
+    assert!(mixed.contains("list.txt line 3: \"three\" is not one of the model's classes"), "{mixed}");
 }

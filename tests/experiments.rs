@@ -120,7 +120,7 @@ fn published_errors_are_shown_next_to_the_measured_ones() {
     place.train("other", &["--epochs", "1"]).succeeds();
     place
         .run(&["eval", "other", "--data", "shapes", "--views", "published"])
-        .fails_saying(&["tiny publishes no errors", "--views"]);
+        .fails_saying(&["tiny has no published errors", "--views"]);
     place.run(&["predict", "run", "shapes/val", "--views", "published"]).fails_saying(&["predict takes one protocol"]);
 }
 
@@ -194,10 +194,10 @@ fn optimisers_and_augmentations_that_do_not_exist_are_refused() {
 
 #[test]
 fn a_duplicate_key_is_refused() {
-    says(&refusal(r#"{ "name": "a", "name": "b" }"#, &[]), &["`name` is given twice"]);
+    says(&refusal(r#"{ "name": "a", "name": "b" }"#, &[]), &["duplicate key `name`"]);
     let twice =
         r#"{ "name": "a", "network": { "layers": [{ "conv": { "kernel": 3, "channels": 1, "kernel": 5 } }] } }"#;
-    says(&refusal(twice, &[]), &["network.layers[0].conv", "`kernel` is given twice"]);
+    says(&refusal(twice, &[]), &["network.layers[0].conv", "duplicate key `kernel`"]);
     says(&refusal("{ \"name\": ", &[]), &["not valid JSON", "line 1"]);
     says(&refusal("{} {}", &[]), &["not valid JSON"]);
 }
@@ -277,4 +277,57 @@ fn completions_name_commands_experiments_protocols_and_recipes() {
         );
     }
     place.run(&["completions", "tcsh"]).fails_saying(&["tcsh", "bash"]);
+}
+
+#[test]
+fn a_setting_that_changes_nothing_takes_no_claim_away() {
+    let with = |change: &str| Experiment::load("resnet34".as_ref(), &[Change::Set(change.to_string())]).expect("works");
+    let same = with("network.input=[3,224,224]");
+    assert!(!same.published.is_empty() && same.weights.is_some() && same.network().parameters.is_some());
+    let other = with("network.input=[3,256,256]");
+    assert!(other.published.is_empty() && other.weights.is_none() && other.network().parameters.is_none());
+}
+
+#[test]
+fn a_thousand_classes_that_are_not_imagenets_have_no_published_errors() {
+    let mut experiment = Experiment::load("resnet34".as_ref(), &[]).expect("an experiment");
+    experiment.set_classes(&topfive::imagenet::synsets()).expect("a thousand classes");
+    assert!(!experiment.published.is_empty());
+    experiment.set_classes(&(0..1000).map(|class| format!("mine-{class}")).collect::<Vec<_>>()).expect("a thousand");
+    assert!(experiment.published.is_empty());
+}
+
+#[test]
+fn files_that_are_not_experiments_are_refused_whatever_is_laid_over_them() {
+    let recipe = Change::Recipe("small-images".into());
+    for text in ["[1]", "7", "\"name\"", "null"] {
+        says(&refusal(text, std::slice::from_ref(&recipe)), &["expected an object"]);
+    }
+    says(
+        &refusal(r#"{ "name": "a", "training": 5 }"#, &[recipe]),
+        &["small-images", "training: expected an object, found 5"],
+    );
+    says(&refusal(r#"{ "network": {} }"#, &[]), &["network: missing field `input`"]);
+    let mut tiny: Value = serde_json::from_str(builtin::experiment("tiny").expect("tiny")).expect("JSON");
+    for name in ["", "../up", "/tmp/x", ".hidden"] {
+        tiny["name"] = name.into();
+        says(&refusal(&tiny.to_string(), &[]), &["name: expected a name without slashes"]);
+    }
+    let twice = Change::Set(r#"training.optimizer={"sgd":{"momentum":0.5,"momentum":0.6}}"#.to_string());
+    says(&refusal(builtin::experiment("tiny").expect("tiny"), &[twice]), &["duplicate key `momentum`"]);
+    let nowhere = Change::Set("network.start.zero_residual=true".to_string());
+    says(&refusal(builtin::experiment("vgg16").expect("vgg16"), &[nowhere]), &["zero_residual", "found none"]);
+}
+
+#[test]
+fn a_recipe_changes_one_setting_of_an_optimiser_and_leaves_the_others() {
+    let place = Workplace::new();
+    let nesterov = place.write("nesterov.json", r#"{ "training": { "optimizer": { "sgd": { "nesterov": true } } } }"#);
+    let old = place.write("old.json", r#"{ "training": { "momentum": 0.5 } }"#);
+    let both = [Change::Recipe(nesterov), Change::Recipe(old)];
+    let training = Experiment::load("resnet34".as_ref(), &both).expect("an experiment").training;
+    assert_eq!(
+        serde_json::to_value(&training.optimizer).expect("JSON"),
+        json!({ "sgd": { "momentum": 0.5, "nesterov": true } })
+    );
 }

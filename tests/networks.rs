@@ -235,7 +235,7 @@ fn impossible_shapes_are_refused_where_they_arise() {
     refuses(json!([{ "max_pool": { "kernel": 2, "padding": 2 } }]), &["padding", "at most half"]);
     refuses(
         json!([{ "residual": { "shortcut": "identity", "body": [{ "conv": { "channels": 4, "kernel": 1 } }] } }]),
-        &["the body outputs 4x8x8 and the shortcut 3x8x8"],
+        &["the body outputs 4x8x8, the shortcut 3x8x8"],
     );
     let branches = json!([{ "branches": { "branches": [{ "conv": { "channels": 4, "kernel": 1 } }, { "conv": { "channels": 4, "kernel": 3 } }] } }]);
     refuses(branches, &["branches[1].conv", "6x6", "8x8"]);
@@ -246,7 +246,7 @@ fn impossible_shapes_are_refused_where_they_arise() {
 fn two_layers_of_one_name_are_refused() {
     let conv = json!({ "conv": { "name": "same", "channels": 4, "kernel": 1 } });
     let layers = json!([conv, conv, "global_average_pool", { "linear": { "features": "classes" } }]);
-    refuses(layers, &["network.layers[1].conv", "a second layer is named \"same\""]);
+    refuses(layers, &["network.layers[1].conv", "duplicate layer name \"same\""]);
 }
 
 #[test]

@@ -544,6 +544,6 @@ fn a_changed_network_has_no_published_weights() {
     assert!(resnet18(&[]).weights.is_some());
     assert!(resnet18(&[Change::Set("network.input=[3,64,64]".to_string())]).weights.is_none());
     let mut other_classes = resnet18(&[]);
-    other_classes.set_classes(12).unwrap();
+    other_classes.set_classes(&(0..12).map(|class| class.to_string()).collect::<Vec<_>>()).unwrap();
     assert!(other_classes.weights.is_none());
 }

@@ -155,7 +155,7 @@ fn refusal(views: Value) -> String {
 fn views_that_cannot_work_are_refused_with_the_way_out() {
     for (views, words) in [
         (json!("tencrop"), vec!["evaluation.views", "'tencrop'", "did you mean \"ten-crop\"?)", "googlenet-144"]),
-        (json!("dense-multiscale:384"), vec!["dense-multiscale", "several scales", ":384"]),
+        (json!("dense-multiscale:384"), vec!["dense-multiscale", "fixed scales", ":384"]),
         (json!("dense:wide"), vec!["'wide'", "pixels"]),
         (json!("center:16"), vec!["center:16", "32 pixels", "found 16"]),
         (json!(7), vec!["evaluation.views", "the name of a protocol", "found 7"]),

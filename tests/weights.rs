@@ -78,7 +78,7 @@ fn every_mismatch_is_listed_with_the_nearest_name() {
         "4 tensors differ",
         "missing     fc.weight [12, 16] (near: fc.wight)",
         "unexpected  fc.wight [12, 16] (near: fc.weight)",
-        "other shape conv2.weight: expected [16, 10, 1, 3], found [16]",
+        "wrong shape conv2.weight: expected [16, 10, 1, 3], found [16]",
         "missing     conv2.bias",
     ]);
 }
@@ -109,7 +109,7 @@ fn fine_tuning_reinitialises_the_classifier_for_other_classes_and_says_so() {
     };
     tune("tuned", &config("tiny")).succeeds().says(&[
         "starting from the weights of run/best.safetensors",
-        "initialised anew",
+        "newly initialised",
         "fc.weight",
         "fc.bias",
         "aux.fc.weight",
@@ -242,7 +242,7 @@ fn a_flipped_bit_in_the_values_of_a_checkpoint_is_noticed() {
         place.write("flipped.safetensors", flipped);
         place.run(&["eval", "flipped.safetensors", "--data", "shapes"]).fails_saying(&[
             "flipped.safetensors",
-            "not those that were written",
+            "do not match their checksum",
             "corrupt",
         ]);
     }

@@ -8,7 +8,8 @@ use tch::Device;
 use super::{changes, prepare};
 use crate::cli::{Common, PUBLISHED};
 use crate::evaluation::Pace;
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, PublishedWeights};
+use crate::model::checkpoint::{BEST, LAST};
 use crate::model::{Ensemble, Found, Model, find};
 use crate::report::Report;
 use crate::weights::published;
@@ -31,7 +32,12 @@ pub fn open(names: &[PathBuf], weights: &[PathBuf], common: &Common) -> Result<(
     let mut models = Vec::with_capacity(found.len());
     for found in found {
         models.push(match found {
-            Found::Checkpoint(path) => Model::from_checkpoint(&path, &changes(&common.sets), device)?,
+            Found::Checkpoint(path) => {
+                if path.ends_with(LAST) && names.iter().all(|name| *name != path) {
+                    report.note(format!("{}: used because this run has no {BEST}", path.display()));
+                }
+                Model::from_checkpoint(&path, &changes(&common.sets), device)?
+            }
             Found::Experiment(name) => {
                 with_weights(&name, weights.next().map(PathBuf::as_path), common, device, report)?
             }
@@ -45,18 +51,27 @@ fn with_weights(name: &Path, file: Option<&Path>, common: &Common, device: Devic
     let experiment = Experiment::load(name, &changes(&common.sets))?;
     let file = match file {
         Some(file) if file != Path::new(PUBLISHED) => file.to_path_buf(),
-        _ => published_weights(&experiment, name, report)?,
+        _ => published_weights(experiment.weights.as_ref(), name, report)?,
     };
-    Model::from_weights(experiment, &file, device)
+    let model = Model::from_weights(experiment, &file, device)?;
+    if model.assumes_imagenet {
+        let file = file.display();
+        report.note(format!("{file}: contains no class names; with a thousand classes, ImageNet's are assumed"));
+    }
+    Ok(model)
 }
 
-/// The file with the experiment's published weights, fetched if it is not cached yet.
+/// The file with the published weights of the experiment called `name`, fetched if it is not cached yet. `weights` are
+/// those that the changed experiment still claims; if it claims none, they are the ones of the experiment as it was: another
+/// input size changes no weight's shape, and any other mismatch is reported per weight.
 ///
 /// # Errors
 /// Returns an error if the experiment has none, or they cannot be fetched.
-pub fn published_weights(experiment: &Experiment, name: &Path, report: Report) -> Result<PathBuf> {
-    let weights = experiment.weights.as_ref().with_context(|| {
+pub fn published_weights(weights: Option<&PublishedWeights>, name: &Path, report: Report) -> Result<PathBuf> {
+    let unchanged = Experiment::load(name, &[])?.weights;
+    let weights = weights.or(unchanged.as_ref()).with_context(|| {
         format!("{}: the experiment has no published weights; add --weights FILE, or use a checkpoint", name.display())
     })?;
-    published::fetch(&weights.url, &weights.sha256, report).map_err(|error| anyhow!("{error:#} (--weights FILE)"))
+    let fetched = published::fetch(&weights.url, &weights.sha256, report);
+    fetched.map_err(|error| anyhow!("{error:#} (a local copy is named with --weights FILE)"))
 }

@@ -10,7 +10,7 @@ use super::{Outcome, changes};
 use crate::cli::Summary;
 use crate::experiment::{Change, Experiment, builtin};
 use crate::model::{Found, checkpoint, find};
-use crate::network::cost::{self, Row};
+use crate::network::cost::{self, LayerCost};
 use crate::report::Report;
 use crate::report::records::write_json;
 use crate::report::table::{grouped, table};
@@ -40,8 +40,8 @@ pub fn run(args: Summary) -> Result<Outcome> {
 /// A network and what it costs.
 struct Described {
     experiment: Experiment,
-    trunk: Vec<Row>,
-    heads: Vec<Row>,
+    trunk: Vec<LayerCost>,
+    heads: Vec<LayerCost>,
     total: Total,
     depth: usize,
     pooling_layers: usize,
@@ -54,7 +54,8 @@ impl Described {
             Found::Checkpoint(path) => checkpoint::open(&path)?.0.experiment(changes)?,
         };
         let nodes = experiment.nodes();
-        let (trunk, heads): (Vec<Row>, Vec<Row>) = cost::rows(nodes).into_iter().partition(|row| !row.auxiliary);
+        let (trunk, heads): (Vec<LayerCost>, Vec<LayerCost>) =
+            cost::rows(nodes).into_iter().partition(|row| !row.auxiliary);
         let (total, depth, pooling_layers) = (Total::of(&trunk), cost::depth(nodes), cost::pools(nodes));
         Ok(Described { experiment, trunk, heads, total, depth, pooling_layers })
     }
@@ -86,7 +87,7 @@ impl Described {
     }
 
     fn json(&self) -> Value {
-        let layer = |row: &Row| {
+        let layer = |row: &LayerCost| {
             json!({
                 "path": row.path, "type": row.kind, "output": row.output.dimensions(), "neurons": row.output.elements(),
                 "parameters": row.parameters, "multiply_adds": row.multiply_adds, "auxiliary": row.auxiliary,
@@ -136,7 +137,7 @@ struct Total {
 }
 
 impl Total {
-    fn of(rows: &[Row]) -> Self {
+    fn of(rows: &[LayerCost]) -> Self {
         let parameters = |kind: Option<&str>| {
             rows.iter().filter(|row| kind.is_none_or(|kind| row.kind == kind)).map(|row| row.parameters).sum()
         };
@@ -150,7 +151,7 @@ impl Total {
     }
 }
 
-fn layers(trunk: &[Row], heads: &[Row]) -> Table {
+fn layers(trunk: &[LayerCost], heads: &[LayerCost]) -> Table {
     let header = ["layer", "type", "output", "neurons", "parameters", "multiply-adds"];
     let rows = trunk.iter().chain(heads).map(|row| {
         let name = if row.auxiliary { format!("{} (training only)", row.path) } else { row.path.clone() };

@@ -1,5 +1,6 @@
 //! `topfive train`: a network trained on folders of images, into a run folder.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
@@ -11,7 +12,7 @@ use super::{Outcome, changes, prepare, watch_signals};
 use crate::cli::{PUBLISHED, Train};
 use crate::data::dataset::Dataset;
 use crate::data::folder::open_splits;
-use crate::experiment::{Change, Experiment};
+use crate::experiment::{Change, Experiment, PublishedWeights};
 use crate::model::checkpoint;
 use crate::network::classifier::class_parameters;
 use crate::network::parameter::parameters;
@@ -19,7 +20,7 @@ use crate::network::{Network, init};
 use crate::report::Report;
 use crate::report::records::write_json;
 use crate::report::table::grouped;
-use crate::training::run::RunFolder;
+use crate::training::run::{RunFolder, is_run};
 use crate::training::state::{self, State};
 use crate::training::step::Learner;
 use crate::training::{Ended, Trainer};
@@ -30,15 +31,21 @@ use crate::weights::fit::fit;
 pub fn run(args: Train) -> Result<Outcome> {
     let (device, workers, report) = prepare(&args.common)?;
     let mut experiment = Experiment::load(&args.experiment, &all_changes(&args))?;
-    let initial = args.weights.as_deref().map(|file| initial_weights(file, &experiment, &args, report)).transpose()?;
+    let weights = args.weights.as_deref().map(|file| Initial { file, weights: experiment.weights.clone() });
     let (train, val) = open_splits(&args.data)?;
-    experiment.set_classes(train.classes.len())?;
+    experiment.set_classes(&train.classes)?;
 
-    let run = RunFolder::at(&args.out.clone().unwrap_or_else(|| default_out(&experiment, &args.data)));
-    let (mut learner, state) = if args.resume {
-        resume(&run, &experiment, &train, device, report)?
+    let out = args.out.clone().unwrap_or_else(|| default_out(&experiment, &args.data));
+    let on = |error: Error| anyhow!("{error:#}{}", way_on(&out, args.resume));
+    let (run, mut learner, state) = if args.resume {
+        let run = RunFolder::open(&out).map_err(on)?;
+        let (learner, state) = resume(&run, &args, &experiment, &train, device, report)?;
+        (run, learner, state)
     } else {
-        start(&run, &experiment, initial.as_deref(), &train, device, report)?
+        RunFolder::check_free(&out).map_err(on)?;
+        let (learner, state) = start(&args, &experiment, weights, &train, device, report)?;
+        // Only now: weights that do not fit leave no folder behind.
+        (RunFolder::create(&out, &experiment).map_err(on)?, learner, state)
     };
     let parameters: i64 = learner.network.trainable().map(|(parameter, _)| parameter.elements()).sum();
     report.note(format!(
@@ -106,16 +113,20 @@ fn all_changes(args: &Train) -> Vec<Change> {
     all
 }
 
-/// The file that `--weights` names.
-fn initial_weights(file: &Path, experiment: &Experiment, args: &Train, report: Report) -> Result<PathBuf> {
-    if file != Path::new(PUBLISHED) {
-        return Ok(file.to_path_buf());
+/// What else a user can do if the run folder cannot be used.
+fn way_on(out: &Path, resume: bool) -> &'static str {
+    match (resume, is_run(out)) {
+        (true, _) => ". Leave out --resume to start a new run, or choose another folder with --out",
+        (false, true) => ". Continue it with --resume, or choose another folder with --out",
+        (false, false) => ". Choose another folder with --out",
     }
-    if experiment.weights.is_some() {
-        return published_weights(experiment, &args.experiment, report);
-    }
-    // A different input size or initialisation changes no weight's shape; any other mismatch is reported per weight.
-    published_weights(&Experiment::load(&args.experiment, &[])?, &args.experiment, report)
+}
+
+/// What `--weights` asks for.
+struct Initial<'a> {
+    file: &'a Path,
+    /// Those that the experiment publishes for its own classes.
+    weights: Option<PublishedWeights>,
 }
 
 /// runs/EXPERIMENT-DATA
@@ -126,18 +137,22 @@ fn default_out(experiment: &Experiment, data: &Path) -> PathBuf {
 }
 
 fn start(
-    run: &RunFolder,
+    args: &Train,
     experiment: &Experiment,
-    file: Option<&Path>,
+    initial: Option<Initial>,
     train: &Dataset,
     device: Device,
     report: Report,
 ) -> Result<(Learner, State)> {
     let (nodes, seed) = (experiment.nodes(), experiment.training.seed);
     let mut tensors = init::tensors(nodes, &experiment.network().start, seed, device)?;
-    if let Some(file) = file {
-        let stored = weights::read(file)?.tensors;
-        let fitted = fit(&parameters(nodes), stored, &class_parameters(nodes), file)?;
+    if let Some(Initial { file, weights }) = initial {
+        let file = if file == Path::new(PUBLISHED) {
+            published_weights(weights.as_ref(), &args.experiment, report)?
+        } else {
+            file.to_path_buf()
+        };
+        let fitted = fit(&parameters(nodes), weights::read(&file)?.tensors, &class_parameters(nodes), &file)?;
         report.note(format!("starting from the weights of {}", file.display()));
         if !fitted.missing.is_empty() {
             let fresh = fitted.missing.join(", ");
@@ -146,39 +161,38 @@ fn start(
         tensors.extend(fitted.into_tensors(device)?);
     }
     let learner = Learner::new(Network::for_training(nodes.to_vec(), tensors, device)?, experiment)?;
-    RunFolder::create(run.path(), experiment)
-        .map_err(|error| anyhow!("{error:#}. Continue it with --resume, or choose another folder with --out"))?;
-    let state = State { dataset: train.identity(), ..State::default() };
+    let state = State { dataset: train.fingerprint(), ..State::default() };
     Ok((learner, state))
 }
 
 fn resume(
     run: &RunFolder,
+    args: &Train,
     experiment: &Experiment,
     train: &Dataset,
     device: Device,
     report: Report,
 ) -> Result<(Learner, State)> {
+    if args.weights.is_some() {
+        report.note("--weights is ignored: the run continues from its own checkpoint");
+    }
     let out = run.path().display();
-    ensure!(
-        run.last().is_file(),
-        "{out}: no last.safetensors in this folder, so there is nothing to resume; omit --resume to start a new run"
-    );
     let (note, stored) = checkpoint::open(&run.last())?;
-    compare(&note.experiment(&[])?, experiment, report)
-        .with_context(|| format!("{out} cannot be resumed with this command"))?;
+    let saved =
+        note.experiment(&[]).with_context(|| format!("the experiment of {} does not work", run.last().display()))?;
+    compare(&saved, experiment, report).with_context(|| format!("{out} cannot be resumed with this command"))?;
     ensure!(
         note.classes == train.classes,
         "{out}: trained on different classes: {} then, {} now",
         note.classes.join(", "),
         train.classes.join(", ")
     );
-    let tensors = fit(&parameters(experiment.nodes()), stored, &class_parameters(&[]), &run.last())?;
+    let tensors = fit(&parameters(experiment.nodes()), stored, &HashSet::new(), &run.last())?;
     let network = Network::for_training(experiment.nodes().to_vec(), tensors.into_tensors(device)?, device)?;
-    let learner = Learner::new(network, experiment)?;
-    let state = state::restore(run, note.step, &learner.optimizer)?;
+    let mut learner = Learner::new(network, experiment)?;
+    let state = state::restore(run, note.step, &mut learner.optimizer)?;
     // The order of the images depends on their number, and the random choices for each on its position in the list.
-    ensure!(state.dataset == train.identity(), other_images(run, &state, train));
+    ensure!(state.dataset == train.fingerprint(), other_images(run, &state, train));
     run.write_experiment(experiment)?;
     run.log(&json!({ "kind": "resume", "step": state.step }))?;
     report.note(format!("resuming after {} epochs, at step {}", state.epoch, state.step));
@@ -200,7 +214,7 @@ fn compare(saved: &Experiment, now: &Experiment, report: Report) -> Result<()> {
     let mut changes = Vec::new();
     differences("", &serde_json::to_value(saved)?, &serde_json::to_value(now)?, &mut changes);
     let (mut refused, mut taken) = (Vec::new(), Vec::new());
-    for (path, change) in changes {
+    for (path, change) in changes.into_iter().filter(|(path, _)| !is_claim(path)) {
         let fixed = ["network", "preprocess", "training.seed", "training.batch_size"];
         let is_fixed = fixed.iter().any(|field| path.starts_with(field));
         if is_fixed { &mut refused } else { &mut taken }.push(format!("{path}: {change}"));
@@ -213,6 +227,11 @@ fn compare(saved: &Experiment, now: &Experiment, report: Report) -> Result<()> {
     }
     taken.iter().for_each(|change| report.note(format!("changed since the run was saved: {change}")));
     Ok(())
+}
+
+/// Whether a field says something about a network that training does not depend on.
+fn is_claim(path: &str) -> bool {
+    ["network.parameters", "published", "weights"].iter().any(|claim| path.starts_with(claim))
 }
 
 fn differences(path: &str, then: &Value, now: &Value, found: &mut Vec<(String, String)>) {

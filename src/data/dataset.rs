@@ -68,7 +68,7 @@ pub struct Dataset {
 
 /// A fingerprint of a list of samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Identity {
+pub struct Fingerprint {
     /// The number of images.
     pub images: u64,
     /// FNV-1a of the files' names below the root, in their order, and of the labels.
@@ -80,12 +80,12 @@ impl Dataset {
     ///
     /// # Errors
     /// Returns an error if one of this data set's classes is not in the list, with the nearest that is.
-    pub fn with_classes(self, classes: &[String]) -> Result<Self> {
+    pub fn with_classes(self, classes: &[String], owner: &str) -> Result<Self> {
         let mut labels = Vec::with_capacity(self.classes.len());
         for name in &self.classes {
             match classes.iter().position(|class| class == name) {
                 Some(label) => labels.push(label),
-                None => bail!(unknown_class(&self.root, name, classes)),
+                None => bail!(unknown_class(&self.root, name, classes, owner)),
             }
         }
         let relabelled = |sample: &Sample| Sample { source: sample.source.clone(), label: labels[sample.label] };
@@ -94,7 +94,7 @@ impl Dataset {
     }
 
     /// The fingerprint of this data set, which does not depend on its location.
-    pub fn identity(&self) -> Identity {
+    pub fn fingerprint(&self) -> Fingerprint {
         let mut digest = 0xCBF2_9CE4_8422_2325;
         let mut take = |bytes: &[u8]| {
             bytes.iter().for_each(|&byte| digest = (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3));
@@ -104,20 +104,20 @@ impl Dataset {
             take(path.as_os_str().as_encoded_bytes());
             take(&(*label as u64).to_le_bytes());
         }
-        Identity { images: self.samples.len() as u64, digest }
+        Fingerprint { images: self.samples.len() as u64, digest }
     }
 }
 
 /// How many of a model's classes an error lists.
 const SHOWN: usize = 10;
 
-fn unknown_class(root: &Path, name: &str, classes: &[String]) -> String {
+fn unknown_class(root: &Path, name: &str, classes: &[String], owner: &str) -> String {
     let near = did_you_mean(name, classes.iter().map(String::as_str));
     let shown: Vec<&str> = classes.iter().take(SHOWN).map(String::as_str).collect();
     let more = classes.len() - shown.len();
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!(
-        "{}: not one of the model's classes{near}, which are {}{more}. Rename the folder or move it out of {}",
+        "{}: not one of {owner}'s classes{near}, which are {}{more}. Rename the folder or move it out of {}",
         root.join(name).display(),
         shown.join(", "),
         root.display()

@@ -43,7 +43,7 @@ impl Examples {
     /// Returns the reason if the image cannot be read or is too thin to be resized.
     pub fn get(&self, sample: u32, epoch: u64) -> Result<RgbImage> {
         let image = self.samples[sample as usize].source.image(self.upright)?;
-        let mut random = random::of_sample(self.training.seed, epoch, sample);
+        let mut random = random::sample_stream(self.training.seed, epoch, sample);
         let placement = augment::choose(&self.training, image.dimensions().into(), self.input, &mut random);
         crop(&image, placement)
     }

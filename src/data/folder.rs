@@ -24,10 +24,14 @@ pub fn open(dir: &Path) -> Result<Dataset> {
     }
     classes.sort();
     ensure!(!classes.is_empty(), "{}: no class folders inside; expected\n{}", dir.display(), expected_tree(dir));
+    // A link in a class folder that leads back here would lead to the images of other classes.
+    let root = dir.canonicalize().with_context(|| format!("cannot read the folder {}", dir.display()))?;
     let mut samples = Vec::new();
     for (label, name) in classes.iter().enumerate() {
         let (folder, before) = (dir.join(name), samples.len());
-        images(&folder, &mut |path| samples.push(Sample { source: Source::file(path), label }))?;
+        images_below(&folder, &mut vec![root.clone()], &mut |path| {
+            samples.push(Sample { source: Source::file(path), label });
+        })?;
         ensure!(
             samples.len() > before,
             "{}: no images in this class folder; add some, or remove the folder if there is no such class",
@@ -57,7 +61,7 @@ pub fn open_splits(dir: &Path) -> Result<(Dataset, Dataset)> {
         }
     }
     let train = open(&dir.join("train"))?;
-    let val = open(&dir.join("val"))?.with_classes(&train.classes)?;
+    let val = open(&dir.join("val"))?.with_classes(&train.classes, &train.root.display().to_string())?;
     Ok((train, val))
 }
 

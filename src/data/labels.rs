@@ -31,7 +31,7 @@ pub fn open(dir: &Path, list: &Path, classes: &[String]) -> Result<Dataset> {
     let lines: Vec<(usize, Vec<&str>)> = text
         .lines()
         .enumerate()
-        .map(|(index, line)| (index + 1, line.split([' ', '\t', ',']).filter(|word| !word.is_empty()).collect()))
+        .map(|(index, line)| (index + 1, fields(line)))
         .filter(|(_, words): &(usize, Vec<&str>)| !words.is_empty() && words[0] != "ImageId")
         .collect();
     ensure!(!lines.is_empty(), "{}: no labels in this file", list.display());
@@ -70,12 +70,16 @@ impl List<'_> {
 
     fn by_name(&self, paths: Vec<PathBuf>, lines: &[(usize, Vec<&str>)]) -> Result<Vec<Sample>> {
         let list = self.path.display();
+        // Decided once for the whole list: classes may be called by numbers.
+        let labels_of = || lines.iter().filter_map(|(_, words)| words.get(1));
+        let are_names = labels_of().all(|label| self.classes.iter().any(|class| class == label));
+        let are_numbers = !are_names && labels_of().all(|label| label.parse::<usize>().is_ok());
         let mut labels: HashMap<&str, usize> = HashMap::new();
         for (line, words) in lines {
             let &[file, label, ..] = words.as_slice() else {
                 bail!("{list} line {line}: expected FILE LABEL, found \"{}\"", words.join(" "));
             };
-            let index = self.named_or_numbered(*line, label)?;
+            let index = if are_numbers { self.numbered(*line, label)? } else { self.named(*line, label)? };
             let earlier = labels.insert(stem(file), index);
             ensure!(
                 earlier.is_none_or(|earlier| earlier == index),
@@ -91,19 +95,13 @@ impl List<'_> {
         paths.into_iter().map(sample).collect()
     }
 
-    fn named_or_numbered(&self, line: usize, label: &str) -> Result<usize> {
-        match label.parse::<usize>() {
-            Ok(index) if !self.classes.iter().any(|class| class == label) => {
-                ensure!(
-                    index < self.classes.len(),
-                    "{} line {line}: expected a class from 0 to {}, found {index}; classes count from 0",
-                    self.path.display(),
-                    self.classes.len() - 1
-                );
-                Ok(index)
-            }
-            _ => self.named(line, label),
-        }
+    fn numbered(&self, line: usize, label: &str) -> Result<usize> {
+        let most = self.classes.len() - 1;
+        let index = label.parse().ok().filter(|&index: &usize| index <= most);
+        index.with_context(|| {
+            let list = self.path.display();
+            format!("{list} line {line}: expected a class from 0 to {most}, found {label}; classes count from 0")
+        })
     }
 
     fn named(&self, line: usize, label: &str) -> Result<usize> {
@@ -111,6 +109,20 @@ impl List<'_> {
             let near = did_you_mean(label, self.classes.iter().map(String::as_str));
             format!("{} line {line}: \"{label}\" is not one of the model's classes{near}", self.path.display())
         })
+    }
+}
+
+/// The words of a line. In Kaggle's lists, which have commas, the label ends at the first blank; elsewhere a file's name may
+/// hold blanks, and the label is the last word.
+fn fields(line: &str) -> Vec<&str> {
+    let line = line.trim();
+    match line.split_once(',') {
+        Some((file, labels)) => [file.trim()].into_iter().chain(labels.split_whitespace().next()).collect(),
+        None => match line.rsplit_once([' ', '\t']) {
+            Some((file, label)) => vec![file.trim(), label],
+            None if line.is_empty() => Vec::new(),
+            None => vec![line],
+        },
     }
 }
 

@@ -25,7 +25,7 @@ pub struct Batches<'a> {
     request: Arc<Request>,
     runners: Vec<Runner<'a>>,
     /// In the order of their oldest crops, so that no image waits for long.
-    queues: VecDeque<(Kind, Vec<Crop>)>,
+    queues: VecDeque<(BatchKey, Vec<QueuedCrop>)>,
     /// Crops in all queues; a larger view counts as the crops of the input's size that it has room for.
     waiting: u64,
     batch_size: u64,
@@ -36,7 +36,7 @@ pub struct Batches<'a> {
 
 /// What the crops of a batch have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Kind {
+struct BatchKey {
     member: usize,
     size: Size,
     dense: bool,
@@ -44,7 +44,7 @@ struct Kind {
 
 /// A queued crop.
 #[derive(Debug)]
-struct Crop {
+struct QueuedCrop {
     plane: Arc<RgbImage>,
     rect: Rect,
     mirror: bool,
@@ -124,10 +124,10 @@ impl<'a> Batches<'a> {
         self.pending.push_back(Ok(Scores::new(&self.request, &viewed)));
         for (member, views) in viewed.views.into_iter().enumerate() {
             for CountedView { view, counts } in views {
-                let kind = Kind { member, size: view.crop.size(), dense: view.dense };
+                let key = BatchKey { member, size: view.crop.size(), dense: view.dense };
                 let (plane, rect) = keep(&viewed.planes[view.plane], view.crop);
-                self.queue(kind).push(Crop { plane, rect, mirror: view.mirror, image: number, counts });
-                self.waiting += self.share_of_batch(kind);
+                self.queue(key).push(QueuedCrop { plane, rect, mirror: view.mirror, image: number, counts });
+                self.waiting += self.share_of_batch(key);
                 while self.waiting >= self.batch_size {
                     self.run_oldest()?;
                 }
@@ -147,28 +147,28 @@ impl<'a> Batches<'a> {
         Ok(())
     }
 
-    fn queue(&mut self, kind: Kind) -> &mut Vec<Crop> {
-        let index = self.queues.iter().position(|(known, _)| *known == kind).unwrap_or_else(|| {
-            self.queues.push_back((kind, Vec::new()));
+    fn queue(&mut self, key: BatchKey) -> &mut Vec<QueuedCrop> {
+        let index = self.queues.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {
+            self.queues.push_back((key, Vec::new()));
             self.queues.len() - 1
         });
         &mut self.queues[index].1
     }
 
-    fn share_of_batch(&self, kind: Kind) -> u64 {
-        kind.size.area().div_ceil(self.runners[kind.member].input.area())
+    fn share_of_batch(&self, key: BatchKey) -> u64 {
+        key.size.area().div_ceil(self.runners[key.member].input.area())
     }
 
     fn run_oldest(&mut self) -> Result<()> {
-        let Some((kind, crops)) = self.queues.pop_front() else { return Ok(()) };
-        let size = self.share_of_batch(kind) * crops.len() as u64;
+        let Some((key, crops)) = self.queues.pop_front() else { return Ok(()) };
+        let size = self.share_of_batch(key) * crops.len() as u64;
         self.waiting -= size;
         let begun = Instant::now();
-        let logits = self.runners[kind.member].run(&crops, kind, size as usize)?;
+        let logits = self.runners[key.member].run(&crops, key)?;
         let seconds = begun.elapsed().as_secs_f64() / crops.len() as f64;
         for (crop, logits) in crops.into_iter().zip(logits) {
             if let Some(Ok(scores)) = self.pending.get_mut(crop.image - self.first) {
-                scores.add(kind.member, &crop.counts, &logits, seconds);
+                scores.add(key.member, &crop.counts, &logits, seconds);
             }
         }
         Ok(())
@@ -177,9 +177,9 @@ impl<'a> Batches<'a> {
 
 impl Runner<'_> {
     /// The logits of each crop. `size` is the size of the batch, in crops of the input's size.
-    fn run(&self, crops: &[Crop], kind: Kind, size: usize) -> Result<Vec<Vec<f32>>> {
-        let network = self.dense.as_ref().filter(|_| kind.dense).unwrap_or(self.network);
-        let mut batch = Batch::with_capacity(kind.size, crops.len())?;
+    fn run(&self, crops: &[QueuedCrop], key: BatchKey) -> Result<Vec<Vec<f32>>> {
+        let network = self.dense.as_ref().filter(|_| key.dense).unwrap_or(self.network);
+        let mut batch = Batch::with_capacity(key.size, crops.len())?;
         crops.iter().for_each(|crop| batch.push(&crop.plane, crop.rect, crop.mirror));
         let bytes = batch.tensor()?;
         drop(batch);
@@ -188,10 +188,10 @@ impl Runner<'_> {
             network.forward(&input, Mode::Evaluation)?.values.f_to_device(Device::Cpu)
         })
         .map_err(|error| {
-            let error = device::explain(error, size, network.device());
+            let error = device::explain(error, crops.len(), network.device());
             let dense =
-                format!("in a dense view of {}; a smaller scale or a protocol of crops needs less memory", kind.size);
-            if kind.dense { error.context(dense) } else { error }
+                format!("in a dense view of {}; a smaller scale or a protocol of crops needs less memory", key.size);
+            if key.dense { error.context(dense) } else { error }
         })?;
         let logits = Vec::<Vec<f32>>::try_from(&logits).context("expected one row of class scores per crop")?;
         ensure!(

@@ -10,7 +10,7 @@ use image::RgbImage;
 use super::Member;
 use crate::data::dataset::Source;
 use crate::geometry::Size;
-use crate::image::crop::fits;
+use crate::image::crop::check_size;
 use crate::image::resize::resize;
 use crate::remedy::Remedy;
 use crate::views::plan::{Plan, View};
@@ -140,7 +140,7 @@ impl MemberRequest {
 /// Returns an error if one of them would not fit in memory.
 pub fn planes(image: RgbImage, plan: &Plan) -> Result<Vec<RgbImage>> {
     for plane in plan.planes() {
-        fits(image.dimensions().into(), plane.resize.to)?;
+        check_size(image.dimensions().into(), plane.resize.to)?;
     }
     let mut planes: Vec<RgbImage> = Vec::with_capacity(plan.planes().len());
     for plane in plan.planes() {

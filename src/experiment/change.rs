@@ -21,7 +21,15 @@ pub enum Change {
 const OF_THE_RECIPE: [&str; 2] = ["name", "notes"];
 
 /// Objects whose fields a recipe replaces one by one; everything else it replaces as a whole.
-const SECTIONS: [&str; 5] = ["network", "network.start", "preprocess", "training", "evaluation"];
+const SECTIONS: [&str; 7] = [
+    "network",
+    "network.start",
+    "preprocess",
+    "training",
+    "training.optimizer",
+    "training.optimizer.sgd",
+    "evaluation",
+];
 
 impl Change {
     /// Applies the change to an experiment's JSON.
@@ -38,42 +46,34 @@ impl Change {
                     bail!("recipe {}: expected an object with parts of an experiment", name.display());
                 };
                 let fields = fields.into_iter().filter(|(key, _)| !OF_THE_RECIPE.contains(&key.as_str())).collect();
-                lay_over(experiment, fields, "");
-                Ok(())
+                lay_over(experiment, fields, "").with_context(|| format!("recipe {}", name.display()))
             }
             Change::Set(change) => set(experiment, change).with_context(|| format!("cannot set {change}")),
         }
     }
-
-    /// Whether it changes the network, so that published numbers no longer apply.
-    pub fn touches_network(&self, before: &Value, after: &Value) -> bool {
-        match self {
-            Change::Set(change) => change.trim_start().starts_with("network"),
-            Change::Recipe(_) => before["network"] != after["network"],
-        }
-    }
 }
 
-fn lay_over(experiment: &mut Value, fields: Map<String, Value>, at: &str) {
+fn lay_over(experiment: &mut Value, fields: Map<String, Value>, at: &str) -> Result<()> {
+    let Value::Object(own) = experiment else { bail!("{at}: expected an object, found {experiment}") };
     for (key, value) in fields {
         let path = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
-        match value {
-            Value::Object(inner) if SECTIONS.contains(&path.as_str()) => {
-                let section = &mut experiment[&key];
-                if !section.is_object() {
-                    *section = Value::Object(Map::new());
-                }
-                lay_over(section, inner, &path);
+        match (value, own.get_mut(&key)) {
+            (Value::Object(inner), Some(section)) if SECTIONS.contains(&path.as_str()) => {
+                lay_over(section, inner, &path)?;
             }
-            value => experiment[&key] = value,
+            (value, _) => drop(own.insert(key, value)),
         }
     }
+    Ok(())
 }
 
 fn set(experiment: &mut Value, change: &str) -> Result<()> {
     let (path, text) = change.split_once('=').context("expected KEY=VALUE, found no '='")?;
     // Anything that is not JSON is a bare word: training.schedule=cosine
-    let value = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_string()));
+    let value = match json::parse(text) {
+        Err(error) if text.trim_start().starts_with(['{', '[', '"']) => return Err(error),
+        parsed => parsed.unwrap_or_else(|_| Value::String(text.to_string())),
+    };
     let path = path.trim().replace('[', ".").replace(']', "");
     ensure!(!path.is_empty(), "expected KEY=VALUE, found no key before '='");
     let path = moved::path(&path);

@@ -19,7 +19,7 @@ pub fn parse(text: &str) -> Result<Value> {
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(&mut deserializer, &mut track);
     let Strict(value) = Strict::deserialize(tracked).map_err(|error| match error.classify() {
-        Category::Data => anyhow!("{}: {error}", track.path()),
+        Category::Data => located(&track.path().to_string(), &error.to_string()),
         _ => anyhow!("not valid JSON: {error}"),
     })?;
     deserializer.end().map_err(|error| anyhow!("not valid JSON: {error}"))?;
@@ -45,7 +45,8 @@ fn located(path: &str, message: &str) -> anyhow::Error {
         _ => None,
     };
     let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-    anyhow!("{path}: {message}{hint}")
+    let at = if path == "." { String::new() } else { format!("{path}: ") };
+    anyhow!("{at}{message}{hint}")
 }
 
 /// A value without duplicate keys.

@@ -12,22 +12,23 @@ mod training;
 
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::geometry::Size;
+use crate::imagenet;
 use crate::network::classifier::prove_classifier;
 use crate::network::dense;
+use crate::network::init::has_zero_residual;
 use crate::network::node::Node;
-use crate::network::spec::{NetworkSpec, StartWeights};
-use crate::range::{positive, within};
+use crate::network::spec::NetworkSpec;
 use crate::views::{Part, Sizes, Views};
 use crate::weights::published;
 
 pub use change::Change;
 pub use preprocess::{Channels, Preprocess, Scale};
-pub use training::{Augmentation, Optimizer, Schedule, Sgd, Training, TrainingCrop};
+pub use training::{Augmentation, OptimizerSpec, Schedule, SgdSpec, Training, TrainingCrop};
 
 /// An experiment, complete and checked.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -123,15 +124,12 @@ impl Experiment {
     /// # Errors
     /// Returns what is wrong, with its JSON path.
     pub fn from_value(mut value: Value, changes: &[Change]) -> Result<Self> {
+        ensure!(value.is_object(), "expected an object with a network and its training, found {value:.40}");
         moved::upgrade(&mut value);
-        let mut is_another_network = false;
-        for change in changes {
-            let before = value.clone();
-            change.apply(&mut value)?;
-            is_another_network |= change.touches_network(&before, &value);
-        }
+        let network = value["network"].clone();
+        changes.iter().try_for_each(|change| change.apply(&mut value))?;
         let mut experiment: Experiment = json::read(&value)?;
-        if is_another_network {
+        if value["network"] != network {
             experiment.withdraw_claims();
         }
         experiment.check()?;
@@ -155,16 +153,22 @@ impl Experiment {
         Size { width, height }
     }
 
-    /// Changes the number of classes.
+    /// Makes it the same experiment for these classes.
     ///
     /// # Errors
-    /// Returns an error if the network does not support that many.
-    pub fn set_classes(&mut self, classes: usize) -> Result<()> {
-        let classes = i64::try_from(classes)?;
+    /// Returns an error if the network cannot have that many; the experiment is then unchanged.
+    pub fn set_classes(&mut self, names: &[String]) -> Result<()> {
+        let classes = i64::try_from(names.len())?;
+        let is_imagenets = names.len() == imagenet::CLASSES;
         if self.network.classes != classes {
-            self.network.classes = classes;
+            let network = NetworkSpec { classes, ..self.network.clone() };
+            self.nodes = prove_classifier(&network)?;
+            self.network = network;
             self.withdraw_claims();
-            self.nodes = prove_classifier(&self.network)?;
+        } else if is_imagenets && names != imagenet::synsets() {
+            // As many classes, but other ones: what was published is about other data.
+            self.published.clear();
+            self.weights = None;
         }
         Ok(())
     }
@@ -195,25 +199,22 @@ impl Experiment {
     fn check(&mut self) -> Result<()> {
         self.preprocess.check()?;
         self.training.check()?;
-        self.check_start()?;
+        let name = &self.name;
+        let is_plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\']);
+        // Run folders are named after it.
+        ensure!(is_plain, "name: expected a name without slashes that does not start with a dot, found \"{name}\"");
         if let Some(PublishedWeights { url, sha256 }) = &self.weights {
             published::check(url, sha256)?;
         }
         self.nodes = prove_classifier(&self.network)?;
+        ensure!(
+            !self.network.start.zero_residual || has_zero_residual(&self.nodes),
+            "network.start.zero_residual: expected a residual block whose body ends in a batch norm, found none; set it to false"
+        );
         let parts = self.parts(&self.evaluation.views).context("evaluation.views")?;
         if parts.iter().any(Part::is_dense) {
             dense(&self.nodes).context("evaluation.views")?;
         }
         Ok(())
-    }
-
-    fn check_start(&self) -> Result<()> {
-        let at =
-            |field: &str, checked: Result<(), String>| checked.map_err(|reason| anyhow!("network.{field}: {reason}"));
-        at("start.bias", within(self.network.start.bias, -1e3, 1e3))?;
-        if let StartWeights::Normal(deviation) = self.network.start.weights {
-            at("start.weights.normal", positive(deviation, 1e3))?;
-        }
-        at("batch_norm_epsilon", positive(self.network.batch_norm_epsilon, 1.0))
     }
 }

@@ -18,7 +18,10 @@ pub fn path(path: &str) -> &str {
 pub fn upgrade(experiment: &mut Value) {
     for (old, new) in MOVED {
         let pointer = |path: &str| format!("/{}", path.replace('.', "/"));
-        if experiment.pointer(&pointer(new)).is_some() {
+        // Each place on the way is free or an object, and the last one is free.
+        let places: Vec<&str> = new.match_indices('.').map(|(end, _)| &new[..end]).collect();
+        let is_open = |path: &&str| experiment.pointer(&pointer(path)).is_none_or(Value::is_object);
+        if experiment.pointer(&pointer(new)).is_some() || !places.iter().all(is_open) {
             continue;
         }
         let Some((section, field)) = old.rsplit_once('.') else { continue };

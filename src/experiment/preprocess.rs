@@ -76,6 +76,9 @@ impl Preprocess {
             checked.map_err(|reason| anyhow!("preprocess.{field}: {reason}"))
         };
         at("crop_fraction", within(self.crop_fraction, 0.05, 1.0))?;
+        for (index, &mean) in self.mean.iter().enumerate() {
+            at(&format!("mean[{index}]"), within(mean, -1e6, 1e6))?;
+        }
         for (index, &std) in self.std.iter().enumerate() {
             at(&format!("std[{index}]"), positive(std, 1e6))?;
         }

@@ -14,7 +14,7 @@ pub struct Training {
     /// Maximum number of images per step: an epoch's images are divided evenly among its steps.
     pub batch_size: usize,
     /// The optimiser.
-    pub optimizer: Optimizer,
+    pub optimizer: OptimizerSpec,
     /// The learning rate that the schedule starts from.
     pub learning_rate: f64,
     /// How the learning rate decays after the warm-up.
@@ -40,7 +40,7 @@ impl Default for Training {
         Training {
             epochs: 90,
             batch_size: 256,
-            optimizer: Optimizer::Sgd(Sgd::default()),
+            optimizer: OptimizerSpec::Sgd(SgdSpec::default()),
             learning_rate: 0.1,
             schedule: Schedule::Cosine,
             warmup_epochs: 0.0,
@@ -57,24 +57,24 @@ impl Default for Training {
 /// An optimiser and its settings.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Optimizer {
+pub enum OptimizerSpec {
     /// Stochastic gradient descent with momentum.
-    Sgd(Sgd),
+    Sgd(SgdSpec),
 }
 
 /// The settings of stochastic gradient descent.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Sgd {
+pub struct SgdSpec {
     /// The fraction of the momentum buffer that each step keeps.
     pub momentum: f64,
     /// Whether to use Nesterov momentum: Sutskever et al., ICML 2013, in PyTorch's form.
     pub nesterov: bool,
 }
 
-impl Default for Sgd {
+impl Default for SgdSpec {
     fn default() -> Self {
-        Sgd { momentum: 0.9, nesterov: false }
+        SgdSpec { momentum: 0.9, nesterov: false }
     }
 }
 
@@ -138,7 +138,7 @@ impl Training {
         at("epochs", within(self.epochs, 1, 1_000_000))?;
         at("batch_size", within(self.batch_size, 1, 1_000_000))?;
         at("learning_rate", positive(self.learning_rate, 1e6))?;
-        let Optimizer::Sgd(sgd) = &self.optimizer;
+        let OptimizerSpec::Sgd(sgd) = &self.optimizer;
         at("optimizer.sgd.momentum", within(sgd.momentum, 0.0, 0.9999))?;
         at("weight_decay", within(self.weight_decay, 0.0, 1e3))?;
         at("label_smoothing", within(self.label_smoothing, 0.0, 0.9999))?;

@@ -9,10 +9,10 @@ use crate::geometry::{Placement, Rect, Resize, Size};
 /// Cuts the crop that `placement` describes out of `image`.
 ///
 /// # Errors
-/// See [`fits`].
+/// See [`check_size`].
 pub fn crop(image: &RgbImage, placement: Placement) -> Result<RgbImage> {
     let Placement { resize: Resize { from, to }, margin, crop, mirror } = placement;
-    fits(image.dimensions().into(), to)?;
+    check_size(image.dimensions().into(), to)?;
     let resized = resize(image, from, to.width, to.height);
     let mut cropped = match margin {
         0 if crop == to.whole() => resized,
@@ -50,7 +50,7 @@ const MOST_RESIZED_PIXELS: u64 = 1 << 26;
 /// # Errors
 /// Returns an error if an image is so thin that resizing its shorter side would make the longer one too long for
 /// memory.
-pub fn fits(from: Size, to: Size) -> Result<()> {
+pub fn check_size(from: Size, to: Size) -> Result<()> {
     ensure!(
         to.area() <= MOST_RESIZED_PIXELS,
         "the image is {from}, so thin that it would be resized to {to}, more than {MOST_RESIZED_PIXELS} pixels; crop it first"

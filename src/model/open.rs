@@ -29,6 +29,8 @@ pub struct Model {
     pub classes: Option<Vec<String>>,
     /// The file that the weights came from.
     pub weights: PathBuf,
+    /// Whether the classes are ImageNet's only because there are a thousand and the file does not name them.
+    pub assumes_imagenet: bool,
 }
 
 impl Model {
@@ -59,12 +61,14 @@ impl Model {
         let note: Option<Note> = contents.note.as_deref().and_then(|text| serde_json::from_str(text).ok());
         let classes = note.map(|note| note.classes);
         if let Some(classes) = &classes {
-            experiment.set_classes(classes.len())?;
+            experiment.set_classes(classes)?;
         }
+        let is_named = classes.is_some();
         // Published weights come without names; those for a thousand classes share ImageNet's.
         let are_imagenets = experiment.network().classes == imagenet::CLASSES as i64;
         let classes = classes.or_else(|| are_imagenets.then(imagenet::synsets));
-        Model::new(experiment, classes, contents.tensors, path, device)
+        let assumes_imagenet = !is_named && are_imagenets;
+        Ok(Model { assumes_imagenet, ..Model::new(experiment, classes, contents.tensors, path, device)? })
     }
 
     fn new(
@@ -77,7 +81,7 @@ impl Model {
         let fitted = fit(&parameters(experiment.nodes()), stored, &HashSet::new(), file)?;
         let tensors = fitted.into_tensors(device)?;
         let network = Network::new(without_auxiliary(experiment.nodes()), tensors, device)?;
-        Ok(Model { experiment, network, classes, weights: file.to_path_buf() })
+        Ok(Model { experiment, network, classes, weights: file.to_path_buf(), assumes_imagenet: false })
     }
 }
 
@@ -110,12 +114,18 @@ pub fn find(name: &Path) -> Result<Found> {
     bail!("{text}: no such file or built-in experiment{near}; expected a checkpoint, a run folder, or an experiment")
 }
 
-/// Only the first bytes are read.
+/// Only the first bytes are read. A checkpoint is asked for first: the length of its header, which comes first, may look
+/// like the beginning of JSON.
 fn is_json(path: &Path) -> Result<bool> {
     let unreadable = || format!("cannot read {}", path.display());
     let mut first = Vec::new();
     File::open(path).with_context(unreadable)?.take(64).read_to_end(&mut first).with_context(unreadable)?;
+    if path.extension().is_some_and(|extension| extension == "json") {
+        return Ok(true);
+    }
+    if weights::recognises(&first) {
+        return Ok(false);
+    }
     let text = first.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&first);
-    let named = path.extension().is_some_and(|extension| extension == "json");
-    Ok(named || text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{'))
+    Ok(text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{'))
 }

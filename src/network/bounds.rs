@@ -5,8 +5,8 @@
 use std::fmt::Display;
 
 use super::refusal::{Proof, refuse};
-use super::spec::{Layer, NetworkSpec, Pair, Width};
-use crate::range::within;
+use super::spec::{Layer, NetworkSpec, Pair, StartWeights, Width};
+use crate::range::{positive, within};
 
 /// The greatest number of channels, features and classes.
 pub const WIDEST: i64 = 1_000_000;
@@ -27,6 +27,11 @@ pub fn check(spec: &NetworkSpec) -> Proof<()> {
         );
     }
     number("network", "classes", spec.classes, 1, WIDEST)?;
+    number("network.start", "bias", spec.start.bias, -1e3, 1e3)?;
+    if let StartWeights::Normal(deviation) = spec.start.weights {
+        above_zero("network.start.weights", "normal", deviation, 1e3)?;
+    }
+    above_zero("network", "batch_norm_epsilon", spec.batch_norm_epsilon, 1.0)?;
     layers(&spec.layers, "network.layers")
 }
 
@@ -112,4 +117,8 @@ fn window(at: &str, Pair(kernel): Pair, Pair(stride): Pair, Pair(padding): Pair)
 /// Refuses a number outside of its range.
 fn number<T: PartialOrd + Display>(at: &str, field: &str, value: T, least: T, most: T) -> Proof<()> {
     within(value, least, most).or_else(|reason| refuse(at, format!("{field}: {reason}")))
+}
+
+fn above_zero(at: &str, field: &str, value: f64, most: f64) -> Proof<()> {
+    positive(value, most).or_else(|reason| refuse(at, format!("{field}: {reason}")))
 }

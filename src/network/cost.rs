@@ -5,7 +5,7 @@ use super::parameter;
 
 /// The cost of one layer.
 #[derive(Clone, Debug)]
-pub struct Row {
+pub struct LayerCost {
     /// The name that its parameters' names start with.
     pub path: String,
     /// Its name in the JSON format.
@@ -21,13 +21,13 @@ pub struct Row {
 }
 
 /// The cost of every layer, in the order of the forward pass, without the containers around them.
-pub fn rows(nodes: &[Node]) -> Vec<Row> {
+pub fn rows(nodes: &[Node]) -> Vec<LayerCost> {
     let mut rows = Vec::new();
     collect(nodes, false, &mut rows);
     rows
 }
 
-fn collect(nodes: &[Node], auxiliary: bool, rows: &mut Vec<Row>) {
+fn collect(nodes: &[Node], auxiliary: bool, rows: &mut Vec<LayerCost>) {
     for node in nodes {
         let inner = node.inner();
         if inner.is_empty() {
@@ -38,9 +38,9 @@ fn collect(nodes: &[Node], auxiliary: bool, rows: &mut Vec<Row>) {
     }
 }
 
-fn row(node: &Node, auxiliary: bool) -> Row {
+fn row(node: &Node, auxiliary: bool) -> LayerCost {
     let trainable = parameter::own(node).into_iter().filter(parameter::Parameter::is_trainable);
-    Row {
+    LayerCost {
         path: node.name.clone(),
         kind: node.kind(),
         output: node.output,
@@ -54,7 +54,8 @@ fn row(node: &Node, auxiliary: bool) -> Row {
 fn multiply_adds(node: &Node) -> i64 {
     match &node.op {
         Op::Conv { window: Window { kernel: [height, width], .. }, groups, .. } => {
-            node.output.elements() * height * width * (node.input.channels() / groups)
+            let per_value = (height * width).saturating_mul(node.input.channels() / groups);
+            node.output.elements().saturating_mul(per_value)
         }
         Op::Linear { .. } => node.input.channels() * node.output.channels(),
         _ => 0,

@@ -11,14 +11,22 @@ use super::refusal::{Proof, refuse};
 /// Returns the first layer that has no counterpart, with its path and the reason.
 pub fn dense(nodes: &[Node]) -> Proof<Vec<Node>> {
     let mut flattened = Flattened::No;
-    let nodes = convert(nodes, &mut flattened);
-    if let Flattened::Just { at, map } = flattened {
-        let way_out = "follow it with a linear layer, or use global_average_pool instead";
-        let reason =
-            format!("this network cannot run over a whole image: a map of {map} is flattened into the class scores");
-        return refuse(&at, format!("{reason}; {way_out}"));
+    let mut nodes = convert(nodes, &mut flattened);
+    match (flattened, nodes.last()) {
+        (Flattened::Just { at, map }, _) => {
+            let reason = format!(
+                "this network cannot run over a whole image: a map of {map} is flattened into the class scores"
+            );
+            refuse(&at, format!("{reason}; follow it with a linear layer, or use global_average_pool instead"))
+        }
+        (Flattened::Before, Some(last)) => {
+            let (input, features) = (as_map(last.output), last.output.channels());
+            let (name, at, output) = ("average".to_string(), last.at.clone(), Shape::Vector { features });
+            nodes.push(Node { name, at, input, output, op: Op::GlobalAveragePool });
+            Ok(nodes)
+        }
+        _ => Ok(nodes),
     }
-    Ok(nodes)
 }
 
 /// Whether values that are a vector in the network itself are a map here.

@@ -28,9 +28,6 @@ pub enum Mode {
 
 type Result<T> = std::result::Result<T, TchError>;
 
-/// Why a training pass on a single image fails: libtorch would write NaN into the running variance.
-pub const SINGLE_VALUE: &str = "batch norm cannot train on a single value per channel (one image with a 1x1 map)";
-
 impl Network {
     /// Runs a batch, (images, channels, height, width), through the network.
     ///
@@ -39,13 +36,10 @@ impl Network {
     pub fn forward(&self, images: &Tensor, mode: Mode) -> Result<Output> {
         let mut pass = Pass { network: self, mode, auxiliary: Vec::new() };
         let values = pass.chain(&self.nodes, images)?;
-        // The map of class scores of a dense network.
-        let values =
-            if values.dim() == 4 { values.f_mean_dim([2i64, 3].as_slice(), false, None::<Kind>)? } else { values };
         Ok(Output { values, auxiliary: pass.auxiliary })
     }
 
-    fn of(&self, node: &Node, role: Role) -> Result<&Tensor> {
+    fn tensor_of(&self, node: &Node, role: Role) -> Result<&Tensor> {
         let name = format!("{}.{}", node.name, role.suffix());
         self.tensors.get(&name).ok_or_else(|| TchError::Shape(format!("the network lacks a tensor for {name}")))
     }
@@ -66,14 +60,13 @@ impl Pass<'_> {
 
     fn node(&mut self, node: &Node, x: &Tensor) -> Result<Tensor> {
         let training = self.mode == Mode::Training;
-        let tensor = |role| self.network.of(node, role);
+        let tensor = |role| self.network.tensor_of(node, role);
         match &node.op {
             Op::Conv { window: w, groups, bias, .. } => {
                 let bias = bias.then(|| tensor(Role::Bias)).transpose()?;
                 x.f_conv2d(tensor(Role::Weight)?, bias, w.stride, w.padding, [1, 1], *groups)
             }
             Op::Linear { .. } => x.f_linear(tensor(Role::Weight)?, Some(tensor(Role::Bias)?)),
-            Op::BatchNorm { .. } if training && values_per_channel(x) == 1 => Err(TchError::Shape(SINGLE_VALUE.into())),
             Op::BatchNorm { epsilon, momentum } => x.f_batch_norm(
                 Some(tensor(Role::Scale)?),
                 Some(tensor(Role::Shift)?),
@@ -114,13 +107,6 @@ impl Pass<'_> {
                 Ok(x.shallow_clone())
             }
         }
-    }
-}
-
-fn values_per_channel(x: &Tensor) -> i64 {
-    match x.size().as_slice() {
-        [images, _, height, width] => images * height * width,
-        _ => 0,
     }
 }
 

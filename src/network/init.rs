@@ -7,7 +7,7 @@ use tch::{Device, Tensor};
 
 use super::Tensors;
 use super::node::{Node, Op};
-use super::parameter::{self, Role};
+use super::parameter::{self, Parameter, Role};
 use super::spec::{Start, StartWeights};
 use crate::{device, random};
 
@@ -27,39 +27,43 @@ pub enum Distribution {
 /// # Errors
 /// Returns an error if the device is out of memory.
 pub fn tensors(nodes: &[Node], start: &Start, seed: u64, device: Device) -> Result<Tensors> {
-    let mut all = Tensors::new();
-    collect(nodes, start, false, &mut |name, shape, distribution| {
-        let tensor = draw(&name, &shape, distribution, seed, device).with_context(|| {
-            format!("out of memory on {}: cannot allocate {name} of shape {shape:?}", device::name(device))
-        })?;
-        all.insert(name, tensor);
-        Ok(())
-    })?;
-    Ok(all)
+    let draw = |(parameter, distribution): (Parameter, Distribution)| {
+        let Parameter { name, shape, .. } = parameter;
+        let tensor = draw(&name, &shape, distribution, seed, device)
+            .with_context(|| format!("no room on {} for {name} of {shape:?}", device::name(device)))?;
+        Ok((name, tensor))
+    };
+    distributions(nodes, start, false).into_iter().map(draw).collect()
 }
 
-/// Calls `each` for every parameter with its name, shape and distribution. `zero_last` says that these layers are the
-/// body of a residual block whose last batch norm starts at scale 0.
-fn collect(
-    nodes: &[Node],
-    start: &Start,
-    zero_last: bool,
-    each: &mut impl FnMut(String, Vec<i64>, Distribution) -> Result<()>,
-) -> Result<()> {
+/// Every parameter with its distribution. `is_body` says that the layers are a residual block's body, whose last batch norm
+/// may start at scale 0.
+fn distributions(nodes: &[Node], start: &Start, is_body: bool) -> Vec<(Parameter, Distribution)> {
+    let mut all = Vec::new();
     for (index, node) in nodes.iter().enumerate() {
-        let is_zero = zero_last && index + 1 == nodes.len();
-        for parameter in parameter::own(node) {
-            each(parameter.name, parameter.shape, distribution(node, parameter.role, start, is_zero))?;
-        }
+        let is_zero = start.zero_residual && is_body && index + 1 == nodes.len();
+        let own = parameter::own(node).into_iter();
+        all.extend(own.map(|parameter| {
+            let distribution = distribution(node, parameter.role, start, is_zero);
+            (parameter, distribution)
+        }));
         match &node.op {
             Op::Residual { body, shortcut } => {
-                collect(body, start, start.zero_residual, each)?;
-                collect(shortcut, start, false, each)?;
+                all.extend(distributions(body, start, true));
+                all.extend(distributions(shortcut, start, false));
             }
-            _ => node.inner().into_iter().try_for_each(|inner| collect(inner, start, false, each))?,
+            _ => node.inner().into_iter().for_each(|inner| all.extend(distributions(inner, start, false))),
         }
     }
-    Ok(())
+    all
+}
+
+/// Whether `zero_residual` acts: some residual block's body ends in a batch norm.
+pub fn has_zero_residual(nodes: &[Node]) -> bool {
+    nodes.iter().any(|node| {
+        let acts = |body: &[Node]| matches!(body.last(), Some(Node { op: Op::BatchNorm { .. }, .. }));
+        matches!(&node.op, Op::Residual { body, .. } if acts(body)) || node.inner().into_iter().any(has_zero_residual)
+    })
 }
 
 fn distribution(node: &Node, role: Role, start: &Start, is_zero: bool) -> Distribution {
@@ -98,7 +102,7 @@ fn draw(name: &str, shape: &[i64], distribution: Distribution, seed: u64, device
     let count = usize::try_from(shape.iter().product::<i64>())?;
     let mut values: Vec<f32> = Vec::new();
     values.try_reserve_exact(count)?;
-    let mut stream = random::of_weights(seed, name);
+    let mut stream = random::weights_stream(seed, name);
     match distribution {
         Distribution::Constant(value) => values.resize(count, value as f32),
         Distribution::Uniform(bound) => {

@@ -23,11 +23,10 @@ use anyhow::{Context, Result, ensure};
 use tch::{Device, Tensor};
 
 pub use dense::dense;
-pub use forward::{Mode, Output, SINGLE_VALUE};
+pub use forward::{Mode, Output};
 use node::Node;
 use parameter::{Parameter, parameters};
 pub use refusal::Refusal;
-use spec::Start;
 
 /// Tensors by the name of their parameter.
 pub type Tensors = BTreeMap<String, Tensor>;
@@ -41,14 +40,6 @@ pub struct Network {
 }
 
 impl Network {
-    /// A network with its initial values, to be trained.
-    ///
-    /// # Errors
-    /// Returns an error if the device is out of memory.
-    pub fn initial(nodes: &[Node], start: &Start, seed: u64, device: Device) -> Result<Self> {
-        Network::for_training(nodes.to_vec(), init::tensors(nodes, start, seed, device)?, device)
-    }
-
     /// A network of these layers and tensors whose parameters keep gradients.
     ///
     /// # Errors
@@ -107,11 +98,6 @@ impl Network {
     /// The parameters that gradients change, each with its tensor.
     pub fn trainable(&self) -> impl Iterator<Item = (Parameter, &Tensor)> {
         self.parameters().filter(|(parameter, _)| parameter.is_trainable())
-    }
-
-    /// The tensor of the parameter of this name.
-    pub fn tensor(&self, name: &str) -> Option<&Tensor> {
-        self.tensors.get(name)
     }
 
     /// The device of the tensors.

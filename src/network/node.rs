@@ -194,13 +194,23 @@ pub fn stride(layers: &[Node]) -> [i64; 2] {
     layers.iter().map(Node::stride).fold([1, 1], |[a, b], [c, d]| [a.saturating_mul(c), b.saturating_mul(d)])
 }
 
+/// Whether the network can be trained on one image at a time: a batch norm over a 1x1 map then has a single value per
+/// channel, which has no variance.
+pub fn trains_on_single_images(nodes: &[Node]) -> bool {
+    nodes.iter().all(|node| {
+        let is_single = matches!(node.input, Shape::Map { height: 1, width: 1, .. });
+        !(is_single && matches!(node.op, Op::BatchNorm { .. })) && node.inner().into_iter().all(trains_on_single_images)
+    })
+}
+
 /// The same network without what only training uses: its auxiliary classifiers.
 pub fn without_auxiliary(nodes: &[Node]) -> Vec<Node> {
     let trunk = nodes.iter().filter(|node| !matches!(node.op, Op::Auxiliary { .. }));
     let kept = trunk.map(|node| {
         let op = match &node.op {
             Op::Sequence(layers) => Op::Sequence(without_auxiliary(layers)),
-            Op::Branches(layers) => Op::Branches(without_auxiliary(layers)),
+            // A branch of its own outputs what comes in, which is concatenated.
+            Op::Branches(layers) => Op::Branches(layers.iter().map(identity_for_auxiliary).collect()),
             Op::Residual { body, shortcut } => {
                 Op::Residual { body: without_auxiliary(body), shortcut: shortcut.clone() }
             }
@@ -209,4 +219,9 @@ pub fn without_auxiliary(nodes: &[Node]) -> Vec<Node> {
         Node { op, ..node.clone() }
     });
     kept.collect()
+}
+
+fn identity_for_auxiliary(branch: &Node) -> Node {
+    let kept = without_auxiliary(std::slice::from_ref(branch));
+    kept.into_iter().next().unwrap_or_else(|| Node { op: Op::Sequence(Vec::new()), ..branch.clone() })
 }

@@ -20,7 +20,8 @@ const LARGEST_MAP: i64 = 1 << 40;
 pub fn prove(spec: &NetworkSpec) -> Proof<Vec<Node>> {
     bounds::check(spec)?;
     let [channels, height, width] = spec.input;
-    let nodes = Prover { spec }.list(&spec.layers, "network.layers", "", Shape::Map { channels, height, width })?;
+    let nodes =
+        Prover { spec, row: None }.list(&spec.layers, "network.layers", "", Shape::Map { channels, height, width })?;
     unique_names(&nodes, &mut HashSet::new())?;
     Ok(nodes)
 }
@@ -53,6 +54,8 @@ fn unique_names<'a>(nodes: &'a [Node], seen: &mut HashSet<&'a str>) -> Proof<()>
 
 struct Prover<'a> {
     spec: &'a NetworkSpec,
+    /// The JSON path of the row whose layers are proved: they have none of their own in the file.
+    row: Option<&'a str>,
 }
 
 impl Prover<'_> {
@@ -61,7 +64,7 @@ impl Prover<'_> {
     fn list(&self, layers: &[Layer], at: &str, prefix: &str, input: Shape) -> Proof<Vec<Node>> {
         let mut nodes: Vec<Node> = Vec::new();
         for (index, layer) in layers.iter().enumerate() {
-            let at = format!("{at}[{index}].{}", layer.kind());
+            let at = self.path(|| format!("{at}[{index}].{}", layer.kind()));
             let several = rows::several(layer);
             for layer in several.as_deref().unwrap_or(std::slice::from_ref(layer)) {
                 let (shape, position) = (output(&nodes, input), nodes.len().to_string());
@@ -100,18 +103,29 @@ impl Prover<'_> {
                 let layers = self.list(layers, &format!("{at}.layers"), &name, input)?;
                 (Op::Auxiliary { weight: *weight, layers }, input)
             }
-            Layer::BasicConv(row) => return self.layer(&rows::basic_conv(row), at, name, input),
-            Layer::Inception(row) => return self.layer(&rows::inception(row), at, name, input),
+            Layer::BasicConv(row) => return self.inside(at).layer(&rows::basic_conv(row), at, name, input),
+            Layer::Inception(row) => return self.inside(at).layer(&rows::inception(row), at, name, input),
             Layer::ResidualStage(row) => {
-                return self.layer(&rows::residual_stage(row, input.channels()), at, name, input);
+                let stage = rows::residual_stage(row, input.channels());
+                return self.inside(at).layer(&stage, at, name, input);
             }
             // Only as a branch: in a list, its layers are entries of the list itself.
-            Layer::VggStage(row) => self.sequence(&rows::vgg_stage(row), at, &name, input)?,
+            Layer::VggStage(row) => self.inside(at).sequence(&rows::vgg_stage(row), at, &name, input)?,
         };
         if output.elements() > LARGEST_MAP {
             return refuse(at, format!("outputs {output} values per image, more than fit in any machine's memory"));
         }
         Ok(Node { name, at: at.to_string(), input, output, op })
+    }
+
+    /// The same proof inside a row.
+    fn inside<'b>(&'b self, at: &'b str) -> Prover<'b> {
+        Prover { spec: self.spec, row: Some(self.row.unwrap_or(at)) }
+    }
+
+    /// The JSON path of a layer, which is the row's if it stands in one.
+    fn path(&self, own: impl FnOnce() -> String) -> String {
+        self.row.map_or_else(own, str::to_string)
     }
 
     fn sequence(&self, layers: &[Layer], at: &str, name: &str, input: Shape) -> Proof<(Op, Shape)> {
@@ -183,7 +197,7 @@ impl Prover<'_> {
         let mut nodes: Vec<Node> = Vec::new();
         let (mut channels, mut side) = (0, None);
         for (index, branch) in branches.iter().enumerate() {
-            let at = format!("{at}.branches[{index}].{}", branch.kind());
+            let at = self.path(|| format!("{at}.branches[{index}].{}", branch.kind()));
             let position = index.to_string();
             let node = self.layer(branch, &at, join(name, branch.name().unwrap_or(&position)), input)?;
             let [more, height, width] = map(&at, node.output)?;

@@ -19,6 +19,7 @@ use crate::evaluation::{BadImage, Classification, Measurement, Member, Pace};
 use crate::experiment::Experiment;
 use crate::metrics::Errors;
 use crate::model::checkpoint::{self, Note};
+use crate::network::node::trains_on_single_images;
 use crate::random;
 use crate::remedy::Remedy;
 use crate::report::Report;
@@ -63,7 +64,7 @@ pub struct Trainer<'a> {
 }
 
 /// The images and labels of one step.
-struct Step {
+struct TrainingBatch {
     images: Vec<RgbImage>,
     labels: Vec<i64>,
 }
@@ -80,6 +81,8 @@ impl Trainer<'_> {
         let images = self.train.samples.len();
         let steps = images.div_ceil(training.batch_size) as u64;
         let ahead = 2 * training.batch_size + self.workers;
+        let least = if trains_on_single_images(self.experiment.nodes()) { 1 } else { 2 };
+        ensure!(training.batch_size as u64 >= least, single_image());
 
         while state.epoch < training.epochs {
             let mut progress = Progress::new(self.report, &state, training.epochs, steps);
@@ -93,7 +96,8 @@ impl Trainer<'_> {
                 let batch = self.take(&mut loaded, count, bad)?;
                 let rate = schedule::rate(training, state.step, steps);
                 let learned = batch.images.len() as u64;
-                if learned > 0 {
+                // A single image that the network cannot be trained on is what is left of an uneven or partly unreadable batch.
+                if learned >= least {
                     let loss = learner.step(&batch.images, &batch.labels, state.step, rate)?;
                     ensure!(loss.is_finite(), self.diverged(&state, rate, loss));
                     state.loss_sum += loss * learned as f64;
@@ -124,8 +128,8 @@ impl Trainer<'_> {
     }
 
     /// The next `count` images and labels; fewer if some cannot be read.
-    fn take(&self, loaded: &mut Loader<Example>, count: usize, bad: &mut Vec<BadImage>) -> Result<Step> {
-        let mut step = Step { images: Vec::with_capacity(count), labels: Vec::with_capacity(count) };
+    fn take(&self, loaded: &mut Loader<Example>, count: usize, bad: &mut Vec<BadImage>) -> Result<TrainingBatch> {
+        let mut step = TrainingBatch { images: Vec::with_capacity(count), labels: Vec::with_capacity(count) };
         for example in loaded.take(count) {
             let (index, image) = example?;
             let sample = &self.train.samples[index];
@@ -214,4 +218,10 @@ impl Trainer<'_> {
 /// so that no image is dropped and no batch is much smaller than the others.
 fn start_of(step: u64, steps: u64, images: usize) -> usize {
     (images as u64 * step / steps) as usize
+}
+
+fn single_image() -> Error {
+    let problem =
+        "this network has a batch norm over a 1x1 map, which cannot be trained on one image at a time".to_string();
+    Error::new(Remedy { problem, changes: vec![("training.batch_size", "2".to_string())] })
 }

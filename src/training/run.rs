@@ -1,14 +1,14 @@
 //! A run folder: the complete experiment, a log with one line per epoch and one every few steps, the checkpoints and
 //! the curves. All its file names are defined here, except those of checkpoints (`model::checkpoint`).
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::atomic::{TEMPORARY, write_atomically};
+use crate::atomic::{TEMPORARY, temporary_prefix, write_atomically};
 use crate::experiment::Experiment;
 use crate::model::checkpoint::{BEST, LAST};
 use crate::report::curves;
@@ -16,28 +16,26 @@ use crate::report::curves;
 const EXPERIMENT: &str = "experiment.json";
 const LOG: &str = "log.jsonl";
 const CURVES: &str = "curves.svg";
+const LOCK: &str = ".lock";
 
-/// A run's folder.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A run's folder, which no other process trains into.
+#[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    /// Released when the process ends, however it ends.
+    _lock: File,
 }
 
 impl RunFolder {
-    /// Makes the folder and writes the experiment into it.
+    /// Makes the folder of a new run and writes the experiment into it.
     ///
     /// # Errors
-    /// Returns an error if there is something in the folder already. Nothing is ever overwritten, except the remains of
-    /// a run that ended before its first checkpoint.
+    /// Returns an error if there is something in the folder already, or another process trains into it. Nothing is ever
+    /// overwritten, except the remains of a run that ended before its first checkpoint.
     pub fn create(path: &Path, experiment: &Experiment) -> Result<Self> {
-        let run = RunFolder::at(path);
-        ensure!(
-            !path.exists() || is_free(path),
-            "{}: already contains {}",
-            path.display(),
-            if run.file(EXPERIMENT).exists() { "a run" } else { "other files" }
-        );
+        RunFolder::check_free(path)?;
         fs::create_dir_all(path).with_context(|| format!("cannot make the run folder {}", path.display()))?;
+        let run = RunFolder::lock(path)?;
         if run.file(LOG).exists() {
             fs::remove_file(run.file(LOG)).with_context(|| format!("cannot remove {}", run.file(LOG).display()))?;
         }
@@ -45,9 +43,43 @@ impl RunFolder {
         Ok(run)
     }
 
-    /// A run folder, which may not exist yet.
-    pub fn at(path: &Path) -> Self {
-        RunFolder { path: path.to_path_buf() }
+    /// # Errors
+    /// Returns an error if a new run cannot have this folder: asked before work begins that takes time.
+    pub fn check_free(path: &Path) -> Result<()> {
+        let contents = if is_run(path) { "a run" } else { "other files" };
+        ensure!(!path.exists() || is_free(path), "{}: already contains {contents}", path.display());
+        Ok(())
+    }
+
+    /// Opens the folder of a run that has saved a checkpoint.
+    ///
+    /// # Errors
+    /// Returns an error if there is none, or another process trains into the folder.
+    pub fn open(path: &Path) -> Result<Self> {
+        ensure!(
+            path.join(LAST).is_file(),
+            "{}: no {LAST} in this folder, so there is nothing to resume",
+            path.display()
+        );
+        RunFolder::lock(path)
+    }
+
+    fn lock(path: &Path) -> Result<Self> {
+        let at = path.join(LOCK);
+        let lock = File::options().create(true).truncate(false).write(true).open(&at);
+        let lock = lock.with_context(|| format!("cannot open {}", at.display()))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                bail!("{}: another process is training into this folder; wait for it", path.display())
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("cannot lock {}", at.display()));
+            }
+        }
+        let run = RunFolder { path: path.to_path_buf(), _lock: lock };
+        run.remove_unfinished()?;
+        Ok(run)
     }
 
     /// The folder itself.
@@ -70,24 +102,37 @@ impl RunFolder {
         self.file(&format!("state-{step}.safetensors"))
     }
 
-    /// Removes all states except that of `step`, and temporary files of processes that were killed.
+    /// Removes all states except that of `step`.
     ///
     /// # Errors
     /// Returns an error if the folder cannot be read or a file cannot be removed.
     pub fn remove_states_but(&self, step: u64) -> Result<()> {
         let keep = self.state(step);
-        for entry in fs::read_dir(&self.path).with_context(|| format!("cannot read {}", self.path.display()))? {
-            let path = entry?.path();
-            let name = path.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned());
+        self.remove(|path, name| {
             let step = name.strip_prefix("state-").and_then(|rest| rest.strip_suffix(".safetensors"));
-            let is_state = step.is_some_and(|step| step.parse::<u64>().is_ok());
-            if (is_state && path != keep) || name.starts_with(TEMPORARY) {
+            step.is_some_and(|step| step.parse::<u64>().is_ok()) && path != keep
+        })
+    }
+
+    /// Removes what a killed process left of writing this run's files; those of other programs stay.
+    fn remove_unfinished(&self) -> Result<()> {
+        let own = [EXPERIMENT, CURVES, BEST, LAST, "state"].map(|name| temporary_prefix(Path::new(name)));
+        self.remove(|_, name| own.iter().any(|prefix| name.starts_with(prefix)))
+    }
+
+    fn remove(&self, is_outdated: impl Fn(&Path, &str) -> bool) -> Result<()> {
+        for entry in fs::read_dir(&self.path).with_context(|| format!("cannot read {}", self.path.display()))? {
+            let entry = entry?;
+            let path = entry.path();
+            if is_outdated(&path, &entry.file_name().to_string_lossy()) {
                 fs::remove_file(&path).with_context(|| format!("cannot remove the outdated {}", path.display()))?;
             }
         }
         Ok(())
     }
 
+    /// Writes the complete experiment.
+    ///
     /// # Errors
     /// Returns an error if it cannot be written.
     pub fn write_experiment(&self, experiment: &Experiment) -> Result<()> {
@@ -136,10 +181,15 @@ impl RunFolder {
     }
 }
 
+/// Whether the folder holds a run.
+pub fn is_run(folder: &Path) -> bool {
+    folder.join(EXPERIMENT).exists()
+}
+
 /// Whether a folder is empty, or holds only what a run writes before its first checkpoint.
 fn is_free(folder: &Path) -> bool {
     let Ok(entries) = fs::read_dir(folder) else { return false };
     let names: Vec<String> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    let is_ours = |name: &String| name == EXPERIMENT || name == LOG || name.starts_with(TEMPORARY);
-    names.is_empty() || (names.iter().any(|name| name == EXPERIMENT) && names.iter().all(is_ours))
+    let is_ours = |name: &String| [EXPERIMENT, LOG, LOCK].contains(&name.as_str()) || name.starts_with(TEMPORARY);
+    names.iter().all(is_ours)
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::optimizer::{BUFFER, Optimizer};
 use super::run::RunFolder;
-use crate::data::dataset::Identity;
+use crate::data::dataset::Fingerprint;
 use crate::metrics::Errors;
 use crate::model::checkpoint::{self, Note};
 use crate::network::Network;
@@ -33,7 +33,7 @@ pub struct State {
     pub best: Option<Errors>,
     /// The fingerprint of the training images.
     #[serde(flatten)]
-    pub dataset: Identity,
+    pub dataset: Fingerprint,
 }
 
 impl State {
@@ -71,7 +71,7 @@ pub fn save(run: &RunFolder, network: &Network, note: &Note, optimizer: &Optimiz
 ///
 /// # Errors
 /// Returns an error if the state is missing, corrupt or of a different network.
-pub fn restore(run: &RunFolder, step: u64, optimizer: &Optimizer) -> Result<State> {
+pub fn restore(run: &RunFolder, step: u64, optimizer: &mut Optimizer) -> Result<State> {
     let path = run.state(step);
     let contents = safetensors::read(&path)
         .context("the run cannot be resumed without its state; start a new run from its weights instead")?;

@@ -9,9 +9,8 @@ use crate::device;
 use crate::experiment::Experiment;
 use crate::image::batch::Batch;
 use crate::image::normalise::Normalisation;
-use crate::network::{Mode, Network, Output, SINGLE_VALUE};
+use crate::network::{Mode, Network, Output};
 use crate::random;
-use crate::remedy::Remedy;
 
 /// A network in training, with everything that a step needs.
 #[derive(Debug)]
@@ -48,17 +47,13 @@ impl Learner {
     /// Returns an error if the device is out of memory.
     pub fn step(&mut self, images: &[RgbImage], labels: &[i64], step: u64, rate: f64) -> Result<f64> {
         let bytes = Batch::of(images)?.tensor()?;
-        self.learn(&bytes, labels, step, rate).map_err(|error| match error {
-            TchError::Shape(reason) if reason == SINGLE_VALUE => {
-                Remedy { problem: reason, changes: vec![("training.batch_size", "2".to_string())] }.into()
-            }
-            error => device::explain(error, images.len(), self.network.device()),
-        })
+        self.learn(&bytes, labels, step, rate)
+            .map_err(|error| device::explain(error, images.len(), self.network.device()))
     }
 
     fn learn(&mut self, bytes: &Tensor, labels: &[i64], step: u64, rate: f64) -> Result<f64, TchError> {
         // Dropout draws from libtorch's generator.
-        tch::manual_seed(random::of_step(self.seed, step));
+        tch::manual_seed(random::dropout_seed(self.seed, step));
         let inputs = self.normalisation.apply(bytes)?;
         let labels = Tensor::f_from_slice(labels)?.f_to_device(self.network.device())?;
 

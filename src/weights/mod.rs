@@ -25,6 +25,11 @@ pub struct Contents {
     pub note: Option<String>,
 }
 
+/// Whether the first bytes of a file, 16 are enough, are those of a weights file.
+pub fn recognises(first_bytes: &[u8]) -> bool {
+    safetensors::recognises(first_bytes) || torch::recognises(first_bytes)
+}
+
 /// Reads the tensors of a weights file.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 
 use tch::{Device, Tensor, no_grad};
 use topfive::experiment::Experiment;
-use topfive::network::Network;
+use topfive::network::{Network, init};
 
 /// Values in -1..1 that depend on the name and the place alone: SplitMix64 on FNV-1a's hash of the name.
 pub fn noise(name: &str, count: usize) -> Vec<f64> {
@@ -37,7 +37,8 @@ pub fn filled(name: &str, shape: &[i64]) -> Tensor {
 
 /// An experiment's network with its initial values.
 pub fn network(experiment: &Experiment) -> Network {
-    Network::initial(experiment.nodes(), &experiment.network().start, 0, Device::Cpu).expect("a network")
+    let tensors = init::tensors(experiment.nodes(), &experiment.network().start, 0, Device::Cpu).expect("tensors");
+    Network::for_training(experiment.nodes().to_vec(), tensors, Device::Cpu).expect("a network")
 }
 
 /// An experiment's network with all its parameters filled.

@@ -119,7 +119,7 @@ fn labelled(ensemble: &Ensemble, dir: &Path, list: Option<&Path>) -> Result<Data
     let dir = folder::validation_dir(dir);
     match (ensemble.classes(), list) {
         (Some(classes), Some(list)) => labels::open(&dir, list, classes).context("--labels"),
-        (Some(classes), None) => folder::open(&dir)?.with_classes(classes),
+        (Some(classes), None) => folder::open(&dir)?.with_classes(classes, "the model"),
         (None, Some(_)) => {
             bail!("--labels: {} does not contain class names", ensemble.first().weights.display())
         }

@@ -23,7 +23,7 @@ impl Optimizer {
     /// Returns an error if the device is out of memory.
     pub fn new(training: &Training, network: &Network) -> Result<Self, TchError> {
         match &training.optimizer {
-            experiment::Optimizer::Sgd(sgd) => Sgd::new(sgd, training.weight_decay, network).map(Optimizer::Sgd),
+            experiment::OptimizerSpec::Sgd(sgd) => Sgd::new(sgd, training.weight_decay, network).map(Optimizer::Sgd),
         }
     }
 

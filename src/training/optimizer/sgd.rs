@@ -23,7 +23,7 @@ impl Sgd {
     ///
     /// # Errors
     /// Returns an error if the device is out of memory: the buffers take as much as the parameters.
-    pub fn new(sgd: &experiment::Sgd, weight_decay: f64, network: &Network) -> Result<Self, TchError> {
+    pub fn new(sgd: &experiment::SgdSpec, weight_decay: f64, network: &Network) -> Result<Self, TchError> {
         let buffer = |weight: &Tensor| weight.f_zeros_like()?.f_detach();
         let buffers = network.trainable().map(|(it, weight)| Ok((format!("{BUFFER}{}", it.name), buffer(weight)?)));
         let buffers = buffers.collect::<Result<_, TchError>>()?;
