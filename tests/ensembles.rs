@@ -149,7 +149,7 @@ fn experiments_take_weights_in_order_and_surplus_weights_are_refused() {
     assert_same(&eval(place, &both), &eval(place, &["a", "b"]));
     place
         .run(&["eval", "a", "--weights", "b/best.safetensors", "--data", "shapes"])
-        .fails_saying(&["--weights b/best.safetensors", "no experiment to go with it"]);
+        .fails_saying(&["--weights b/best.safetensors", "no experiment left to use it with"]);
     place.run(&["eval", "a", &tiny, "--data", "shapes"]).fails_saying(&[
         "tiny.json",
         "no published weights",
@@ -320,11 +320,11 @@ fn options_that_cannot_work_are_refused_before_the_work_begins() {
         place.run(&[&["eval", "a", "--data", "shapes"], arguments].concat()).fails_saying(words);
     };
     fails(&["--confusion", "m.png"], &["m.png", ".csv", ".svg"]);
-    fails(&["--confusion", "nowhere/m.csv"], &["nowhere/m.csv", "no folder nowhere"]);
+    fails(&["--confusion", "nowhere/m.csv"], &["nowhere/m.csv", "the folder nowhere does not exist"]);
     fails(&["--confusion", "m.csv", "--views", "center,mirror"], &["one protocol", "--views"]);
     fails(&["--confusion", "m.csv", "--per-class", "m.csv"], &["m.csv", "another option"]);
     fails(&["--per-class", "c.csv", "--json", "shapes"], &["shapes", "it is a folder"]);
-    fails(&["--per-image", "nowhere/i.csv"], &["nowhere/i.csv", "no folder nowhere"]);
+    fails(&["--per-image", "nowhere/i.csv"], &["nowhere/i.csv", "the folder nowhere does not exist"]);
     fails(&["--per-image", "images.txt"], &["images.txt", ".csv", ".jsonl"]);
     fails(&["--views", "tencrop"], &["unknown protocol 'tencrop'", "did you mean \"ten-crop\"?", "googlenet-144"]);
     fails(&["--views", "center:20"], &["center:20", "32 pixels", "found 20"]);

@@ -1,10 +1,9 @@
 //! `topfive predict`: the most probable classes of images.
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use serde::Serialize;
 use serde_json::json;
 
@@ -18,8 +17,8 @@ use crate::experiment::builtin;
 use crate::imagenet;
 use crate::metrics::top;
 use crate::model::{Ensemble, checkpoint};
-use crate::report::Report;
 use crate::report::records::csv_line;
+use crate::report::{Report, stdout};
 use crate::views::Views;
 
 /// A predicted class.
@@ -184,7 +183,7 @@ impl Lines {
     /// One JSON object per line.
     fn write_object(&mut self, object: &serde_json::Value) -> Result<()> {
         if self.json_to_stdout {
-            writeln!(io::stdout(), "{object}").context("cannot write to standard output")?;
+            stdout::print(&format!("{object}\n"))?;
         }
         self.json.as_mut().map_or(Ok(()), |file| file.write(format!("{object}\n").as_bytes()))
     }

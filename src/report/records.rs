@@ -1,11 +1,11 @@
 //! Results for programs: JSON, and lines of CSV.
 
-use std::io::{self, Write};
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Serialize;
 
+use super::stdout;
 use crate::atomic::write_atomically;
 
 /// Writes a result as JSON to `path`; `-` is standard output.
@@ -14,11 +14,7 @@ use crate::atomic::write_atomically;
 /// Returns an error if it cannot be written.
 pub fn write_json(path: &Path, result: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(result)? + "\n";
-    if path == Path::new("-") {
-        io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")
-    } else {
-        write_atomically(path, text.as_bytes())
-    }
+    if path == Path::new("-") { stdout::print(&text) } else { write_atomically(path, text.as_bytes()) }
 }
 
 /// One line of CSV, without its line break.

@@ -53,10 +53,12 @@ pub fn run(args: Eval) -> Result<Outcome> {
     measurement.check()?;
     let results =
         Results { ensemble: &ensemble, protocols: &protocols, measurement: &measurement, time: begun.elapsed() };
-    results.show(report)?;
+    // The files are written even if the reader of standard output went away, as the images are all measured by now;
+    // they come last, so that a failure there cannot hide the errors.
+    let shown = results.show(report);
     args.common.output.json.as_ref().map_or(Ok(()), |path| write_json(path, &results.json()))?;
-    // Last, so that a failure here cannot hide the errors.
     details.finish()?;
+    shown?;
     Ok(Outcome::of(&measurement.bad))
 }
 
