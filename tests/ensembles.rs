@@ -322,7 +322,11 @@ fn options_that_cannot_work_are_refused_before_the_work_begins() {
     fails(&["--confusion", "m.png"], &["m.png", ".csv", ".svg"]);
     fails(&["--confusion", "nowhere/m.csv"], &["nowhere/m.csv", "the folder nowhere does not exist"]);
     fails(&["--confusion", "m.csv", "--views", "center,mirror"], &["one protocol", "--views"]);
-    fails(&["--confusion", "m.csv", "--per-class", "m.csv"], &["m.csv", "another option"]);
+    fails(
+        &["--confusion", "m.csv", "--per-class", "m.csv"],
+        &["--per-class m.csv", "--confusion writes this file, too"],
+    );
+    fails(&["--per-image", "./r.csv", "--json", "r.csv"], &["--per-image ./r.csv", "--json writes this file, too"]);
     fails(&["--per-class", "c.csv", "--json", "shapes"], &["shapes", "it is a folder"]);
     fails(&["--per-image", "nowhere/i.csv"], &["nowhere/i.csv", "the folder nowhere does not exist"]);
     fails(&["--per-image", "images.txt"], &["images.txt", ".csv", ".jsonl"]);
