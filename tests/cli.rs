@@ -24,21 +24,6 @@ fn bash(place: &Workplace, script: &str) -> Ran {
     Ran::of(bash.output().expect("bash runs"))
 }
 
-/// The names in the workplace's own folder.
-fn names(place: &Workplace) -> Vec<String> {
-    let entries = fs::read_dir(place.path("")).expect("a folder");
-    entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
-}
-
-/// Adds thousands of images to `shapes/val/ring`: enough work to be in the middle of it.
-#[cfg(unix)]
-fn add_thousands(place: &Workplace) {
-    for index in 0..3000 {
-        let link = place.path(&format!("shapes/val/ring/{index}.jpg"));
-        fs::hard_link(place.path("shapes/val/ring/ring-0001.jpg"), link).expect("a link");
-    }
-}
-
 #[test]
 fn help_names_all_commands_and_every_option_explains_itself() {
     let place = Workplace::new();
@@ -323,7 +308,7 @@ fn numbers_far_out_of_range_are_refused_before_any_work() {
 #[test]
 fn a_reader_that_goes_away_ends_the_work_quietly() {
     let place = trained();
-    add_thousands(&place);
+    place.add_thousands_of_images();
     for format in ["text", "jsonl", "csv"] {
         let script = format!(
             "$topfive predict run shapes/val --format {format} --json all.jsonl --quiet | head -1; exit ${{PIPESTATUS[0]}}"
@@ -331,7 +316,7 @@ fn a_reader_that_goes_away_ends_the_work_quietly() {
         let ran = bash(&place, &script).succeeds();
         assert_eq!((ran.stdout.lines().count(), ran.stderr.as_str()), (1, ""), "{format}");
         // A file of all images would mean that they were all classified, for nobody.
-        assert!(names(&place).iter().all(|name| name != "all.jsonl" && !name.starts_with(".topfive-")), "{format}");
+        assert!(place.names().iter().all(|name| name != "all.jsonl" && !name.starts_with(".topfive-")), "{format}");
     }
     let commands =
         ["predict run shapes/val --quiet --json -", "summary", "summary --json - 2> table", "completions zsh"];
