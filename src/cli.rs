@@ -34,6 +34,7 @@ pub enum Command {
     /// Measure a model's top-1 and top-5 error on labelled images
     Eval(Eval),
     /// Classify images
+    #[command(mut_arg("json", |arg| arg.help("Write the results as JSON lines, one object per image, to a file, or to standard output (-); text output then goes to standard error")))]
     Predict(Predict),
     /// Show the layers, parameters and multiply-adds of networks
     Summary(Summary),

@@ -4,14 +4,17 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use topfive::cli::Cli;
+use topfive::report::{ReaderGone, to_stderr};
 use topfive::{commands, memory};
 
 fn main() -> ExitCode {
     memory::keep_freed();
     match commands::run(Cli::parse().command) {
         Ok(outcome) => ExitCode::from(outcome.exit_status()),
+        // `| head` has seen enough.
+        Err(error) if error.is::<ReaderGone>() => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{}", commands::describe(&error));
+            to_stderr(&format!("{}\n", commands::describe(&error)));
             ExitCode::from(2)
         }
     }

@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::process::Command;
 
 use common::{Ran, Workplace, config};
 use serde_json::Value;
@@ -12,6 +13,15 @@ fn trained() -> Workplace {
     let place = Workplace::with_shapes(4, 2);
     place.train("run", &["--set", "training.epochs=1"]).succeeds();
     place
+}
+
+/// Runs a script of bash in which `$topfive` is the program.
+#[cfg(unix)]
+fn bash(place: &Workplace, script: &str) -> Ran {
+    let program = env!("CARGO_BIN_EXE_topfive");
+    let mut bash = Command::new("bash");
+    bash.args(["-c", script]).env("topfive", program).current_dir(place.path(""));
+    Ran::of(bash.output().expect("bash runs"))
 }
 
 #[test]
@@ -187,7 +197,7 @@ fn a_run_folder_that_is_not_empty_is_left_unchanged() {
     place.train("run", &[]).fails_saying(&["run: already contains a run", "--resume", "--out"]);
     assert!(place.read("run/last.safetensors") == before);
     place.write("other/notes.txt", "mine");
-    place.train("other", &[]).fails_saying(&["other: already contains something"]);
+    place.train("other", &[]).fails_saying(&["other: already contains other files"]);
     assert_eq!(fs::read_dir(place.path("other")).expect("a folder").count(), 1);
 }
 
@@ -210,16 +220,11 @@ fn a_missing_device_is_refused_with_a_remedy() {
 fn a_batch_that_does_not_fit_is_refused_with_a_smaller_one() {
     let place = Workplace::with_shapes(6, 1);
     // 6 GB of addresses for everything; the activations of this batch alone need more.
-    let (program, config) = (env!("CARGO_BIN_EXE_topfive"), config("vgg16"));
+    let config = config("vgg16");
     let script = format!(
-        "ulimit -v 6000000; exec {program} train {config} --data shapes --out run --batch-size 72 --device cpu --threads 1 --workers 1 --set network.input=[3,224,224]"
+        "ulimit -v 6000000; exec $topfive train {config} --data shapes --out run --batch-size 72 --device cpu --threads 1 --workers 1 --set network.input=[3,224,224]"
     );
-    let output = std::process::Command::new("bash")
-        .args(["-c", &script])
-        .current_dir(place.path(""))
-        .output()
-        .expect("bash runs");
-    Ran::of(output).fails_saying(&["--batch-size 36", "a batch of 72 images does not fit in main memory"]);
+    bash(&place, &script).fails_saying(&["--batch-size 36", "a batch of 72 images does not fit in main memory"]);
 }
 
 #[test]
@@ -244,7 +249,7 @@ fn json_is_written_in_addition_to_text_and_an_unwritable_file_is_reported() {
     }
     place
         .run(&["eval", "run", "--data", "shapes", "--json", "no/such/result.json"])
-        .fails_saying(&["cannot write no/such/result.json", "there is no folder no/such"]);
+        .fails_saying(&["cannot write no/such/result.json", "the folder no/such does not exist"]);
 }
 
 #[test]
@@ -297,4 +302,73 @@ fn numbers_far_out_of_range_are_refused_before_any_work() {
     refuse("network.layers[2].residual_stage.blocks=1000000000000000000", "network.layers[2].residual_stage: blocks");
     refuse("network.layers[1].local_response_norm.k=0", "network.layers[1].local_response_norm: k");
     refuse("network.layers[6].auxiliary.weight=-1", "network.layers[6].auxiliary: weight");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_goes_away_ends_the_work_quietly() {
+    let place = trained();
+    place.add_thousands_of_images();
+    for format in ["text", "jsonl", "csv"] {
+        let script = format!(
+            "$topfive predict run shapes/val --format {format} --json all.jsonl --quiet | head -1; exit ${{PIPESTATUS[0]}}"
+        );
+        let ran = bash(&place, &script).succeeds();
+        assert_eq!((ran.stdout.lines().count(), ran.stderr.as_str()), (1, ""), "{format}");
+        // A file of all images would mean that they were all classified, for nobody.
+        assert!(place.names().iter().all(|name| name != "all.jsonl" && !name.starts_with(".topfive-")), "{format}");
+    }
+    let commands =
+        ["predict run shapes/val --quiet --json -", "summary", "summary --json - 2> table", "completions zsh"];
+    for command in commands {
+        let ran = bash(&place, &format!("$topfive {command} | head -c 1; exit ${{PIPESTATUS[0]}}")).succeeds();
+        assert_eq!(ran.stdout.len(), 1, "{command}");
+        assert!(!ran.stderr.contains("error") && !ran.stderr.contains("Broken pipe"), "{command}: {}", ran.stderr);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_files_of_a_finished_eval_are_written_even_if_nobody_reads_its_text() {
+    let place = trained();
+    let script = "$topfive eval run --data shapes --json r.json --confusion m.csv | true; exit ${PIPESTATUS[0]}";
+    bash(&place, script).succeeds();
+    assert_eq!(place.read_json("r.json")["images"], 24);
+    assert!(place.path("m.csv").is_file());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_standard_error_that_cannot_be_written_to_changes_nothing() {
+    let place = trained();
+    for stderr in ["2>&-", "2>/dev/full"] {
+        let run = |command: &str| bash(&place, &format!("$topfive {command} {stderr}"));
+        assert_eq!(run("predict run missing.jpg shapes/val/star").status, 1, "{stderr}");
+        assert_eq!(run("summary --json -").status, 0, "{stderr}");
+        assert_eq!(run("eval nowhere --data shapes").status, 2, "{stderr}");
+    }
+}
+
+#[test]
+fn completions_for_zsh_and_fish_offer_names_and_files() {
+    let place = Workplace::new();
+    let script = |shell: &str| place.run(&["completions", shell]).succeeds().stdout;
+    let zsh = script("zsh");
+    assert!(zsh.starts_with("#compdef topfive\n\n_topfive_names_or_files() {"), "{zsh}");
+    for names in ["alexnet ", "few-images ", "published"] {
+        assert!(zsh.contains(&format!(": _topfive_names_or_files {names}")), "no '{names}' in {zsh}");
+    }
+    assert!(!zsh.contains(":(alexnet"), "names without files in {zsh}");
+
+    let fish = script("fish");
+    let of = |command: &str, word: &str| -> Vec<&str> {
+        let using = format!("using_subcommand {command}\"");
+        fish.lines().filter(|line| line.contains(&using) && line.contains(word)).collect()
+    };
+    for command in ["train", "eval", "predict", "summary"] {
+        assert_eq!(of(command, "-a \"alexnet ").len(), 1, "{command}: {fish}");
+    }
+    for option in [of("train", "-l recipe "), of("train", "-l weights "), of("eval", "-l weights ")] {
+        assert!(option.len() == 1 && option[0].contains(" -r -a ") && !option[0].contains(" -f "), "{option:?}");
+    }
 }

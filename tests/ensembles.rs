@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
 
-use common::{Workplace, config};
+use common::{Ran, Workplace, config};
 use safetensors::SafeTensors;
 use safetensors::tensor::{TensorView, serialize};
 use serde_json::{Value, json};
@@ -149,7 +149,7 @@ fn experiments_take_weights_in_order_and_surplus_weights_are_refused() {
     assert_same(&eval(place, &both), &eval(place, &["a", "b"]));
     place
         .run(&["eval", "a", "--weights", "b/best.safetensors", "--data", "shapes"])
-        .fails_saying(&["--weights b/best.safetensors", "no experiment to go with it"]);
+        .fails_saying(&["--weights b/best.safetensors", "no experiment left to use it with"]);
     place.run(&["eval", "a", &tiny, "--data", "shapes"]).fails_saying(&[
         "tiny.json",
         "no published weights",
@@ -320,11 +320,15 @@ fn options_that_cannot_work_are_refused_before_the_work_begins() {
         place.run(&[&["eval", "a", "--data", "shapes"], arguments].concat()).fails_saying(words);
     };
     fails(&["--confusion", "m.png"], &["m.png", ".csv", ".svg"]);
-    fails(&["--confusion", "nowhere/m.csv"], &["nowhere/m.csv", "no folder nowhere"]);
+    fails(&["--confusion", "nowhere/m.csv"], &["nowhere/m.csv", "the folder nowhere does not exist"]);
     fails(&["--confusion", "m.csv", "--views", "center,mirror"], &["one protocol", "--views"]);
-    fails(&["--confusion", "m.csv", "--per-class", "m.csv"], &["m.csv", "another option"]);
+    fails(
+        &["--confusion", "m.csv", "--per-class", "m.csv"],
+        &["--per-class m.csv", "--confusion writes this file, too"],
+    );
+    fails(&["--per-image", "./r.csv", "--json", "r.csv"], &["--per-image ./r.csv", "--json writes this file, too"]);
     fails(&["--per-class", "c.csv", "--json", "shapes"], &["shapes", "it is a folder"]);
-    fails(&["--per-image", "nowhere/i.csv"], &["nowhere/i.csv", "no folder nowhere"]);
+    fails(&["--per-image", "nowhere/i.csv"], &["nowhere/i.csv", "the folder nowhere does not exist"]);
     fails(&["--per-image", "images.txt"], &["images.txt", ".csv", ".jsonl"]);
     fails(&["--views", "tencrop"], &["unknown protocol 'tencrop'", "did you mean \"ten-crop\"?", "googlenet-144"]);
     fails(&["--views", "center:20"], &["center:20", "32 pixels", "found 20"]);
@@ -349,27 +353,95 @@ fn images_of_any_aspect_ratio_work_with_tiny_batches() {
     }
 }
 
+/// Runs the program, sends SIGINT as soon as it has begun a file, and returns its standard output and error.
 #[cfg(unix)]
-#[test]
-fn an_interrupted_eval_leaves_nothing_behind() {
-    let place = two_models();
-    for index in 0..3000 {
-        let link = place.path(&format!("shapes/val/ring/{index}.jpg"));
-        fs::hard_link(place.path("shapes/val/ring/ring-0001.jpg"), link).expect("a link");
-    }
-    let names = || -> Vec<String> {
-        let entries = fs::read_dir(place.path("")).expect("a folder");
-        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
-    };
-    let arguments = ["eval", "a", "--data", "shapes", "--views", "all", "--per-image", "images.csv"];
-    let mut child = place.command(&arguments).stderr(Stdio::piped()).spawn().expect("the program runs");
-    while !names().iter().any(|name| name.starts_with(".topfive-")) {
+fn interrupt(place: &Workplace, arguments: &[&str]) -> Ran {
+    let begun = || place.names().iter().any(|name| name.starts_with(".topfive-"));
+    let mut command = place.command(arguments);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program runs");
+    while !begun() {
         assert!(child.try_wait().expect("a status").is_none(), "ended before it could be interrupted");
         thread::sleep(Duration::from_millis(5));
     }
     let pid = child.id().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill").success());
-    let output = child.wait_with_output().expect("an end");
-    assert_eq!(output.status.code(), Some(130));
-    assert!(names().iter().all(|name| name != "images.csv" && !name.starts_with(".topfive-")), "{:?}", names());
+    let ran = Ran::of(child.wait_with_output().expect("an end"));
+    assert_eq!(ran.status, 130, "{}", ran.stderr);
+    assert!(!begun(), "{:?}", place.names());
+    ran
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_eval_leaves_nothing_behind() {
+    let place = two_models();
+    place.add_thousands_of_images();
+    interrupt(&place, &["eval", "a", "--data", "shapes", "--views", "all", "--per-image", "images.csv"]);
+    assert!(!place.path("images.csv").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_predict_keeps_what_it_has_predicted() {
+    let place = two_models();
+    place.add_thousands_of_images();
+    let ran =
+        interrupt(&place, &["predict", "a", "shapes/val", "--views", "dense", "--json", "all.jsonl", "--top", "1"]);
+    let lines = String::from_utf8(place.read("all.jsonl")).expect("text");
+    let count = lines.lines().map(guesses).filter(|guesses| guesses.len() == 1).count();
+    assert!(lines.ends_with('\n') && count > 0 && count < 3000, "{count} lines");
+    ran.says(&[&format!("interrupted after {count} of 3036 images")]);
+}
+
+#[test]
+fn each_member_of_an_ensemble_is_compared_with_what_it_publishes() {
+    let place = shared();
+    let tiny = fs::read_to_string(config("tiny")).expect("a config");
+    for (file, views, top1_error) in [("one.json", "center", 10.0), ("two.json", "mirror", 20.0)] {
+        let mut own: Value = serde_json::from_str(&tiny).expect("JSON");
+        own["network"]["classes"] = 12.into();
+        own["published"] = json!([{ "views": views, "top1_error": top1_error }]);
+        place.write(file, own.to_string());
+    }
+    let weights = ["--weights", "a/best.safetensors", "--weights", "b/best.safetensors"];
+    let options = ["--data", "shapes", "--views", "published", "--json", "published.json"];
+    let table =
+        place.run(&[&["eval", "one.json", "two.json"], weights.as_slice(), &options].concat()).succeeds().stdout;
+    let results = place.read_json("published.json")["results"].clone();
+    // Under each protocol a row for each member, and one for the ensemble.
+    for (row, protocol, member, published) in [(0, 0, 0, 10.0), (4, 1, 1, 20.0)] {
+        let member = &results[protocol]["members"][member];
+        let difference = member["top1_error"].as_f64().expect("a number") - published;
+        let line = table.lines().nth(1 + row).expect("a row");
+        assert!(line.ends_with(&format!("{published:.2} / - %  {difference:+.2} / -")), "{table}");
+        assert_eq!(member["published"], json!({ "top1_error": published, "top5_error": null }));
+    }
+    for row in [1, 2, 3, 5] {
+        assert!(!table.lines().nth(1 + row).expect("a row").contains("/ - %"), "{table}");
+    }
+}
+
+#[test]
+fn eval_names_the_weights_that_it_chose_and_says_what_it_assumes_about_classes() {
+    let place = shared();
+    let eval = |arguments: &[&str]| place.run(&[&["eval", "--data", "shapes"], arguments].concat()).succeeds();
+    eval(&["a", "b/best.safetensors"]).says(&["weights: a/best.safetensors\n"]);
+    assert!(!eval(&["a/best.safetensors"]).stderr.contains("weights: "));
+
+    // The same tensors without topfive's metadata.
+    let checkpoint = place.read("a/best.safetensors");
+    let plain = serialize(SafeTensors::deserialize(&checkpoint).expect("a file").iter(), None).expect("a file");
+    place.write("plain.safetensors", plain);
+    let by_position = eval(&[
+        &config("tiny"),
+        "--weights",
+        "plain.safetensors",
+        "--set",
+        "network.classes=12",
+        "--json",
+        "plain.json",
+    ]);
+    by_position.says(&["plain.safetensors does not contain class names", "class folders in sorted order", "0, 1, 2"]);
+    eval(&["a", "--json", "named.json"]);
+    assert_same(&place.read_json("plain.json"), &place.read_json("named.json"));
 }

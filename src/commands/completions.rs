@@ -1,24 +1,20 @@
 //! `topfive completions`: completion scripts for shells.
 
-use std::io::{self, Write};
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::CommandFactory;
 use clap_complete::Shell;
 
 use super::Outcome;
 use crate::cli::{Cli, Completions, PUBLISHED};
 use crate::experiment::builtin;
+use crate::report::stdout;
 
 /// Prints the completions.
 pub fn run(args: Completions) -> Result<Outcome> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "topfive", &mut script);
-    let script = with_files(args.shell, String::from_utf8(script)?);
-    match io::stdout().write_all(script.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot write the completions"),
-        _ => Ok(Outcome::Done),
-    }
+    stdout::print(&with_files(args.shell, String::from_utf8(script)?))?;
+    Ok(Outcome::Done)
 }
 
 /// Adds files to the completions of built-in names. clap's scripts for zsh and fish offer only one or the other, and

@@ -1,15 +1,14 @@
 //! `topfive predict`: the most probable classes of images.
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Outcome, models};
-use crate::atomic::AtomicFile;
+use super::{Outcome, models, watch_signals};
 use crate::cli::{Format, Predict, ViewsArgument};
 use crate::data::dataset::Source;
 use crate::data::folder;
@@ -19,7 +18,7 @@ use crate::imagenet;
 use crate::metrics::top;
 use crate::model::{Ensemble, checkpoint};
 use crate::report::Report;
-use crate::report::records::csv_line;
+use crate::report::records::{self, Records};
 use crate::views::Views;
 
 /// A predicted class.
@@ -46,6 +45,7 @@ pub fn run(args: Predict) -> Result<Outcome> {
     let views = views.map_or_else(|| ensemble.paper_views().cloned(), Ok)?;
     let images: Arc<[Source]> = found(images)?.into();
 
+    let interrupted = watch_signals()?;
     let mut lines = Lines::new(args.common.output.json.as_deref(), args.format, &views, report)?;
     let mut bad = Vec::new();
     let mut bar = report.bar(images.len() as u64, "predicting");
@@ -65,6 +65,12 @@ pub fn run(args: Predict) -> Result<Outcome> {
                 Ok(())
             }
         })?;
+        if interrupted.load(Ordering::Relaxed) {
+            bar.clear();
+            lines.finish()?;
+            report.note(format!("interrupted after {} of {} images", index + 1, images.len()));
+            return Ok(Outcome::Interrupted);
+        }
     }
     bar.clear();
     lines.finish()?;
@@ -120,80 +126,75 @@ fn guesses(ensemble: &Ensemble, probabilities: &[f32], k: usize) -> Vec<Guess> {
 struct Lines {
     report: Report,
     views: String,
-    /// `None` if standard output belongs to `--json -`.
-    format: Option<Format>,
-    json: Option<AtomicFile>,
-    json_to_stdout: bool,
+    text: Text,
+    records: Vec<Records<7>>,
 }
+
+/// What people read of an image.
+#[derive(PartialEq, Eq)]
+enum Text {
+    /// All guesses, on standard output.
+    Guesses,
+    /// The best guess, as a note: standard output belongs to `--json -`.
+    Best,
+    /// Nothing: standard output belongs to `--format`.
+    Nothing,
+}
+
+const COLUMNS: [&str; 7] = ["path", "rank", "class", "name", "probability", "error", "views"];
 
 impl Lines {
     fn new(json: Option<&Path>, format: Format, views: &Views, report: Report) -> Result<Self> {
         let json_to_stdout = json == Some(Path::new("-"));
         let clash = json_to_stdout && format != Format::Text;
         ensure!(!clash, "--json - and --format both write to standard output; use only one of them");
-        let lines = Lines {
-            report,
-            views: views.to_string(),
-            format: (!json_to_stdout).then_some(format),
-            json: json.filter(|_| !json_to_stdout).map(AtomicFile::create).transpose()?,
-            json_to_stdout,
+        let mut records = Vec::new();
+        let text = match format {
+            Format::Text if json_to_stdout => Text::Best,
+            Format::Text => Text::Guesses,
+            Format::Jsonl | Format::Csv => Text::Nothing,
         };
-        if lines.format == Some(Format::Csv) {
-            lines.csv(["path", "rank", "class", "name", "probability", "error", "views"])?;
+        match format {
+            Format::Csv => records.push(Records::to_stdout(records::Format::Csv(COLUMNS))?),
+            Format::Jsonl => records.push(Records::to_stdout(records::Format::JsonLines)?),
+            Format::Text => {}
         }
-        Ok(lines)
+        if let Some(path) = json {
+            records.push(match json_to_stdout {
+                true => Records::to_stdout(records::Format::JsonLines)?,
+                false => Records::to_file(path, records::Format::JsonLines)?,
+            });
+        }
+        Ok(Lines { report, views: views.to_string(), text, records })
     }
 
     fn write(&mut self, name: &str, guesses: &[Guess]) -> Result<()> {
         let object = json!({ "path": name, "views": self.views, "predictions": guesses });
-        self.write_object(&object)?;
-        match self.format {
-            Some(Format::Text) => {
+        let row = |(index, guess): (usize, &Guess)| {
+            let [rank, probability] = [(index + 1).to_string(), guess.probability.to_string()];
+            [name.into(), rank, guess.class.clone(), guess.name.clone(), probability, String::new(), self.views.clone()]
+        };
+        self.records.iter_mut().try_for_each(|records| records.write(&object, guesses.iter().enumerate().map(row)))?;
+        match self.text {
+            Text::Guesses => {
                 let named =
                     guesses.iter().map(|guess| format!("\n  {:6.2} %  {}", 100.0 * guess.probability, guess.name));
-                self.report.result(format!("{name} ({} view){}", self.views, named.collect::<String>()))?;
+                self.report.result(format!("{name} ({} view){}", self.views, named.collect::<String>()))
             }
-            Some(Format::Jsonl) => self.report.result(object.to_string())?,
-            Some(Format::Csv) => {
-                for (rank, guess) in guesses.iter().enumerate() {
-                    let [rank, probability] = [(rank + 1).to_string(), guess.probability.to_string()];
-                    self.csv([name, &rank, &guess.class, &guess.name, &probability, "", &self.views])?;
-                }
+            Text::Best => {
+                let best = guesses.first().map(|guess| format!("{} ({:.1} %)", guess.name, 100.0 * guess.probability));
+                self.report.note(format!("{name}: {}", best.unwrap_or_default()));
+                Ok(())
             }
-            None => {
-                let best = guesses
-                    .first()
-                    .map_or(String::new(), |guess| format!("{} ({:.1} %)", guess.name, 100.0 * guess.probability));
-                self.report.note(format!("{name}: {best}"));
-            }
+            Text::Nothing => Ok(()),
         }
-        Ok(())
     }
 
     fn write_bad(&mut self, image: &BadImage) -> Result<()> {
-        let object = json!({ "path": image.name, "error": image.reason });
-        self.write_object(&object)?;
-        match self.format {
-            Some(Format::Jsonl) => self.report.result(object.to_string())?,
-            Some(Format::Csv) => self.csv([&image.name, "", "", "", "", &image.reason, ""])?,
-            Some(Format::Text) | None => {}
-        }
-        Ok(())
-    }
-
-    /// One JSON object per line.
-    fn write_object(&mut self, object: &serde_json::Value) -> Result<()> {
-        if self.json_to_stdout {
-            writeln!(io::stdout(), "{object}").context("cannot write to standard output")?;
-        }
-        self.json.as_mut().map_or(Ok(()), |file| file.write(format!("{object}\n").as_bytes()))
-    }
-
-    fn csv(&self, fields: [&str; 7]) -> Result<()> {
-        self.report.result(csv_line(fields)?)
+        self.records.iter_mut().try_for_each(|records| records.write_bad(&image.name, &image.reason))
     }
 
     fn finish(self) -> Result<()> {
-        self.json.map_or(Ok(()), AtomicFile::finish)
+        self.records.into_iter().try_for_each(Records::finish)
     }
 }

@@ -1,11 +1,8 @@
 //! The confusion matrix: how often images of each class were classified as which, and each class's own errors.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use anyhow::Result;
+use std::collections::BTreeMap;
 
 use super::{Errors, Tally, top};
-use crate::imagenet;
 
 /// Numbers of images by true and by predicted class.
 #[derive(Debug, Default)]
@@ -47,6 +44,11 @@ impl Confusion {
         self.tallies.keys().copied()
     }
 
+    /// The classes that were predicted, once for each true class that was classified as it.
+    pub fn predicted(&self) -> impl Iterator<Item = usize> {
+        self.counts.values().flat_map(|row| row.keys().copied())
+    }
+
     /// The errors of each class that has images, in the order of the classes.
     pub fn classes(&self) -> impl Iterator<Item = ClassErrors> {
         self.tallies.iter().filter_map(|(&class, tally)| {
@@ -56,42 +58,5 @@ impl Confusion {
             let mistaken_for = most.map(|(&predicted, &count)| (predicted, count));
             Some(ClassErrors { class, images: tally.images, errors: tally.errors()?, mistaken_for })
         })
-    }
-
-    /// The matrix as CSV: one row per class that has images, one column per class that has images or was predicted.
-    /// `name` returns the name of a class.
-    ///
-    /// # Errors
-    /// Returns an error only if memory runs out: the table is written to memory.
-    pub fn matrix_csv(&self, name: &dyn Fn(usize) -> String) -> Result<Vec<u8>> {
-        let predicted = self.counts.values().flat_map(|row| row.keys().copied());
-        let columns: BTreeSet<usize> = self.labels().chain(predicted).collect();
-        let mut csv = csv::Writer::from_writer(Vec::new());
-        csv.write_record(["true class".to_string()].into_iter().chain(columns.iter().map(|&class| name(class))))?;
-        for label in self.labels() {
-            let counts = columns.iter().map(|&predicted| self.taken(label, predicted).to_string());
-            csv.write_record([name(label)].into_iter().chain(counts))?;
-        }
-        Ok(csv.into_inner()?)
-    }
-
-    /// The classes as CSV: one row per class that has images, with its errors in percent and the class that it was most
-    /// often mistaken for. `name` returns the name of a class.
-    ///
-    /// # Errors
-    /// Returns an error only if memory runs out: the table is written to memory.
-    pub fn classes_csv(&self, name: &dyn Fn(usize) -> String) -> Result<Vec<u8>> {
-        let mut csv = csv::Writer::from_writer(Vec::new());
-        csv.write_record(["class", "name", "images", "top1_error", "top5_error", "loss", "mistaken_for", "times"])?;
-        for ClassErrors { class, images, errors, mistaken_for } in self.classes() {
-            let (other, times) =
-                mistaken_for.map_or_else(Default::default, |(other, times)| (name(other), times.to_string()));
-            let Errors { top1_error, top5_error, loss } = errors;
-            let numbers = [images.to_string(), top1_error.to_string(), top5_error.to_string(), loss.to_string()];
-            let class = name(class);
-            let readable = imagenet::readable(&class).to_string();
-            csv.write_record([class, readable].into_iter().chain(numbers).chain([other, times]))?;
-        }
-        Ok(csv.into_inner()?)
     }
 }

@@ -1,21 +1,18 @@
 //! Pictures of a confusion matrix and of each class's errors, as SVG.
 
-use anyhow::{Result, anyhow};
-use plotters::coord::Shift;
+use anyhow::Result;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::text_anchor::{HPos, VPos};
 
+use super::svg::{Area, Drawn, LABEL, TITLE, document, text, write};
 use crate::imagenet;
 use crate::metrics::{ClassErrors, Confusion};
-
-type Drawn = Result<(), Box<dyn std::error::Error>>;
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 const RIGHT: RGBColor = RGBColor(31, 119, 180);
 const WRONG: RGBColor = RGBColor(214, 39, 40);
 const GRID: RGBColor = RGBColor(220, 220, 220);
 
-/// Pixels reserved for a class's name, in a font of 11 pixels.
+/// Pixels reserved for a class's name, in a font of [`LABEL`] pixels.
 const NAME_ROOM: i32 = 150;
 /// The most characters of a name that fit in them.
 const MAX_NAME: usize = 22;
@@ -35,7 +32,7 @@ const MAX_NUMBERED: usize = 24;
 /// Returns an error if the picture cannot be drawn.
 pub fn confusion(confusion: &Confusion, title: &str, name: &dyn Fn(usize) -> String) -> Result<Vec<u8>> {
     let labels: Vec<usize> = confusion.labels().collect();
-    let rows: Vec<Row> = confusion.classes().map(|class| Row::new(confusion, &labels, &class)).collect();
+    let rows: Vec<MatrixRow> = confusion.classes().map(|class| MatrixRow::new(confusion, &labels, &class)).collect();
     let has_others = rows.iter().any(|row| row.others > 0);
     let columns = labels.len() + usize::from(has_others);
     let (is_named, is_numbered) = (columns <= MAX_NAMED, columns <= MAX_NUMBERED);
@@ -43,8 +40,8 @@ pub fn confusion(confusion: &Confusion, title: &str, name: &dyn Fn(usize) -> Str
     let margin = if is_named { NAME_ROOM } else { 20 };
     let (left, top) = (margin, TITLE_ROOM + margin);
     let size = (room_for(title, left + cell * columns as i32 + 20), top + cell * labels.len() as i32 + 20);
-    draw(size, |area| {
-        area.draw(&Text::new(title.to_string(), (12, 14), ("sans-serif", 16)))?;
+    document(size, |area| {
+        heading(area, title)?;
         for (index, row) in rows.iter().enumerate() {
             let y = top + cell * index as i32;
             if is_named {
@@ -59,9 +56,8 @@ pub fn confusion(confusion: &Confusion, title: &str, name: &dyn Fn(usize) -> Str
                 area.draw(&Rectangle::new([(x, y), (x + cell, y + cell)], colour.mix(0.12 + 0.88 * share).filled()))?;
                 if is_numbered {
                     let ink = if share > 0.5 { WHITE } else { BLACK };
-                    let style =
-                        ("sans-serif", 11).into_text_style(area).color(&ink).pos(Pos::new(HPos::Center, VPos::Center));
-                    area.draw(&Text::new(count.to_string(), (x + cell / 2, y + cell / 2), style))?;
+                    let style = text(LABEL, HPos::Center, VPos::Center).color(&ink);
+                    write(area, &count.to_string(), (x + cell / 2, y + cell / 2), style)?;
                 }
             }
         }
@@ -79,7 +75,7 @@ pub fn confusion(confusion: &Confusion, title: &str, name: &dyn Fn(usize) -> Str
 }
 
 /// A row of the matrix.
-struct Row {
+struct MatrixRow {
     label: usize,
     images: u64,
     /// By predicted class, for the classes that have images.
@@ -88,11 +84,11 @@ struct Row {
     others: u64,
 }
 
-impl Row {
+impl MatrixRow {
     fn new(confusion: &Confusion, labels: &[usize], class: &ClassErrors) -> Self {
         let counts: Vec<u64> = labels.iter().map(|&predicted| confusion.taken(class.class, predicted)).collect();
         let others = class.images - counts.iter().sum::<u64>();
-        Row { label: class.class, images: class.images, counts, others }
+        MatrixRow { label: class.class, images: class.images, counts, others }
     }
 }
 
@@ -117,17 +113,16 @@ pub fn per_class(confusion: &Confusion, title: &str, name: &dyn Fn(usize) -> Str
     let (left, top, bar, full) = (NAME_ROOM, TITLE_ROOM + 24, 18, 560);
     let bottom = top + bar * classes.len() as i32;
     let title = format!("{title}{only}");
-    draw((room_for(&title, left + full + 90), bottom + 40), |area| {
-        area.draw(&Text::new(title.clone(), (12, 14), ("sans-serif", 16)))?;
+    document((room_for(&title, left + full + 90), bottom + 40), |area| {
+        heading(area, &title)?;
         for percent in [0, 25, 50, 75, 100] {
             let x = left + full * percent / 100;
             area.draw(&PathElement::new([(x, top), (x, bottom)], GRID))?;
-            let style = ("sans-serif", 11).into_text_style(area).pos(Pos::new(HPos::Center, VPos::Top));
-            area.draw(&Text::new(format!("{percent} %"), (x, bottom + 6), style))?;
+            write(area, &format!("{percent} %"), (x, bottom + 6), text(LABEL, HPos::Center, VPos::Top))?;
         }
-        for (colour, text, x) in [(WRONG.mix(0.45), "top-1 error", left), (WRONG.mix(1.0), "top-5 error", left + 110)] {
+        for (colour, name, x) in [(WRONG.mix(0.45), "top-1 error", left), (WRONG.mix(1.0), "top-5 error", left + 110)] {
             area.draw(&Rectangle::new([(x, top - 18), (x + 12, top - 6)], colour.filled()))?;
-            area.draw(&Text::new(text, (x + 18, top - 17), ("sans-serif", 11)))?;
+            write(area, name, (x + 18, top - 17), text(LABEL, HPos::Left, VPos::Top))?;
         }
         for (index, class) in classes.iter().enumerate() {
             let y = top + bar * index as i32;
@@ -141,9 +136,8 @@ pub fn per_class(confusion: &Confusion, title: &str, name: &dyn Fn(usize) -> Str
                 }
             }
             let end = left + (f64::from(full) * class.errors.top1_error / 100.0).round() as i32;
-            let text = format!("{:.1} % of {}", class.errors.top1_error, class.images);
-            let style = ("sans-serif", 10).into_text_style(area).pos(Pos::new(HPos::Left, VPos::Center));
-            area.draw(&Text::new(text, (end + 5, y + bar / 2), style))?;
+            let numbers = format!("{:.1} % of {}", class.errors.top1_error, class.images);
+            write(area, &numbers, (end + 5, y + bar / 2), text(10, HPos::Left, VPos::Center))?;
         }
         Ok(())
     })
@@ -154,30 +148,19 @@ fn room_for(title: &str, width: i32) -> i32 {
     width.max(24 + 9 * title.chars().count() as i32)
 }
 
-/// An SVG document of this width and height in pixels, on a white background.
-fn draw((width, height): (i32, i32), paint: impl FnOnce(&Area) -> Drawn) -> Result<Vec<u8>> {
-    let mut svg = String::new();
-    {
-        let area = SVGBackend::with_string(&mut svg, (width as u32, height as u32)).into_drawing_area();
-        let drawn = area.fill(&WHITE).map_err(Into::into).and_then(|()| paint(&area));
-        drawn
-            .and_then(|()| area.present().map_err(Into::into))
-            .map_err(|error| anyhow!("the picture cannot be drawn: {error}"))?;
-    }
-    Ok(svg.into_bytes())
+/// Writes the title of the picture.
+fn heading(area: &Area, title: &str) -> Drawn {
+    write(area, title, (12, 14), text(TITLE, HPos::Left, VPos::Top))
 }
 
 /// Writes a name to the left of (x, y).
 fn name_row(area: &Area, name: &str, x: i32, y: i32) -> Drawn {
-    let style = ("sans-serif", 11).into_text_style(area).pos(Pos::new(HPos::Right, VPos::Center));
-    Ok(area.draw(&Text::new(name.to_string(), (x, y), style))?)
+    write(area, name, (x, y), text(LABEL, HPos::Right, VPos::Center))
 }
 
 /// Writes a name upwards from (x, y).
 fn name_column(area: &Area, name: &str, x: i32, y: i32) -> Drawn {
-    let font = FontDesc::from(("sans-serif", 11)).transform(FontTransform::Rotate270);
-    let style = TextStyle::from(font).pos(Pos::new(HPos::Left, VPos::Center));
-    Ok(area.draw(&Text::new(name.to_string(), (x, y), style))?)
+    write(area, name, (x, y), text(LABEL, HPos::Left, VPos::Center).transform(FontTransform::Rotate270))
 }
 
 /// The class's readable name, only the first one of a synset, shortened to [`MAX_NAME`] characters.

@@ -1,9 +1,10 @@
 //! The curves of a run, drawn from its log: losses and errors by epoch.
 
-use anyhow::{Result, anyhow};
-use plotters::coord::Shift;
+use anyhow::Result;
 use plotters::prelude::*;
 use serde_json::Value;
+
+use super::svg::{Area, Drawn, TITLE, document};
 
 /// A line of the drawing: the log's field, its name, its colour.
 type Curve = (&'static str, &'static str, RGBColor);
@@ -18,29 +19,21 @@ const ERRORS: [Curve; 2] =
 /// # Errors
 /// Returns an error if the picture cannot be drawn.
 pub fn draw(epochs: &[Value]) -> Result<Vec<u8>> {
-    let mut svg = String::new();
-    {
-        let area = SVGBackend::with_string(&mut svg, (960, 400)).into_drawing_area();
-        area.fill(&WHITE).map_err(|error| anyhow!("cannot draw the curves: {error}"))?;
+    document((960, 400), |area| {
         let (left, right) = area.split_horizontally(480);
-        chart(&left, "loss", epochs, &LOSSES).map_err(|error| anyhow!("cannot draw the losses: {error}"))?;
+        chart(&left, "loss", epochs, &LOSSES)?;
         chart(&right, "error on the validation images", epochs, &ERRORS)
-            .map_err(|error| anyhow!("cannot draw the errors: {error}"))?;
-        area.present().map_err(|error| anyhow!("cannot draw the curves: {error}"))?;
-    }
-    Ok(svg.into_bytes())
+    })
 }
 
-type Drawn = Result<(), Box<dyn std::error::Error>>;
-
-fn chart(area: &DrawingArea<SVGBackend, Shift>, title: &str, epochs: &[Value], curves: &[Curve]) -> Drawn {
+fn chart(area: &Area, title: &str, epochs: &[Value], curves: &[Curve]) -> Drawn {
     let points = |field: &str| -> Vec<(f64, f64)> {
         epochs.iter().filter_map(|epoch| Some((epoch["epoch"].as_f64()?, epoch[field].as_f64()?))).collect()
     };
     let highest = curves.iter().flat_map(|(field, ..)| points(field)).map(|(_, value)| value).fold(0.0, f64::max);
     let last = epochs.last().and_then(|epoch| epoch["epoch"].as_f64()).unwrap_or(1.0);
     let mut chart = ChartBuilder::on(area)
-        .caption(title, ("sans-serif", 16))
+        .caption(title, ("sans-serif", TITLE))
         .margin(12)
         .x_label_area_size(36)
         .y_label_area_size(48)

@@ -1,10 +1,14 @@
-//! How results are shown: to people on a terminal (`terminal`, `table`), to programs (`records`), as pictures
-//! (`curves`, `confusion_picture`).
+//! How results are shown: to people on a terminal (`terminal`, `table`), to programs (`records`, `confusion_table`), as pictures
+//! (`curves` and `confusion_picture`, on the canvas of `svg`). Only `stdout` writes to standard output.
 
 pub mod confusion_picture;
+pub mod confusion_table;
 pub mod curves;
 pub mod records;
+pub mod stdout;
+mod svg;
 pub mod table;
 mod terminal;
 
-pub use terminal::{Bar, Report};
+pub use stdout::ReaderGone;
+pub use terminal::{Bar, Report, to_stderr};

@@ -4,9 +4,10 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::stdout;
 use crate::atomic::check_writable;
 
 /// Where a command's text goes. With JSON on standard output, text moves to standard error.
@@ -30,26 +31,26 @@ impl Report {
     /// Prints a line of the result itself, even when quiet.
     ///
     /// # Errors
-    /// Returns an error if it cannot be written; a closed pipe (`| head`) is not an error.
+    /// Returns an error if standard output cannot be written to, or its reader went away ([`stdout::ReaderGone`]).
     pub fn result(&self, line: impl AsRef<str>) -> Result<()> {
-        let line = line.as_ref();
-        let written = if self.to_error { writeln!(io::stderr(), "{line}") } else { writeln!(io::stdout(), "{line}") };
-        match written {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot write the result"),
-            _ => Ok(()),
+        let line = format!("{}\n", line.as_ref());
+        if self.to_error {
+            to_stderr(&line);
+            return Ok(());
         }
+        stdout::print(&line)
     }
 
     /// Prints a status line, unless quiet.
     pub fn note(&self, line: impl AsRef<str>) {
         if !self.quiet {
-            let _ = writeln!(io::stderr(), "{}", line.as_ref());
+            to_stderr(&format!("{}\n", line.as_ref()));
         }
     }
 
     /// Prints a warning.
     pub fn warn(&self, line: impl AsRef<str>) {
-        let _ = writeln!(io::stderr(), "warning: {}", line.as_ref());
+        to_stderr(&format!("warning: {}\n", line.as_ref()));
     }
 
     /// Shows progress: a bar if a person is watching, otherwise a line every few seconds.
@@ -75,6 +76,11 @@ impl Report {
         bar.set_prefix(what.to_string());
         Bar { bar, report: *self, amount, last_line: Instant::now() }
     }
+}
+
+/// Writes to standard error. If that is closed, there is nowhere left to say so, and the work goes on.
+pub fn to_stderr(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Time between two lines of progress if nobody is watching.

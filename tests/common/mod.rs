@@ -61,6 +61,20 @@ impl Workplace {
         path
     }
 
+    /// The names of what lies in the workplace's own folder.
+    pub fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.folder).expect("a folder");
+        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    /// Adds thousands of images to `shapes/val`: enough work that a test can meet the program in the middle of it.
+    pub fn add_thousands_of_images(&self) {
+        for index in 0..3000 {
+            let link = self.path(&format!("shapes/val/ring/{index}.jpg"));
+            fs::hard_link(self.path("shapes/val/ring/ring-0001.jpg"), link).expect("a link");
+        }
+    }
+
     pub fn read(&self, name: &str) -> Vec<u8> {
         fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }

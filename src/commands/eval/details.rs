@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
-use crate::atomic::{AtomicFile, check_writable, write_atomically};
+use crate::atomic::{check_writable, write_atomically};
 use crate::cli::Eval;
 use crate::data::dataset::Sample;
-use crate::evaluation::{BadImage, Outcome};
+use crate::evaluation::Outcome;
 use crate::metrics::{Confusion, rank, top};
 use crate::model::Ensemble;
-use crate::report::confusion_picture;
-use crate::report::records::csv_line;
+use crate::report::records::{Format, Records};
+use crate::report::{confusion_picture, confusion_table};
 use crate::views::Views;
 
 /// The requested files.
@@ -27,10 +27,10 @@ pub struct Details<'a> {
 
 impl<'a> Details<'a> {
     /// # Errors
-    /// Returns an error if a file's ending is not one of a format that can be written, its folder does not exist, or
-    /// classes are to be counted under several protocols at once.
+    /// Returns an error if a file's ending is not one of a format that can be written, its folder does not exist, two
+    /// options name the same file, or classes are to be counted under several protocols at once.
     pub fn new(args: &'a Eval, protocols: &'a [Views], ensemble: &'a Ensemble) -> Result<Self> {
-        let mut seen: Vec<&Path> = args.per_image.as_deref().into_iter().collect();
+        refuse_shared_files(args)?;
         for (option, paths) in [("--confusion", &args.confusion), ("--per-class", &args.per_class)] {
             for path in paths {
                 let name = path.display();
@@ -43,9 +43,7 @@ impl<'a> Details<'a> {
                     "{option} needs one protocol, but {} were requested; name one with --views",
                     protocols.len()
                 );
-                ensure!(!seen.contains(&path.as_path()), "{option} {name}: another option already writes this file");
                 check_writable(path).context(option)?;
-                seen.push(path);
             }
         }
         Ok(Details {
@@ -65,7 +63,10 @@ impl<'a> Details<'a> {
     pub fn count(&mut self, sample: &Sample, outcome: &Outcome) -> Result<()> {
         let averaged = match outcome {
             Ok(averaged) => averaged,
-            Err(bad) => return self.per_image.as_mut().map_or(Ok(()), |per_image| per_image.write_bad(bad)),
+            Err(bad) => {
+                let per_image = self.per_image.as_mut();
+                return per_image.map_or(Ok(()), |PerImage(records)| records.write_bad(&bad.name, &bad.reason));
+            }
         };
         let counts_classes = !self.matrix.is_empty() || !self.per_class.is_empty();
         if let (true, Some(first)) = (counts_classes, averaged.first()) {
@@ -84,7 +85,7 @@ impl<'a> Details<'a> {
     /// # Errors
     /// Returns an error if a file cannot be written.
     pub fn finish(self) -> Result<()> {
-        self.per_image.map_or(Ok(()), |per_image| per_image.file.finish())?;
+        self.per_image.map_or(Ok(()), |PerImage(records)| records.finish())?;
         let (confusion, name) = (&self.confusion, |class: usize| self.ensemble.class(class));
         let title = |what: &str| {
             let views = self.protocols.first().map_or_else(String::new, Views::to_string);
@@ -95,14 +96,14 @@ impl<'a> Details<'a> {
                 Some("svg") => {
                     confusion_picture::confusion(confusion, &title("predictions for each true class (rows)"), &name)
                 }
-                _ => confusion.matrix_csv(&name),
+                _ => confusion_table::confusion(confusion, &name).map(String::into_bytes),
             };
             write_atomically(path, &bytes?)?;
         }
         for path in self.per_class {
             let bytes = match ending(path) {
                 Some("svg") => confusion_picture::per_class(confusion, &title("errors by class"), &name),
-                _ => confusion.classes_csv(&name),
+                _ => confusion_table::per_class(confusion, &name).map(String::into_bytes),
             };
             write_atomically(path, &bytes?)?;
         }
@@ -110,26 +111,37 @@ impl<'a> Details<'a> {
     }
 }
 
-/// One line per image and protocol.
-struct PerImage {
-    file: AtomicFile,
-    is_csv: bool,
+/// Checks that no two options write the same file: the later one would replace the results of the earlier one.
+fn refuse_shared_files(args: &Eval) -> Result<()> {
+    let json = args.common.output.json.iter().filter(|path| *path != Path::new("-"));
+    let files = json.map(|path| ("--json", path)).chain(args.per_image.iter().map(|path| ("--per-image", path)));
+    let files = files.chain(args.confusion.iter().map(|path| ("--confusion", path)));
+    let files = files.chain(args.per_class.iter().map(|path| ("--per-class", path)));
+    let mut seen: Vec<(&str, PathBuf)> = Vec::new();
+    for (option, path) in files {
+        let (name, place) = (path.display(), std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+        if let Some((other, _)) = seen.iter().find(|(_, other)| *other == place) {
+            bail!("{option} {name}: {other} writes this file, too; choose another name for one of them");
+        }
+        seen.push((option, place));
+    }
+    Ok(())
 }
+
+/// One line per image and protocol.
+struct PerImage(Records<7>);
+
+const COLUMNS: [&str; 7] = ["path", "views", "label", "prediction", "probability", "rank", "error"];
 
 impl PerImage {
     fn create(path: &Path) -> Result<Self> {
-        let is_csv = match ending(path) {
-            Some("csv") => true,
-            Some("jsonl") => false,
+        let format = match ending(path) {
+            Some("csv") => Format::Csv(COLUMNS),
+            Some("jsonl") => Format::JsonLines,
             _ => bail!("--per-image {}: expected a name that ends in .csv or .jsonl", path.display()),
         };
         check_writable(path).context("--per-image")?;
-        let file = AtomicFile::create(path)?;
-        let mut per_image = PerImage { file, is_csv };
-        if is_csv {
-            per_image.csv(["path", "views", "label", "prediction", "probability", "rank", "error"])?;
-        }
-        Ok(per_image)
+        Records::to_file(path, format).map(PerImage)
     }
 
     fn write(
@@ -144,29 +156,11 @@ impl PerImage {
         let (truth, guess) = (ensemble.class(label), ensemble.class(prediction));
         let (probability, rank) = (probabilities[prediction], rank(probabilities, label) + 1);
         let views = views.to_string();
-        if self.is_csv {
-            self.csv([name, &views, &truth, &guess, &probability.to_string(), &rank.to_string(), ""])
-        } else {
-            self.object(&json!({
-                "path": name, "views": views, "label": truth, "prediction": guess, "probability": probability, "rank": rank,
-            }))
-        }
-    }
-
-    fn write_bad(&mut self, bad: &BadImage) -> Result<()> {
-        if self.is_csv {
-            self.csv([&bad.name, "", "", "", "", "", &bad.reason])
-        } else {
-            self.object(&json!({ "path": bad.name, "error": bad.reason }))
-        }
-    }
-
-    fn csv(&mut self, fields: [&str; 7]) -> Result<()> {
-        self.file.write(format!("{}\n", csv_line(fields)?).as_bytes())
-    }
-
-    fn object(&mut self, object: &serde_json::Value) -> Result<()> {
-        self.file.write(format!("{object}\n").as_bytes())
+        let object = json!({
+            "path": name, "views": views, "label": truth, "prediction": guess, "probability": probability, "rank": rank,
+        });
+        let row = [name.into(), views, truth, guess, probability.to_string(), rank.to_string(), String::new()];
+        self.0.write(&object, [row])
     }
 }
 

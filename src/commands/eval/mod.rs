@@ -28,7 +28,10 @@ use results::Results;
 pub fn run(args: Eval) -> Result<Outcome> {
     let (ensemble, pace, report) = models::open(&args.models, &args.weights, &args.common)?;
     let protocols = protocols(&args.views, &ensemble, report)?;
-    let dataset = labelled(&ensemble, &args.data, args.labels.as_deref())?;
+    if let Some(files) = chosen_weights(&args, &ensemble) {
+        report.note(format!("weights: {files}"));
+    }
+    let dataset = labelled(&ensemble, &args.data, args.labels.as_deref(), report)?;
     let interrupted = watch_signals()?;
     let mut details = Details::new(&args, &protocols, &ensemble)?;
 
@@ -53,10 +56,12 @@ pub fn run(args: Eval) -> Result<Outcome> {
     measurement.check()?;
     let results =
         Results { ensemble: &ensemble, protocols: &protocols, measurement: &measurement, time: begun.elapsed() };
-    results.show(report)?;
+    // The files are written even if the reader of standard output went away, as the images are all measured by now;
+    // they come last, so that a failure there cannot hide the errors.
+    let shown = results.show(report);
     args.common.output.json.as_ref().map_or(Ok(()), |path| write_json(path, &results.json()))?;
-    // Last, so that a failure here cannot hide the errors.
     details.finish()?;
+    shown?;
     Ok(Outcome::of(&measurement.bad))
 }
 
@@ -90,15 +95,24 @@ fn protocols(asked: &[ViewsArgument], ensemble: &Ensemble, report: Report) -> Re
     Ok(protocols)
 }
 
-/// The protocols for which the experiment publishes an error.
+/// The protocols for which one of the models' experiments publishes an error.
 fn published(ensemble: &Ensemble) -> Result<Vec<Views>> {
-    let experiment = &ensemble.first().experiment;
+    let published = ensemble.models().iter().flat_map(|model| &model.experiment.published);
+    let views: Vec<Views> = published.map(|published| published.views.clone()).collect();
     ensure!(
-        !experiment.published.is_empty(),
+        !views.is_empty(),
         "--views published: {} has no published errors; name protocols instead, for example --views center,ten-crop",
-        experiment.name
+        ensemble.name()
     );
-    Ok(experiment.published.iter().map(|published| published.views.clone()).collect())
+    Ok(views)
+}
+
+/// The files with weights that the command line does not name itself: those of run folders, and fetched ones.
+fn chosen_weights(args: &Eval, ensemble: &Ensemble) -> Option<String> {
+    let is_named = |file: &Path| args.models.iter().chain(&args.weights).any(|named| named == file);
+    let files = ensemble.models().iter().map(|model| model.weights.as_path()).filter(|file| !is_named(file));
+    let files: Vec<String> = files.map(|file| file.display().to_string()).collect();
+    (!files.is_empty()).then(|| files.join(", "))
 }
 
 /// Every protocol that the models support.
@@ -115,7 +129,7 @@ fn all(ensemble: &Ensemble, report: Report) -> Vec<Views> {
 }
 
 /// The images of `dir`, labelled by the models' classes; by position only if their names are not known.
-fn labelled(ensemble: &Ensemble, dir: &Path, list: Option<&Path>) -> Result<Dataset> {
+fn labelled(ensemble: &Ensemble, dir: &Path, list: Option<&Path>, report: Report) -> Result<Dataset> {
     let dir = folder::validation_dir(dir);
     match (ensemble.classes(), list) {
         (Some(classes), Some(list)) => labels::open(&dir, list, classes).context("--labels"),
@@ -123,11 +137,11 @@ fn labelled(ensemble: &Ensemble, dir: &Path, list: Option<&Path>) -> Result<Data
         (None, Some(_)) => {
             bail!("--labels: {} does not contain class names", ensemble.first().weights.display())
         }
-        (None, None) => by_position(ensemble, &dir),
+        (None, None) => by_position(ensemble, &dir, report),
     }
 }
 
-fn by_position(ensemble: &Ensemble, dir: &Path) -> Result<Dataset> {
+fn by_position(ensemble: &Ensemble, dir: &Path, report: Report) -> Result<Dataset> {
     let (dataset, model) = (folder::open(dir)?, ensemble.first());
     let classes = model.experiment.network().classes;
     ensure!(
@@ -137,5 +151,9 @@ fn by_position(ensemble: &Ensemble, dir: &Path) -> Result<Dataset> {
         dataset.classes.len(),
         model.weights.display()
     );
+    report.note(format!(
+        "{} does not contain class names; assuming that the class folders in sorted order are the classes 0, 1, 2, ...",
+        model.weights.display()
+    ));
     Ok(dataset)
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::evaluation::{Measured, Measurement};
 use crate::experiment::Published;
 use crate::metrics::{Errors, Tally};
-use crate::model::Ensemble;
+use crate::model::{Ensemble, Model};
 use crate::report::Report;
 use crate::report::table::{duration, table};
 use crate::views::Views;
@@ -40,7 +40,8 @@ impl Results<'_> {
                     "{name}, {views} view{without}: top-1 error {:.2} %, top-5 error {:.2} %, loss {:.4}, on {} images ({time})",
                     errors.top1_error, errors.top5_error, errors.loss, measured.tally.images,
                 ))?;
-                self.published(views).map_or(Ok(()), |published| report.result(beside(&errors, published)))
+                published(self.ensemble.first(), views)
+                    .map_or(Ok(()), |published| report.result(beside(&errors, published)))
             }
             _ => {
                 report.result(self.table())?;
@@ -99,27 +100,23 @@ impl Results<'_> {
         rows
     }
 
-    /// For each row the published errors and how the measured ones differ; `None` if nothing is published.
+    /// For each row the errors that its model publishes and how the measured ones differ, empty for an ensemble;
+    /// `None` if nothing is published.
     fn published_columns(&self) -> Option<Vec<[String; 2]>> {
-        let rows_per_protocol = match self.ensemble.models().len() {
-            1 => 1,
-            members => members + 1,
-        };
+        let models = self.ensemble.models();
         let mut columns = Vec::new();
         for (views, measured) in self.protocols.iter().zip(&self.measurement.protocols) {
-            columns.extend(vec![[String::new(), String::new()]; rows_per_protocol - 1]);
-            let errors = measured.tally.errors().unwrap_or_default();
-            columns.push(self.published(views).map_or([String::new(), String::new()], |it| {
-                [percent([it.top1_error, it.top5_error]), differences(&errors, it)]
-            }));
+            for (model, tally) in models.iter().zip(&measured.members) {
+                let errors = tally.errors().unwrap_or_default();
+                columns.push(published(model, views).map_or_else(Default::default, |it| {
+                    [percent([it.top1_error, it.top5_error]), differences(&errors, it)]
+                }));
+            }
+            if models.len() > 1 {
+                columns.push(Default::default());
+            }
         }
         columns.iter().any(|[published, _]| !published.is_empty()).then_some(columns)
-    }
-
-    /// What a single model's experiment publishes for a protocol.
-    fn published(&self, views: &Views) -> Option<&Published> {
-        let published = &self.ensemble.first().experiment.published;
-        published.iter().find(|it| it.views == *views).filter(|_| self.ensemble.models().len() == 1)
     }
 
     /// The results as JSON.
@@ -153,15 +150,23 @@ impl Results<'_> {
             let Errors { top1_error, top5_error, loss } = tally.errors().unwrap_or_default();
             json!({ "top1_error": top1_error, "top5_error": top5_error, "loss": loss })
         };
-        let mut result = numbers(&measured.tally);
+        let own = |(model, tally): (&Model, &Tally)| {
+            let mut result = numbers(tally);
+            if let Some(published) = published(model, views) {
+                result["published"] = json!({ "top1_error": published.top1_error, "top5_error": published.top5_error });
+            }
+            result
+        };
+        let models = self.ensemble.models();
+        let mut result = match models {
+            [model] => own((model, &measured.tally)),
+            _ => numbers(&measured.tally),
+        };
         result["views"] = views.to_string().into();
         result["crops"] = measured.crops.into();
         result["network_seconds"] = measured.seconds.into();
-        if let Some(published) = self.published(views) {
-            result["published"] = json!({ "top1_error": published.top1_error, "top5_error": published.top5_error });
-        }
-        if self.ensemble.models().len() > 1 {
-            result["members"] = measured.members.iter().map(numbers).collect();
+        if models.len() > 1 {
+            result["members"] = models.iter().zip(&measured.members).map(own).collect();
         }
         result
     }
@@ -173,6 +178,11 @@ impl Results<'_> {
     fn images_per_second(&self) -> f64 {
         self.images() as f64 / self.time.as_secs_f64()
     }
+}
+
+/// What a model's experiment publishes for a protocol.
+fn published<'a>(model: &'a Model, views: &Views) -> Option<&'a Published> {
+    model.experiment.published.iter().find(|it| it.views == *views)
 }
 
 /// "27.00 / 8.80 %"; a dash for an error that was not published.
