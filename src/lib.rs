@@ -3,19 +3,20 @@
 //! Follow the code along four routes:
 //!
 //! 1. `configs/resnet34.json` -> [`experiment`] (parsed, changed by recipes and single settings, complete) ->
-//! [`network::shape`] (proved) -> tensors by name, [`network::init`] or [`weights`] -> [`network::Network::forward`].
+//!    [`network::shape`] (proved) -> tensors by name ([`network::init`] or [`weights`]) -> [`network::Network::forward`].
 //! 2. a data set ([`data::folder`], [`data::labels`]) -> [`data::dataset`] -> [`image::decode`] -> [`data::augment`] ->
-//! [`image::crop`] -> [`data::loader`] -> [`image::batch`] -> [`image::normalise`]. [`data::example`] shows it whole.
+//!    [`image::crop`] ([`data::example`] shows it up to here) -> [`data::loader`] -> [`image::batch`] ->
+//!    [`image::normalise`].
 //! 3. batch -> forward -> loss -> gradients -> [`training::optimizer`] at the rate of [`training::schedule`]:
-//! [`training::step`] shows it on one screen, [`training`] is the loop around it, [`training::state`] what a resumed
-//! run needs.
+//!    [`training::step`] shows it on one screen, [`training`] is the loop around it, [`training::state`] what a resumed
+//!    run needs.
 //! 4. image -> [`views`] -> [`evaluation`] (forward, averaged over views and the models of an ensemble, [`model`]) ->
-//! [`metrics`] -> [`report`], in the `eval` and `predict` [`commands`].
+//!    [`metrics`] -> [`report`], in the `eval` and `predict` [`commands`].
 //!
-//! Invariants: [`network::spec`], [`network::shape`], [`training::schedule`], [`views`] and [`geometry`] do not use
-//! tensors; [`image`] depends on neither networks nor experiments; [`data`] does not depend on networks; only [`cli`]
-//! and [`commands`] deal with command-line arguments; only [`model::checkpoint`] and [`weights`] know the layout of
-//! weight files; [`evaluation`] does not depend on [`training`]; every random stream and seed is keyed by its purpose
+//! Invariants: [`network::spec`], [`network::shape`], [`training::schedule`], [`views`] and [`geometry`] use no tensors;
+//! [`image`] depends on neither networks nor experiments; [`data`] does not depend on networks; only [`cli`] and
+//! [`commands`] deal with command-line arguments; only [`model::checkpoint`] and [`weights`] know the layout of weight
+//! files; [`evaluation`] does not depend on [`training`]; every random stream and seed is keyed by its purpose
 //! ([`random`]; [`shapes`] keys its own by image). The test `structure` enforces what a text search can.
 
 #![warn(missing_docs)]
