@@ -331,10 +331,12 @@ fn a_reader_that_goes_away_ends_the_work_quietly() {
 #[test]
 fn the_files_of_a_finished_eval_are_written_even_if_nobody_reads_its_text() {
     let place = trained();
-    let script = "$topfive eval run --data shapes --json r.json --confusion m.csv | true; exit ${PIPESTATUS[0]}";
-    bash(&place, script).succeeds();
+    for (json, table) in [("r.json", "m.csv"), ("-", "n.csv")] {
+        let eval = format!("$topfive eval run --data shapes --json {json} --confusion {table}");
+        bash(&place, &format!("{eval} | true; exit ${{PIPESTATUS[0]}}")).succeeds();
+        assert!(place.path(table).is_file(), "{table}");
+    }
     assert_eq!(place.read_json("r.json")["images"], 24);
-    assert!(place.path("m.csv").is_file());
 }
 
 #[cfg(target_os = "linux")]

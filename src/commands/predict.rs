@@ -131,7 +131,6 @@ struct Lines {
 }
 
 /// What people read of an image.
-#[derive(PartialEq, Eq)]
 enum Text {
     /// All guesses, on standard output.
     Guesses,
@@ -148,23 +147,21 @@ impl Lines {
         let json_to_stdout = json == Some(Path::new("-"));
         let clash = json_to_stdout && format != Format::Text;
         ensure!(!clash, "--json - and --format both write to standard output; use only one of them");
+        let json_lines = records::Format::JsonLines;
         let mut records = Vec::new();
-        let text = match format {
-            Format::Text if json_to_stdout => Text::Best,
-            Format::Text => Text::Guesses,
-            Format::Jsonl | Format::Csv => Text::Nothing,
-        };
-        match format {
-            Format::Csv => records.push(Records::to_stdout(records::Format::Csv(COLUMNS))?),
-            Format::Jsonl => records.push(Records::to_stdout(records::Format::JsonLines)?),
-            Format::Text => {}
-        }
         if let Some(path) = json {
             records.push(match json_to_stdout {
-                true => Records::to_stdout(records::Format::JsonLines)?,
-                false => Records::to_file(path, records::Format::JsonLines)?,
+                true => Records::to_stdout(json_lines)?,
+                false => Records::to_file(path, json_lines)?,
             });
         }
+        let (text, format) = match format {
+            Format::Text if json_to_stdout => (Text::Best, None),
+            Format::Text => (Text::Guesses, None),
+            Format::Jsonl => (Text::Nothing, Some(json_lines)),
+            Format::Csv => (Text::Nothing, Some(records::Format::Csv(COLUMNS))),
+        };
+        records.extend(format.map(Records::to_stdout).transpose()?);
         Ok(Lines { report, views: views.to_string(), text, records })
     }
 

@@ -59,9 +59,9 @@ pub fn run(args: Eval) -> Result<Outcome> {
     // The files are written even if the reader of standard output went away, as the images are all measured by now;
     // they come last, so that a failure there cannot hide the errors.
     let shown = results.show(report);
-    args.common.output.json.as_ref().map_or(Ok(()), |path| write_json(path, &results.json()))?;
+    let written = args.common.output.json.as_ref().map_or(Ok(()), |path| write_json(path, &results.json()));
     details.finish()?;
-    shown?;
+    written.and(shown)?;
     Ok(Outcome::of(&measurement.bad))
 }
 
