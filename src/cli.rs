@@ -64,7 +64,7 @@ pub struct Common {
     /// How results are shown.
     #[command(flatten)]
     pub output: Output,
-    /// Set a field of the experiment, for example training.epochs=5 or network.input=[3,64,64]; may be repeated
+    /// Set a field of the experiment, for example training.epochs=5 or training.schedule=cosine; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE", help_heading = "Common options")]
     pub sets: Vec<String>,
 }

@@ -78,12 +78,6 @@ pub fn run(args: Train) -> Result<Outcome> {
             Ok(Outcome::Interrupted)
         }
         Ended::Finished { best, last } => {
-            report.result(format!(
-                "best top-1 error {:.2} %, top-5 error {:.2} % (center view): {}",
-                best.top1_error,
-                best.top5_error,
-                run.best().display()
-            ))?;
             if let Some(path) = &args.common.output.json {
                 let out = run.path().to_string_lossy();
                 let result = json!({
@@ -92,6 +86,12 @@ pub fn run(args: Train) -> Result<Outcome> {
                 });
                 write_json(path, &result)?;
             }
+            report.result(format!(
+                "best top-1 error {:.2} %, top-5 error {:.2} % (center view): {}",
+                best.top1_error,
+                best.top5_error,
+                run.best().display()
+            ))?;
             Ok(Outcome::of(&bad))
         }
     }

@@ -12,8 +12,8 @@ use crate::nearest::did_you_mean;
 
 /// Reads the images of `dir` with the labels of the list `list`. Each of its lines is
 ///
-/// - `FILE LABEL`, separated by spaces, tabs or a comma: Caffe's val.txt, or Kaggle's LOC_val_solution.csv with its
-/// header; or
+/// - `FILE LABEL`, separated by a blank, a tab or a comma: Caffe's val.txt, or Kaggle's LOC_val_solution.csv with its
+///   header; or
 /// - `LABEL` alone, one per image in the order of their sorted names.
 ///
 /// A label is the name of a class (a synset id) or, after a file's name, its position in the class list, counted from

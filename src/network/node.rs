@@ -37,7 +37,7 @@ impl Shape {
         self.dimensions()[0]
     }
 
-    /// [channels, height, width] of a map, [features] of a vector.
+    /// `[channels, height, width]` of a map, `[features]` of a vector.
     pub fn dimensions(self) -> Vec<i64> {
         match self {
             Shape::Map { channels, height, width } => vec![channels, height, width],
