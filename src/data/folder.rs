@@ -104,7 +104,7 @@ fn images_below(dir: &Path, above: &mut Vec<PathBuf>, found: &mut impl FnMut(Pat
 }
 
 /// Whether the file's extension is that of a supported image format.
-pub fn is_image(path: &Path) -> bool {
+fn is_image(path: &Path) -> bool {
     ImageFormat::from_path(path).is_ok_and(|format| format.reading_enabled())
 }
 

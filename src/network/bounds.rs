@@ -9,7 +9,7 @@ use super::spec::{Layer, NetworkSpec, Pair, StartWeights, Width};
 use crate::range::{positive, within};
 
 /// The greatest number of channels, features and classes.
-pub const WIDEST: i64 = 1_000_000;
+const WIDEST: i64 = 1_000_000;
 /// The greatest side of a kernel, a stride or a padding, in pixels.
 const LARGEST_WINDOW: i64 = 1024;
 /// The greatest side of an input, in pixels.
