@@ -30,8 +30,8 @@ impl Normalisation {
         let reciprocal = constants.std.map(|std| (1.0 / std) as f32);
         Ok(Normalisation {
             bgr: constants.bgr,
-            mean: Tensor::f_from_slice(&mean)?.f_to_device(device)?,
-            reciprocal: Tensor::f_from_slice(&reciprocal)?.f_to_device(device)?,
+            mean: per_channel(&mean)?.f_to_device(device)?,
+            reciprocal: per_channel(&reciprocal)?.f_to_device(device)?,
             device,
         })
     }
@@ -43,10 +43,14 @@ impl Normalisation {
     pub fn apply(&self, bytes: &Tensor) -> Result<Tensor, TchError> {
         let bytes = bytes.f_to_device(self.device)?;
         let bytes = if self.bgr { bytes.f_flip([3])? } else { bytes };
-        let values = bytes.f_to_kind(Kind::Float)?.f_sub(&self.mean)?.f_mul(&self.reciprocal)?;
-        // If they stayed channels-last, as they come out here, libtorch 2.11 on processors with AVX-512 would write
-        // past its buffers in the weight gradient of 1x1 convolutions with fewer than 16 channels. This order is as
-        // fast.
-        values.f_permute([0, 3, 1, 2])?.f_contiguous()
+        // If the values stayed channels-last, as the bytes are, libtorch 2.11 on processors with AVX-512 would write past
+        // its buffers in the weight gradient of 1x1 convolutions with fewer than 16 channels. This order is as fast.
+        let mut values = bytes.f_permute([0, 3, 1, 2])?.f_contiguous()?.f_to_kind(Kind::Float)?;
+        values.f_sub_(&self.mean)?.f_mul_(&self.reciprocal)
     }
+}
+
+/// (channels, 1, 1)
+fn per_channel(constants: &[f32; 3]) -> Result<Tensor, TchError> {
+    Tensor::f_from_slice(constants)?.f_view([3, 1, 1])
 }
