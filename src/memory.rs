@@ -12,3 +12,13 @@ pub fn keep_freed() {
         libc::mallopt(libc::M_TRIM_THRESHOLD, -1);
     }
 }
+
+/// Returns freed memory to the system: after weights were read or drawn, because the gaps that their buffers
+/// leave behind are too small for what a network needs next.
+pub fn return_freed() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: malloc_trim only releases pages that hold no allocation.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}

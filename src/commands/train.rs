@@ -13,6 +13,7 @@ use crate::cli::{PUBLISHED, Train};
 use crate::data::dataset::Dataset;
 use crate::data::folder::open_splits;
 use crate::experiment::{Change, Experiment, PublishedWeights};
+use crate::memory;
 use crate::model::checkpoint;
 use crate::network::classifier::class_parameters;
 use crate::network::parameter::parameters;
@@ -58,6 +59,7 @@ pub fn run(args: Train) -> Result<Outcome> {
         run.path().display()
     ));
 
+    memory::return_freed();
     let interrupted = watch_signals()?;
     let trainer = Trainer {
         experiment: &experiment,

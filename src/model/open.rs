@@ -11,6 +11,7 @@ use tch::Device;
 use super::checkpoint::{self, Note};
 use crate::experiment::{Change, Experiment, builtin};
 use crate::imagenet;
+use crate::memory;
 use crate::nearest::did_you_mean;
 use crate::network::Network;
 use crate::network::node::without_auxiliary;
@@ -80,6 +81,7 @@ impl Model {
     ) -> Result<Self> {
         let fitted = fit(&parameters(experiment.nodes()), stored, &HashSet::new(), file)?;
         let tensors = fitted.into_tensors(device)?;
+        memory::return_freed();
         let network = Network::new(without_auxiliary(experiment.nodes()), tensors, device)?;
         Ok(Model { experiment, network, classes, weights: file.to_path_buf(), assumes_imagenet: false })
     }
