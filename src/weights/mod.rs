@@ -43,7 +43,24 @@ pub fn read(path: &Path) -> Result<Contents> {
         return safetensors::read(path);
     }
     if torch::recognises(&first) {
-        return Ok(Contents { tensors: torch::read(path)?, note: None });
+        return Ok(Contents { tensors: torch::TorchFile::open(path)?.tensors()?, note: None });
     }
-    bail!("{}: not a weights file; expected safetensors or PyTorch's .pth", path.display())
+    bail!("{}: not a weights file{}", path.display(), what_instead(&first))
+}
+
+/// What a file without weights is instead, by its first bytes, and what to do.
+fn what_instead(first_bytes: &[u8]) -> &'static str {
+    let text = String::from_utf8_lossy(first_bytes).trim_start().to_lowercase();
+    match first_bytes {
+        _ if text.starts_with("version https:") => {
+            ", but a pointer of Git LFS to one; run `git lfs pull` in its repository"
+        }
+        _ if text.starts_with("<!doctype") || text.starts_with("<html") || text.starts_with("<?xml") => {
+            ", but a web page, so a download failed; fetch the file itself"
+        }
+        [0x80, 2..=5, ..] => {
+            ", but a Python pickle that torch.save did not write; in Python, load it and save its tensors with torch.save"
+        }
+        _ => "; expected safetensors or PyTorch's .pth",
+    }
 }

@@ -1,4 +1,4 @@
-//! The calls that a state dictionary's pickle asks for: each is read as data, and none is made.
+//! The calls that a pickle asks for: those that make tensors and dictionaries are read as data, and none is made.
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -15,22 +15,22 @@ impl<'a> Machine<'a> {
     /// Reads a class or function that is named by two lines of the input.
     ///
     /// # Errors
-    /// Refuses those that a state dictionary does not need.
+    /// Returns an error if the names are truncated or too long.
     pub fn global(&mut self) -> Result<Object<'a>> {
         let (module, name) = (self.line()?, self.line()?);
-        Global::named(module, name).map(Object::Global)
+        Ok(Object::Global(Global::named(module, name)))
     }
 
     /// Makes a class or function from the two strings on top of the stack.
     ///
     /// # Errors
-    /// Refuses those that a state dictionary does not need.
+    /// Returns an error if they are not strings.
     pub fn stack_global(&mut self) -> Result<Object<'a>> {
         let ids = self.pop_many(2)?;
         let (Object::Text(module), Object::Text(name)) = (self.get(ids[0]), self.get(ids[1])) else {
             bail!("the pickle names a class by something other than two strings");
         };
-        Global::named(module, name).map(Object::Global)
+        Ok(Object::Global(Global::named(module, name)))
     }
 
     fn line(&mut self) -> Result<&'a str> {
@@ -45,7 +45,7 @@ impl<'a> Machine<'a> {
 
     /// Makes the storage that a persistent id stands for: ('storage', class, key, location, number of values). The
     /// legacy format adds a sixth part, a view of the storage, which PyTorch has always written as None since version
-    /// 0.4.
+    /// 0.4. A storage of another class, such as complex numbers, is opaque.
     ///
     /// # Errors
     /// Returns an error if the id is anything else, or contradicts an earlier one with the same key.
@@ -59,15 +59,19 @@ impl<'a> Machine<'a> {
             [parts @ .., Object::None] => parts,
             parts => parts,
         };
-        let [Object::Text("storage"), Object::Global(Global::Storage(dtype)), Object::Text(key), _, numel] = parts
-        else {
-            return refuse("the pickle refers to something other than a complete storage");
+        let (dtype, key, numel) = match parts {
+            [Object::Text("storage"), Object::Global(Global::Storage(dtype)), Object::Text(key), _, numel] => {
+                (*dtype, *key, count(numel)?)
+            }
+            [Object::Text("storage"), Object::Global(Global::Other(module, name)), Object::Text(_), _, _] => {
+                return Ok(Object::Opaque(module, name));
+            }
+            _ => return refuse("the pickle refers to something other than a complete storage"),
         };
-        let (key, dtype, numel) = (*key, *dtype, count(numel)?);
-        let storage = Storage { key, dtype, numel };
-        let known = *self.storages.entry(key).or_insert(storage);
+        let storage = Storage { key: key.to_string(), dtype, numel };
+        let known = self.storages.entry(key.to_string()).or_insert_with(|| storage.clone());
         ensure!(
-            known == storage,
+            *known == storage,
             "storage {key} first has {} values of type {}, then {} of type {}",
             known.numel,
             known.dtype,
@@ -77,18 +81,31 @@ impl<'a> Machine<'a> {
         Ok(Object::Storage(storage))
     }
 
-    /// Replaces a function and its arguments on the stack by what the call would return.
+    /// Replaces a class or function and its arguments on the stack by what the call would return.
     ///
     /// # Errors
-    /// Returns an error if this is not one of the calls that PyTorch writes.
-    pub fn reduce(&mut self) -> Result<()> {
+    /// Returns an error if a tensor or a dictionary is made from something else than PyTorch makes it from.
+    pub fn call(&mut self) -> Result<()> {
         let ids = self.pop_many(2)?;
-        let (Object::Global(global), Object::Tuple(arguments)) = (self.get(ids[0]), self.get(ids[1])) else {
-            bail!("the pickle calls {} with {} as its arguments", self.get(ids[0]).kind(), self.get(ids[1]).kind());
+        let Object::Tuple(arguments) = self.get(ids[1]) else {
+            bail!("the pickle calls something with {} as its arguments", self.get(ids[1]).kind());
         };
+        let Object::Global(global) = self.get(ids[0]) else {
+            self.push(Object::Opaque("", "object"));
+            return Ok(());
+        };
+        let (mut global, mut arguments) = (*global, arguments.clone());
+        if let (Global::RebuildFromType, [function, _, inner, _]) = (global, arguments.as_slice())
+            && let (Object::Global(function), Object::Tuple(inner)) = (self.get(*function), self.get(*inner))
+        {
+            (global, arguments) = (*function, inner.clone());
+        }
         let returned = match (global, arguments.as_slice()) {
-            (Global::OrderedDict, []) => Object::Dict(Vec::new()),
-            (Global::OrderedDict, [pairs]) => self.ordered_dictionary(*pairs)?,
+            (Global::Dictionary, [pairs]) if matches!(self.get(*pairs), Object::List(_)) => {
+                self.ordered_dictionary(*pairs)?
+            }
+            // What a defaultdict is made with is the function that makes its missing values.
+            (Global::Dictionary, _) => Object::Dict(Vec::new()),
             // _rebuild_tensor has four arguments, to which _rebuild_tensor_v2 adds requires_grad and hooks. A seventh
             // would mark values that differ from those of the storage, such as negated ones.
             (Global::RebuildTensor, [parts @ .., _, _] | parts) if parts.len() == 4 => {
@@ -98,9 +115,8 @@ impl<'a> Machine<'a> {
                 self.push_again(*tensor);
                 return Ok(());
             }
-            (global, arguments) => {
-                return refuse(format!("the pickle calls {global:?} with {} unexpected arguments", arguments.len()));
-            }
+            (Global::Other(module, name), _) => Object::Opaque(module, name),
+            _ => Object::Opaque("torch", "Tensor"),
         };
         self.push(returned);
         Ok(())
@@ -118,11 +134,13 @@ impl<'a> Machine<'a> {
     }
 
     fn tensor(&self, storage: Id, offset: Id, shape: Id, strides: Id) -> Result<Object<'a>> {
-        let Object::Storage(storage) = self.get(storage) else {
-            bail!("the pickle makes a tensor from {}, expected a storage", self.get(storage).kind());
+        let storage = match self.get(storage) {
+            Object::Storage(storage) => storage.clone(),
+            Object::Opaque(module, name) => return Ok(Object::Opaque(module, name)),
+            other => bail!("the pickle makes a tensor from {}, expected a storage", other.kind()),
         };
         Ok(Object::Tensor(Tensor {
-            storage: *storage,
+            storage,
             offset: count(self.get(offset))?,
             shape: self.counts(shape)?,
             strides: self.counts(strides)?,
@@ -137,17 +155,14 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Drops the state that the pickle sets: the `_metadata` of a state dictionary, or the flags of a `Parameter`
-    /// before PyTorch 0.4.
+    /// Drops the state that the pickle sets: the `_metadata` of a state dictionary, the flags of a `Parameter` before
+    /// PyTorch 0.4, or all that an object of another class consists of.
     ///
     /// # Errors
-    /// Returns an error if the pickle sets the state of another kind of object.
+    /// Returns an error if the stack lacks the state or the object.
     pub fn build(&mut self) -> Result<()> {
         self.pop()?;
-        match self.top()? {
-            Object::Dict(_) | Object::Tensor(_) => Ok(()),
-            other => bail!("the pickle sets the state of {}, expected a dictionary or a tensor", other.kind()),
-        }
+        self.top().map(|_| ())
     }
 }
 

@@ -1,56 +1,16 @@
-//! The stack machine that executes pickles in Python, reduced to the opcodes and calls that a state dictionary needs.
+//! The stack machine that executes pickles in Python, except that it calls nothing.
 
 use std::collections::HashMap;
 
 use anyhow::{Context, Result, bail};
 
 use super::object::{Id, Object, Storage};
+use super::opcode;
 use super::refusal::refuse;
 
 /// A tensor takes some 40 opcodes, so this is enough for 26,000 tensors. It also bounds memory: an opcode makes at most
 /// one object and one memo entry, some 300 bytes, and a container takes over what other opcodes put on the stack.
 const OPCODE_LIMIT: usize = 1 << 20;
-
-/// The opcodes that torch.save writes in protocols 2 to 5, and those of Python 2. Python's pickletools documents each.
-mod opcode {
-    pub const APPEND: u8 = b'a';
-    pub const APPENDS: u8 = b'e';
-    pub const BINFLOAT: u8 = b'G';
-    pub const BINGET: u8 = b'h';
-    pub const BININT: u8 = b'J';
-    pub const BININT1: u8 = b'K';
-    pub const BININT2: u8 = b'M';
-    pub const BINPERSID: u8 = b'Q';
-    pub const BINPUT: u8 = b'q';
-    pub const BINSTRING: u8 = b'T';
-    pub const BINUNICODE: u8 = b'X';
-    pub const BUILD: u8 = b'b';
-    pub const EMPTY_DICT: u8 = b'}';
-    pub const EMPTY_LIST: u8 = b']';
-    pub const EMPTY_TUPLE: u8 = b')';
-    pub const FRAME: u8 = 0x95;
-    pub const GLOBAL: u8 = b'c';
-    pub const LONG1: u8 = 0x8a;
-    pub const LONG_BINGET: u8 = b'j';
-    pub const LONG_BINPUT: u8 = b'r';
-    pub const MARK: u8 = b'(';
-    pub const MEMOIZE: u8 = 0x94;
-    pub const NEWFALSE: u8 = 0x89;
-    pub const NEWTRUE: u8 = 0x88;
-    pub const NONE: u8 = b'N';
-    pub const PROTO: u8 = 0x80;
-    pub const REDUCE: u8 = b'R';
-    pub const SETITEM: u8 = b's';
-    pub const SETITEMS: u8 = b'u';
-    pub const SHORT_BINSTRING: u8 = b'U';
-    pub const SHORT_BINUNICODE: u8 = 0x8c;
-    pub const STACK_GLOBAL: u8 = 0x93;
-    pub const STOP: u8 = b'.';
-    pub const TUPLE: u8 = b't';
-    pub const TUPLE1: u8 = 0x85;
-    pub const TUPLE2: u8 = 0x86;
-    pub const TUPLE3: u8 = 0x87;
-}
 
 /// The state of reading a pickle.
 pub struct Machine<'a> {
@@ -59,7 +19,7 @@ pub struct Machine<'a> {
     /// Every object made so far; an [`Id`] is an index into them.
     pub objects: Vec<Object<'a>>,
     /// Every storage made so far, by its key.
-    pub storages: HashMap<&'a str, Storage<'a>>,
+    pub storages: HashMap<String, Storage>,
     stack: Vec<Id>,
     /// The height of the stack at each MARK that is still open.
     marks: Vec<usize>,
@@ -83,8 +43,7 @@ impl<'a> Machine<'a> {
     /// Reads up to the opcode STOP and returns the object that the pickle stands for.
     ///
     /// # Errors
-    /// Returns an error if the pickle is truncated, malformed or too long, or has an opcode that torch.save never
-    /// writes.
+    /// Returns an error if the pickle is truncated, malformed or too long, or has an opcode of no protocol from 2 to 5.
     pub fn run(&mut self) -> Result<Id> {
         for _ in 0..OPCODE_LIMIT {
             match self.take(1)?[0] {
@@ -103,14 +62,22 @@ impl<'a> Machine<'a> {
             opcode::NEWFALSE => Object::Bool(false),
             opcode::BININT1 => Object::Int(self.unsigned(1)? as i128),
             opcode::BININT2 => Object::Int(self.unsigned(2)? as i128),
-            opcode::BININT => self.signed(4)?,
+            opcode::BININT => self.integer(4)?,
             opcode::LONG1 => {
                 let length = self.unsigned(1)?;
-                self.signed(length)?
+                self.integer(length)?
+            }
+            opcode::LONG4 => {
+                let length = self.unsigned(4)?;
+                self.integer(length)?
             }
             opcode::BINFLOAT => self.take(8).map(|_| Object::Float)?,
             opcode::SHORT_BINUNICODE | opcode::SHORT_BINSTRING => self.text(1)?,
             opcode::BINUNICODE | opcode::BINSTRING => self.text(4)?,
+            opcode::BINUNICODE8 => self.text(8)?,
+            opcode::SHORT_BINBYTES => self.bytes(1)?,
+            opcode::BINBYTES => self.bytes(4)?,
+            opcode::BINBYTES8 | opcode::BYTEARRAY8 => self.bytes(8)?,
             opcode::EMPTY_TUPLE => Object::Tuple(Vec::new()),
             opcode::TUPLE1 => Object::Tuple(self.pop_many(1)?),
             opcode::TUPLE2 => Object::Tuple(self.pop_many(2)?),
@@ -118,6 +85,8 @@ impl<'a> Machine<'a> {
             opcode::TUPLE => Object::Tuple(self.pop_to_mark()?),
             opcode::EMPTY_LIST => Object::List(Vec::new()),
             opcode::EMPTY_DICT => Object::Dict(Vec::new()),
+            opcode::EMPTY_SET => Object::Opaque("", "set"),
+            opcode::FROZENSET => self.pop_to_mark().map(|_| Object::Opaque("", "frozenset"))?,
             opcode::GLOBAL => self.global()?,
             opcode::STACK_GLOBAL => self.stack_global()?,
             opcode::BINPERSID => self.storage()?,
@@ -145,9 +114,15 @@ impl<'a> Machine<'a> {
             opcode::MEMOIZE => self.remember(self.memo.len()),
             opcode::BINGET => self.unsigned(1).and_then(|place| self.recall(place)),
             opcode::LONG_BINGET => self.unsigned(4).and_then(|place| self.recall(place)),
-            opcode::REDUCE => self.reduce(),
+            opcode::POP => self.discard(),
+            opcode::POP_MARK => self.pop_to_mark().map(|_| ()),
+            opcode::DUP => self.pop().map(|id| self.stack.extend([id, id])),
+            // A set's items and a class's keyword arguments are of no interest.
+            opcode::ADDITEMS => self.pop_to_mark().map(|_| ()),
+            opcode::NEWOBJ_EX => self.pop().and_then(|_| self.call()),
+            opcode::REDUCE | opcode::NEWOBJ => self.call(),
             opcode::BUILD => self.build(),
-            _ => refuse(format!("the pickle has the opcode {code:#04x}, which torch.save never writes")),
+            _ => refuse(format!("the pickle has the unknown opcode {code:#04x}")),
         }
     }
 
@@ -171,22 +146,37 @@ impl<'a> Machine<'a> {
         Ok(digits.fold(0, |value, digit| value << 8 | usize::from(*digit)))
     }
 
-    /// Reads a little-endian number of so many bytes in two's complement.
-    fn signed(&mut self, bytes: usize) -> Result<Object<'a>> {
+    /// Reads a little-endian integer of so many bytes in two's complement. One of more than 16 bytes is opaque.
+    fn integer(&mut self, bytes: usize) -> Result<Object<'a>> {
         let digits = self.take(bytes)?;
         let negative = digits.last().is_some_and(|top| top >> 7 == 1);
         let mut wide = [if negative { 0xff } else { 0 }; size_of::<i128>()];
-        let low = wide.get_mut(..bytes);
-        low.with_context(|| format!("the pickle has an integer of {bytes} bytes, expected at most 16"))?
-            .copy_from_slice(digits);
+        let Some(low) = wide.get_mut(..bytes) else { return Ok(Object::Opaque("", "int")) };
+        low.copy_from_slice(digits);
         Ok(Object::Int(i128::from_le_bytes(wide)))
+    }
+
+    /// Passes over bytes after their length, a number of `length_bytes` bytes.
+    fn bytes(&mut self, length_bytes: usize) -> Result<Object<'a>> {
+        let length = self.unsigned(length_bytes)?;
+        self.take(length).map(|_| Object::Opaque("", "bytes"))
+    }
+
+    /// Takes the top of the stack off it, or an open mark that is higher.
+    fn discard(&mut self) -> Result<()> {
+        if self.marks.last() == Some(&self.stack.len()) {
+            self.marks.pop();
+            return Ok(());
+        }
+        self.pop().map(|_| ())
     }
 
     /// Reads a string after its length, a number of `length_bytes` bytes.
     fn text(&mut self, length_bytes: usize) -> Result<Object<'a>> {
         let length = self.unsigned(length_bytes)?;
+        // A string of Python 2, or with surrogates, may hold any bytes; no tensor has such a name.
         let text = str::from_utf8(self.take(length)?);
-        text.map(Object::Text).context("the pickle has a string that is not UTF-8")
+        Ok(text.map_or(Object::Opaque("", "str"), Object::Text))
     }
 
     /// The object with this id.
@@ -254,6 +244,7 @@ impl<'a> Machine<'a> {
     fn append(&mut self, mut items: Vec<Id>) -> Result<()> {
         match self.top()? {
             Object::List(list) => list.append(&mut items),
+            Object::Opaque(..) => {}
             other => bail!("the pickle appends to {}, expected a list", other.kind()),
         }
         Ok(())
@@ -263,6 +254,7 @@ impl<'a> Machine<'a> {
         let (pairs, rest) = items.as_chunks::<2>();
         match self.top()? {
             Object::Dict(dict) if rest.is_empty() => dict.extend(pairs.iter().map(|[key, value]| (*key, *value))),
+            Object::Opaque(..) => {}
             other => bail!(
                 "the pickle sets {} keys and values of {}, expected pairs of a dictionary",
                 items.len(),

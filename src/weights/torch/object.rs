@@ -1,9 +1,8 @@
-//! The objects that a PyTorch state dictionary is made of, as its pickle states them.
+//! The objects in a pickle: those that a PyTorch state dictionary is made of, as the pickle states them, and everything
+//! else as opaque.
 
 use anyhow::{Context, Result};
 use safetensors::Dtype;
-
-use super::refusal::refuse;
 
 /// The index of an object among its pickle's objects. Objects contain each other by index, so that nothing recurses
 /// however deeply a hostile pickle nests them.
@@ -29,11 +28,14 @@ pub enum Object<'a> {
     /// A dictionary of these keys and values, in the order of their insertion.
     Dict(Vec<(Id, Id)>),
     /// A class or a function.
-    Global(Global),
+    Global(Global<'a>),
     /// The values of one or more tensors.
-    Storage(Storage<'a>),
+    Storage(Storage),
     /// A tensor.
-    Tensor(Tensor<'a>),
+    Tensor(Tensor),
+    /// Anything else (an object of another class, bytes, a set), by the module and the name of its class or of the function
+    /// that makes it, which is never called.
+    Opaque(&'a str, &'a str),
 }
 
 impl Object<'_> {
@@ -50,69 +52,66 @@ impl Object<'_> {
             Object::Global(_) => "a class or function",
             Object::Storage(_) => "a storage",
             Object::Tensor(_) => "a tensor",
+            Object::Opaque(..) => "an object of another class",
         }
     }
 }
 
-/// The only Python classes and functions that a state dictionary needs.
+/// A Python class or function.
 #[derive(Clone, Copy, Debug)]
-pub enum Global {
-    /// `collections.OrderedDict`.
-    OrderedDict,
+pub enum Global<'a> {
+    /// `collections.OrderedDict`, or another class of dictionaries.
+    Dictionary,
     /// The function that makes a tensor from its storage.
     RebuildTensor,
     /// The class `Parameter`, or the function that rebuilds one; either way the first argument is the tensor.
     Parameter,
+    /// The function that calls another one and sets attributes of what it returns.
+    RebuildFromType,
     /// The class of storages with values of this type.
     Storage(Dtype),
+    /// Any other, by its module and name. A state dictionary needs none of them.
+    Other(&'a str, &'a str),
 }
 
-impl Global {
+impl<'a> Global<'a> {
     /// The class or function of this name.
-    ///
-    /// # Errors
-    /// Refuses any other name and says which it is.
-    pub fn named(module: &str, name: &str) -> Result<Self> {
-        let storage = |dtype| Ok(Global::Storage(dtype));
+    pub fn named(module: &'a str, name: &'a str) -> Self {
         match (module, name) {
-            ("collections", "OrderedDict") => Ok(Global::OrderedDict),
+            ("collections", "OrderedDict" | "defaultdict") => Global::Dictionary,
             // Before PyTorch 0.4, the function was _rebuild_tensor and parameters were made by their class.
-            ("torch._utils", "_rebuild_tensor_v2" | "_rebuild_tensor") => Ok(Global::RebuildTensor),
-            ("torch._utils", "_rebuild_parameter") | ("torch.nn.parameter", "Parameter") => Ok(Global::Parameter),
+            ("torch._utils", "_rebuild_tensor_v2" | "_rebuild_tensor") => Global::RebuildTensor,
+            ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state")
+            | ("torch.nn.parameter", "Parameter") => Global::Parameter,
+            ("torch._tensor", "_rebuild_from_type_v2") => Global::RebuildFromType,
             // For tensors saved from a GPU, the legacy format names the CUDA class; the values are laid out alike.
-            ("torch" | "torch.cuda", "FloatStorage") => storage(Dtype::F32),
-            ("torch" | "torch.cuda", "DoubleStorage") => storage(Dtype::F64),
-            ("torch" | "torch.cuda", "HalfStorage") => storage(Dtype::F16),
-            ("torch" | "torch.cuda", "BFloat16Storage") => storage(Dtype::BF16),
-            ("torch" | "torch.cuda", "LongStorage") => storage(Dtype::I64),
-            ("torch" | "torch.cuda", "IntStorage") => storage(Dtype::I32),
-            ("torch" | "torch.cuda", "ShortStorage") => storage(Dtype::I16),
-            ("torch" | "torch.cuda", "CharStorage") => storage(Dtype::I8),
-            ("torch" | "torch.cuda", "ByteStorage") => storage(Dtype::U8),
-            ("torch" | "torch.cuda", "BoolStorage") => storage(Dtype::BOOL),
-            _ => {
-                let global = format!("{module:.80}.{name:.80}");
-                refuse(format!(
-                    "it asks for {}, which a state dictionary does not need; nothing in it was run",
-                    global.escape_debug()
-                ))
-            }
+            ("torch" | "torch.cuda", "FloatStorage") => Global::Storage(Dtype::F32),
+            ("torch" | "torch.cuda", "DoubleStorage") => Global::Storage(Dtype::F64),
+            ("torch" | "torch.cuda", "HalfStorage") => Global::Storage(Dtype::F16),
+            ("torch" | "torch.cuda", "BFloat16Storage") => Global::Storage(Dtype::BF16),
+            ("torch" | "torch.cuda", "LongStorage") => Global::Storage(Dtype::I64),
+            ("torch" | "torch.cuda", "IntStorage") => Global::Storage(Dtype::I32),
+            ("torch" | "torch.cuda", "ShortStorage") => Global::Storage(Dtype::I16),
+            ("torch" | "torch.cuda", "CharStorage") => Global::Storage(Dtype::I8),
+            ("torch" | "torch.cuda", "ByteStorage") => Global::Storage(Dtype::U8),
+            ("torch" | "torch.cuda", "BoolStorage") => Global::Storage(Dtype::BOOL),
+            _ => Global::Other(module, name),
         }
     }
 }
 
 /// The one-dimensional values that one or more tensors view.
-#[derive(Clone, Copy, PartialEq)]
-pub struct Storage<'a> {
+#[derive(Clone, PartialEq)]
+pub struct Storage {
     /// The name by which the file refers to the values.
-    pub key: &'a str,
+    pub key: String,
     /// The type of the values.
     pub dtype: Dtype,
     /// The number of values, not bytes.
     pub numel: usize,
 }
 
-impl Storage<'_> {
+impl Storage {
     /// How many bytes the values take.
     ///
     /// # Errors
@@ -129,9 +128,10 @@ impl Storage<'_> {
 }
 
 /// A tensor as the pickle states it, not yet checked against its storage.
-pub struct Tensor<'a> {
+#[derive(Clone)]
+pub struct Tensor {
     /// The values that it views.
-    pub storage: Storage<'a>,
+    pub storage: Storage,
     /// The index of its first value in the storage.
     pub offset: usize,
     /// Its size along each axis.

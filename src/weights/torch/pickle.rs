@@ -1,4 +1,4 @@
-//! A pickle read as data: the objects that a PyTorch state dictionary is made of, and no others. Nothing is executed.
+//! A pickle read as data. Nothing is executed.
 
 use std::collections::HashMap;
 
@@ -16,20 +16,29 @@ pub struct Pickle<'a> {
     objects: Vec<Object<'a>>,
     root: Id,
     /// All storages by their keys.
-    pub storages: HashMap<&'a str, Storage<'a>>,
+    pub storages: HashMap<String, Storage>,
 }
 
 impl<'a> Pickle<'a> {
     /// Reads the pickle (protocols 2 to 5) at the start of `input` and advances `input` past it.
     ///
     /// # Errors
-    /// Returns an error if the pickle is truncated, malformed or too long, or if it asks for a class, a function or a
-    /// kind of value that a state dictionary does not need.
+    /// Returns an error if the pickle is truncated, malformed or too long.
     pub fn read(input: &mut &'a [u8]) -> Result<Self> {
         let mut machine = Machine::new(input);
         let root = machine.run()?;
         *input = machine.input;
         Ok(Pickle { objects: machine.objects, root, storages: machine.storages })
+    }
+
+    /// The id of the object that the pickle stands for.
+    pub fn root_id(&self) -> Id {
+        self.root
+    }
+
+    /// How many objects it has; their ids count from 0.
+    pub fn objects(&self) -> usize {
+        self.objects.len()
     }
 
     /// The object that the pickle stands for.

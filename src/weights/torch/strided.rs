@@ -1,11 +1,11 @@
 //! A state dictionary's tensors, copied from strided views of their storages into row-major order.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 
-use super::object::{Object, Storage, Tensor};
-use super::pickle::Pickle;
+use super::dictionary::Dictionary;
+use super::object::{Storage, Tensor};
 use super::refusal::refuse;
 use crate::weights::StoredTensor;
 
@@ -13,26 +13,25 @@ use crate::weights::StoredTensor;
 /// weights are stored once and read twice, but an expanded tensor (stride 0) could claim any length.
 const EXPANSION_LIMIT: u64 = 4;
 
-/// The tensors of the pickle's state dictionary, from a file of `length` bytes. `load` returns a storage's bytes and is
-/// called once for each.
+/// The tensors of a state dictionary, from a file of `length` bytes. `load` returns a storage's bytes and is called once
+/// for each.
 ///
 /// # Errors
-/// Returns an error if the pickle is not a state dictionary of tensors, if a tensor does not lie within its storage or
-/// the tensors claim too much memory, or if `load` does.
-pub fn extract<'a>(
-    pickle: &Pickle<'a>,
+/// Returns an error if a tensor does not lie within its storage or the tensors claim too much memory, or if `load` does.
+pub fn extract(
+    dictionary: &Dictionary,
     length: u64,
-    mut load: impl FnMut(&Storage<'a>) -> Result<Vec<u8>>,
+    mut load: impl FnMut(&Storage) -> Result<Vec<u8>>,
 ) -> Result<Vec<StoredTensor>> {
-    let entries = state_dictionary(pickle)?;
-    check_claims(&entries, length)?;
+    let entries = &dictionary.tensors;
+    check_claims(entries, length)?;
     let mut users: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (place, (_, tensor)) in entries.iter().enumerate() {
-        users.entry(tensor.storage.key).or_default().push(place);
+        users.entry(tensor.storage.key.as_str()).or_default().push(place);
     }
     let mut data = vec![Vec::new(); entries.len()];
     for places in users.values() {
-        let (name, tensor) = entries[places[0]];
+        let (name, tensor) = &entries[places[0]];
         let expected = tensor.storage.byte_length()?;
         let values = load(&tensor.storage).with_context(|| format!("tensor {name}"))?;
         let found = values.len();
@@ -40,11 +39,11 @@ pub fn extract<'a>(
         match places.as_slice() {
             // Nearly every tensor covers its storage completely; a copy would double the memory.
             [place] if is_whole(tensor) => data[*place] = values,
-            places => places.iter().for_each(|place| data[*place] = in_rows(entries[*place].1, &values)),
+            places => places.iter().for_each(|place| data[*place] = in_rows(&entries[*place].1, &values)),
         }
     }
-    let stored = entries.into_iter().zip(data).map(|((name, tensor), data)| StoredTensor {
-        name: name.to_string(),
+    let stored = entries.iter().zip(data).map(|((name, tensor), data)| StoredTensor {
+        name: name.clone(),
         dtype: tensor.storage.dtype,
         shape: tensor.shape.clone(),
         data,
@@ -52,39 +51,8 @@ pub fn extract<'a>(
     Ok(stored.collect())
 }
 
-/// The names and tensors of the dictionary that the pickle is, or that it holds as `state_dict` or `model`.
-fn state_dictionary<'p, 'a>(pickle: &'p Pickle<'a>) -> Result<Vec<(&'a str, &'p Tensor<'a>)>> {
-    let Object::Dict(outer) = pickle.root() else {
-        return refuse(format!("it holds {}, expected a state dictionary", pickle.root().kind()));
-    };
-    let inner = ["state_dict", "model"].into_iter().find_map(|key| match pickle.value(outer, key) {
-        Some(Object::Dict(inner)) => Some(inner),
-        _ => None,
-    });
-    let mut names = HashSet::new();
-    let mut entries = Vec::new();
-    for (key, value) in inner.unwrap_or(outer) {
-        match (pickle.get(*key), pickle.get(*value)) {
-            (Object::Text(name), Object::Tensor(tensor)) if names.insert(*name) => entries.push((*name, tensor)),
-            (Object::Text(name), Object::Tensor(_)) => {
-                return refuse(format!("it has two tensors named {name}"));
-            }
-            (Object::Text(name), other) => {
-                return refuse(format!("entry {name} is {}, expected a tensor", other.kind()));
-            }
-            (other, _) => {
-                return refuse(format!("the name of an entry is {}, expected a string", other.kind()));
-            }
-        }
-    }
-    match entries.is_empty() {
-        true => refuse("the state dictionary is empty"),
-        false => Ok(entries),
-    }
-}
-
 /// Checks that every tensor lies within its storage, and all of them within [`EXPANSION_LIMIT`].
-fn check_claims(entries: &[(&str, &Tensor)], length: u64) -> Result<()> {
+fn check_claims(entries: &[(String, Tensor)], length: u64) -> Result<()> {
     let mut claimed = 0u64;
     for (name, tensor) in entries {
         let bytes = byte_length(tensor).with_context(|| format!("tensor {name}"))?;

@@ -4,40 +4,70 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 
 use anyhow::{Context, Result, ensure};
-use zip::read::ZipReadOptions;
+use zip::read::{ArchiveOffset, Config, ZipReadOptions};
 use zip::{CompressionMethod, ZipArchive};
 
+use super::dictionary::{Dictionary, dictionaries};
+use super::object::Storage;
 use super::pickle::{PICKLE_LIMIT, Pickle};
 use super::refusal::refuse;
-use super::strided;
-use crate::weights::StoredTensor;
 
 type Archive = ZipArchive<BufReader<File>>;
 
-/// Reads a zip file of `length` bytes.
-///
-/// # Errors
-/// Returns an error in the cases that [`super::read`] lists.
-pub fn read(file: BufReader<File>, length: u64) -> Result<Vec<StoredTensor>> {
-    let mut archive = ZipArchive::new(file)?;
-    ensure!(!archive.has_duplicate_names(), "two zip entries share a name");
-    // Overlapping entries would let a small file be read as many large storages.
-    ensure!(!archive.has_overlapping_entries()?, "zip entries overlap");
-    let suffix = "data.pkl";
-    let folder = archive.file_names().flatten().find_map(|name| name.strip_suffix(suffix).map(String::from));
-    let Some(folder) = folder else {
-        return refuse("it is a zip file without data.pkl, so torch.save did not write it");
-    };
-    let order = format!("{folder}byteorder");
-    if archive.index_for_name(&order).is_some() && entry(&mut archive, &order, 16)? != b"little" {
-        return refuse("its values are big-endian, which is not supported");
+/// The values of the storages in a zip file.
+pub struct ZippedValues {
+    archive: Archive,
+    /// The folder in the archive that everything lies in, with its slash.
+    folder: String,
+}
+
+/// The suffix of the pickle's entry.
+const PICKLE: &str = "data.pkl";
+
+impl ZippedValues {
+    /// Reads a zip file's pickle.
+    ///
+    /// # Errors
+    /// Returns an error if torch.save did not write it, or it is truncated, corrupt or big-endian.
+    pub fn open(file: BufReader<File>) -> Result<(Vec<Dictionary>, Self)> {
+        // Where the archive begins is not guessed: PyTorch writes zip64 records for small archives, and a guess by them
+        // fails for some lengths of the entries' names.
+        let config = Config { archive_offset: ArchiveOffset::Known(0) };
+        let mut archive = ZipArchive::with_config(config, file)?;
+        ensure!(!archive.has_duplicate_names(), "two zip entries share a name");
+        // Overlapping entries would let a small file be read as many large storages.
+        ensure!(!archive.has_overlapping_entries()?, "zip entries overlap");
+        let folder = folder(&archive)?;
+        let order = format!("{folder}byteorder");
+        if archive.index_for_name(&order).is_some() && entry(&mut archive, &order, 16)? != b"little" {
+            return refuse("its values are big-endian, which is not supported");
+        }
+        let bytes = entry(&mut archive, &format!("{folder}{PICKLE}"), PICKLE_LIMIT)?;
+        let pickle = Pickle::read(&mut bytes.as_slice())?;
+        Ok((dictionaries(&pickle)?, ZippedValues { archive, folder }))
     }
-    let bytes = entry(&mut archive, &format!("{folder}{suffix}"), PICKLE_LIMIT)?;
-    let pickle = Pickle::read(&mut bytes.as_slice())?;
-    strided::extract(&pickle, length, |storage| {
-        let name = format!("{folder}data/{}", storage.key);
-        entry(&mut archive, &name, storage.byte_length()?.try_into()?)
-    })
+
+    /// The bytes of a storage.
+    ///
+    /// # Errors
+    /// Returns an error if they are missing or corrupt.
+    pub fn load(&mut self, storage: &Storage) -> Result<Vec<u8>> {
+        let name = format!("{}data/{}", self.folder, storage.key);
+        entry(&mut self.archive, &name, storage.byte_length()?.try_into()?)
+    }
+}
+
+/// The folder of the pickle.
+fn folder(archive: &Archive) -> Result<String> {
+    let names = || archive.file_names().flatten();
+    if names().any(|name| name.ends_with("/constants.pkl")) {
+        return refuse("it is a TorchScript program, whose code would have to be run");
+    }
+    match names().find_map(|name| name.strip_suffix(PICKLE).map(String::from)) {
+        Some(folder) => Ok(folder),
+        None if names().any(|name| name.ends_with(".npy")) => refuse("it is a NumPy archive (.npz)"),
+        None => refuse("it is a zip file without data.pkl, so torch.save did not write it"),
+    }
 }
 
 /// Reads an entry of at most `limit` bytes.
