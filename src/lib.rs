@@ -41,6 +41,7 @@ pub mod range;
 pub mod remedy;
 pub mod report;
 pub mod shapes;
+pub mod text;
 pub mod training;
 pub mod views;
 pub mod weights;

@@ -365,7 +365,8 @@ fn a_list_of_numbers_counts_positions_or_names_classes_but_never_both() {
     let classes = ["1", "2", "3", "4"].map(String::from);
     let labels = |list: &str| -> Result<Vec<usize>, String> {
         let list = place.write("list.txt", list);
-        let dataset = labels::open(&place.path("flat"), &list, &classes).map_err(|error| format!("{error:#}"))?;
+        let dataset =
+            labels::open(&place.path("flat"), &list, Some(&classes)).map_err(|error| format!("{error:#}"))?.dataset;
         Ok(dataset.samples.iter().map(|sample| sample.label).collect())
     };
     assert_eq!(labels("a 1.png 0\nb.png 1\nc.png 2\nd.png 3\n"), Ok(vec![0, 1, 2, 3]));
@@ -373,4 +374,63 @@ fn a_list_of_numbers_counts_positions_or_names_classes_but_never_both() {
     assert_eq!(labels("a 1.png\t1\nb.png\t1\nc.png\t1\nd.png\t4\n"), Ok(vec![0, 0, 0, 3]));
     let mixed = labels("a 1.png 1\nb.png 2\nc.png three\nd.png 4\n").expect_err("a label of no class");
     assert!(mixed.contains("list.txt line 3: \"three\" is not one of the model's classes"), "{mixed}");
+}
+
+/// The labels that a list, as bytes, gives the images a/1.png, a/2.png and b/1.png, and the files that it names in vain.
+fn listed(list: &[u8], classes: &[&str]) -> Result<(Vec<usize>, Vec<String>), String> {
+    let place = Workplace::new();
+    let png = fs::read(fixture("decode").join("rgb.png")).expect("a file");
+    for name in ["a/1.png", "a/2.png", "b/1.png"] {
+        place.write(&format!("images/{name}"), &png);
+    }
+    let list = place.write("list", list);
+    let classes: Vec<String> = classes.iter().map(|class| (*class).to_string()).collect();
+    let labelled = labels::open(&place.path("images"), &list, Some(&classes)).map_err(|error| format!("{error:#}"))?;
+    Ok((labelled.dataset.samples.iter().map(|sample| sample.label).collect(), labelled.absent))
+}
+
+#[test]
+fn lists_are_read_whatever_separates_their_columns_and_whatever_editor_saved_them() {
+    let plain = "a/1.png cat\na/2.png dog\nb/1.png cat\n";
+    let utf_16 = |text: &str| [0xFEFF].into_iter().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    let lists: [(&str, Vec<u8>); 12] = [
+        ("blanks", plain.into()),
+        ("tabs", plain.replace(' ', "\t").into()),
+        ("commas", plain.replace(' ', ",").into()),
+        ("semicolons", plain.replace(' ', ";").into()),
+        ("Windows", plain.replace('\n', "\r\n").replace('/', "\\").into()),
+        ("a byte order mark", format!("\u{feff}{plain}").into()),
+        ("UTF-16", utf_16(plain)),
+        ("quotes and a header", "\"file\",\"label\"\n\"a/1.png\",\"cat\"\na/2.png,dog\nb/1.png,cat".into()),
+        ("pandas", ",image,width,class\n0,a/1.png,5,cat\n1,a/2.png,5,dog\n2,b/1.png,5,cat\n".into()),
+        ("label first", "label,path\ncat,a/1.png\ndog,a/2.png\ncat,b/1.png\n".into()),
+        ("folders above", plain.replace("a/", "./set/images/a/").replace("b/", "images/b/").into()),
+        ("no extensions", plain.replace(".png", "").into()),
+    ];
+    for (name, list) in lists {
+        assert_eq!(listed(&list, &["cat", "dog"]), Ok((vec![0, 1, 0], Vec::new())), "{name}");
+    }
+}
+
+#[test]
+fn a_list_never_gives_an_image_the_label_of_another_folders_file() {
+    let absent = listed(b"a/1.png cat\na/2.png cat\nb/1.png dog\nc/1.png dog\na/1.jpg dog\n", &["cat", "dog"]);
+    assert_eq!(absent, Ok((vec![0, 0, 1], vec!["c/1.png".to_string(), "a/1.jpg".to_string()])));
+    let ambiguous = listed(b"1.png cat\n2.png dog\n", &["cat", "dog"]).expect_err("two files of that name");
+    assert!(ambiguous.contains("list line 1: 1.png may be") && ambiguous.contains("b/1.png"), "{ambiguous}");
+    let open = listed(b"a/1.png,\"cat\na/2.png,dog\n", &["cat", "dog"]).expect_err("an open quotation");
+    assert!(open.contains("a quotation mark is not closed"), "{open}");
+}
+
+#[test]
+fn without_a_model_the_labels_of_a_list_are_its_classes_numbers_by_their_value() {
+    let place = Workplace::new();
+    let png = fs::read(fixture("decode").join("rgb.png")).expect("a file");
+    for name in ["1.png", "2.png", "3.png"] {
+        place.write(&format!("flat/{name}"), &png);
+    }
+    let list = place.write("list.csv", "id,label\n1,10\n2,9\n3,10\n");
+    let dataset = labels::open(&place.path("flat"), &list, None).expect("a data set").dataset;
+    assert_eq!(dataset.classes, ["9", "10"]);
+    assert_eq!(dataset.samples.iter().map(|sample| sample.label).collect::<Vec<_>>(), [1, 0, 1]);
 }

@@ -231,6 +231,21 @@ fn truncated_files_and_flipped_header_bits_are_errors_and_never_panics() {
 }
 
 #[test]
+fn a_flipped_bit_in_the_header_of_a_checkpoint_never_changes_what_the_checkpoint_says() {
+    let place = Workplace::with_shapes(4, 2);
+    place.train("run", &["--set", "training.epochs=1"]).succeeds();
+    let bytes = place.read("run/best.safetensors");
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")) as usize;
+    for byte in 8..header {
+        let mut flipped = bytes.clone();
+        flipped[byte] ^= 1 << (byte % 7);
+        let read = topfive::weights::read(&place.write("flipped.safetensors", flipped));
+        // Without the word by which it is found there is no note, and the file is no checkpoint.
+        assert!(!read.is_ok_and(|contents| contents.note.is_some()), "byte {byte}");
+    }
+}
+
+#[test]
 fn a_flipped_bit_in_the_values_of_a_checkpoint_is_noticed() {
     let place = Workplace::with_shapes(4, 2);
     place.train("run", &["--set", "training.epochs=1"]).succeeds();

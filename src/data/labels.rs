@@ -1,101 +1,135 @@
-//! A flat folder of images with a separate list of labels, like ILSVRC's validation set.
+//! A folder of images with a separate list of labels, like ILSVRC's validation set or one of Kaggle's.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use image::ImageFormat;
 
 use super::dataset::{Dataset, Sample, Source};
 use super::folder::images;
+use super::list::{Row, rows};
 use crate::nearest::did_you_mean;
+use crate::text;
 
-/// Reads the images of `dir` with the labels of the list `list`. Each of its lines is
+/// What a list and a folder have in common.
+#[derive(Clone, Debug)]
+pub struct Labelled {
+    /// The images that are in both.
+    pub dataset: Dataset,
+    /// The files that the list names and the folder lacks.
+    pub absent: Vec<String>,
+}
+
+/// Reads the images in and below `dir` with the labels of the list `list`: a table of files and labels (Caffe's val.txt,
+/// Kaggle's LOC_val_solution.csv; see [`rows`]), or one label per image in the order of their sorted paths.
 ///
-/// - `FILE LABEL`, separated by a blank, a tab or a comma: Caffe's val.txt, or Kaggle's LOC_val_solution.csv with its
-///   header; or
-/// - `LABEL` alone, one per image in the order of their sorted names.
-///
-/// A label is the name of a class (a synset id) or, after a file's name, its position in the class list, counted from
-/// 0.
+/// A file is named by its path from `dir`, or by as much of its path's end as no other image shares; its extension may be
+/// left out. A label is the name of a class (a synset id) or, after a file, its position in the class list, counted from
+/// 0. Without `classes` the labels themselves are the classes, sorted.
 ///
 /// # Errors
-/// Returns an error if a label is not one of the classes, an image has no label, or the list holds only numbers: those
-/// of ILSVRC's own `validation_ground_truth.txt` count classes in the order of its development kit, not in that of
-/// published weights.
-pub fn open(dir: &Path, list: &Path, classes: &[String]) -> Result<Dataset> {
+/// Returns an error if a label is not one of the classes, an image has no label, a name fits several images, or the list
+/// holds only numbers: those of ILSVRC's own `validation_ground_truth.txt` count classes in the order of its development
+/// kit, not in that of published weights.
+pub fn open(dir: &Path, list: &Path, classes: Option<&[String]>) -> Result<Labelled> {
     let mut paths = Vec::new();
     images(dir, &mut |path| paths.push(path))?;
     ensure!(!paths.is_empty(), "{}: no images in this folder", dir.display());
-    let text = fs::read_to_string(list).with_context(|| format!("cannot read the labels {}", list.display()))?;
-    let lines: Vec<(usize, Vec<&str>)> = text
-        .lines()
-        .enumerate()
-        .map(|(index, line)| (index + 1, fields(line)))
-        .filter(|(_, words): &(usize, Vec<&str>)| !words.is_empty() && words[0] != "ImageId")
-        .collect();
-    ensure!(!lines.is_empty(), "{}: no labels in this file", list.display());
-    let list = List { path: list, classes };
-    let samples = if lines.iter().all(|(_, words)| words.len() == 1) {
-        list.in_order(&paths, &lines)?
-    } else {
-        list.by_name(paths, &lines)?
+    let mut rows = rows(&text::read(list)?).with_context(|| list.display().to_string())?;
+    ensure!(!rows.is_empty(), "{}: no labels in this file", list.display());
+    rows.iter_mut().for_each(Row::shorten_kaggles_label);
+    let own = own_classes(&rows);
+    let reader = List { path: list, dir, classes: classes.unwrap_or(&own) };
+    let (labels, absent) = match rows.iter().all(|row| row.file.is_none()) {
+        true => (reader.in_order(&paths, &rows)?, Vec::new()),
+        false => reader.by_name(&paths, &rows)?,
     };
-    Ok(Dataset { root: dir.to_path_buf(), classes: classes.to_vec(), samples: samples.into() })
+    let sample = |(path, label)| Sample { source: Source::file(path), label };
+    let samples = paths.into_iter().zip(labels).map(sample).collect();
+    let dataset = Dataset { root: dir.to_path_buf(), classes: reader.classes.to_vec(), samples };
+    Ok(Labelled { dataset, absent })
+}
+
+impl Row {
+    /// In Kaggle's LOC_val_solution.csv boxes follow the synset: `n01751748 111 108 230 708`.
+    fn shorten_kaggles_label(&mut self) {
+        if let Some((synset, boxes)) = self.label.split_once(' ')
+            && boxes.split_whitespace().all(|number| number.parse::<f64>().is_ok())
+        {
+            self.label = synset.to_string();
+        }
+    }
+}
+
+/// The labels as classes: numbers by their value, names by the alphabet.
+fn own_classes(rows: &[Row]) -> Vec<String> {
+    let mut classes: Vec<String> = rows.iter().map(|row| row.label.clone()).collect();
+    classes.sort_by_cached_key(|label| (label.parse::<u64>().ok(), label.clone()));
+    classes.dedup();
+    classes
 }
 
 struct List<'a> {
     path: &'a Path,
+    dir: &'a Path,
     classes: &'a [String],
 }
 
 impl List<'_> {
-    fn in_order(&self, paths: &[PathBuf], lines: &[(usize, Vec<&str>)]) -> Result<Vec<Sample>> {
+    fn in_order(&self, paths: &[PathBuf], rows: &[Row]) -> Result<Vec<usize>> {
         let list = self.path.display();
         ensure!(
-            lines.iter().any(|(_, words)| words[0].parse::<u64>().is_err()),
+            rows.iter().any(|row| row.label.parse::<u64>().is_err()),
             "{list}: only numbers, as in ILSVRC's validation_ground_truth.txt, whose order of classes is defined only by the development kit's meta.mat. Use a list of \"FILE LABEL\" lines, such as Caffe's val.txt, or one synset id per line"
         );
         ensure!(
-            lines.len() == paths.len(),
+            rows.len() == paths.len(),
             "{list}: {} labels for {} images; a list without file names needs one label per image",
-            lines.len(),
+            rows.len(),
             paths.len()
         );
-        let sample = |(path, (line, words)): (&PathBuf, &(usize, Vec<&str>))| {
-            Ok(Sample { source: Source::file(path.clone()), label: self.named(*line, words[0])? })
-        };
-        paths.iter().zip(lines).map(sample).collect()
+        rows.iter().map(|row| self.named(row.line, &row.label)).collect()
     }
 
-    fn by_name(&self, paths: Vec<PathBuf>, lines: &[(usize, Vec<&str>)]) -> Result<Vec<Sample>> {
+    /// The label of each image, and the files that the folder lacks.
+    fn by_name(&self, paths: &[PathBuf], rows: &[Row]) -> Result<(Vec<usize>, Vec<String>)> {
         let list = self.path.display();
         // Decided once for the whole list: classes may be called by numbers.
-        let labels_of = || lines.iter().filter_map(|(_, words)| words.get(1));
-        let are_names = labels_of().all(|label| self.classes.iter().any(|class| class == label));
-        let are_numbers = !are_names && labels_of().all(|label| label.parse::<usize>().is_ok());
-        let mut labels: HashMap<&str, usize> = HashMap::new();
-        for (line, words) in lines {
-            let &[file, label, ..] = words.as_slice() else {
-                bail!("{list} line {line}: expected FILE LABEL, found \"{}\"", words.join(" "));
-            };
-            let index = if are_numbers { self.numbered(*line, label)? } else { self.named(*line, label)? };
-            let earlier = labels.insert(stem(file), index);
-            ensure!(
-                earlier.is_none_or(|earlier| earlier == index),
-                "{list} line {line}: {file} has a different label on an earlier line"
-            );
+        let are_names = rows.iter().all(|row| self.classes.contains(&row.label));
+        let are_numbers = !are_names && rows.iter().all(|row| row.label.parse::<usize>().is_ok());
+        let names = Names::of(paths, self.dir);
+        let mut labels = vec![None; paths.len()];
+        let mut absent = Vec::new();
+        for row in rows {
+            let (line, file) = (row.line, row.file.as_deref().unwrap_or_default());
+            let label = if are_numbers { self.numbered(line, &row.label)? } else { self.named(line, &row.label)? };
+            match names.find(file) {
+                Found::One(index) => {
+                    let earlier: Option<usize> = labels[index].replace(label);
+                    ensure!(
+                        earlier.is_none_or(|earlier| earlier == label),
+                        "{list} line {line}: {file} has a different label on an earlier line"
+                    );
+                }
+                Found::Several(first, second) => bail!(
+                    "{list} line {line}: {file} may be {} or {}; name it by its path from {}",
+                    paths[first].display(),
+                    paths[second].display(),
+                    self.dir.display()
+                ),
+                Found::None => absent.push(file.to_string()),
+            }
         }
-        let sample = |path: PathBuf| {
-            let name = path.file_name().and_then(|name| name.to_str()).map(stem);
-            let label = name.and_then(|name| labels.get(name)).copied();
-            let label = label.with_context(|| format!("{}: no line for this image in {list}", path.display()))?;
-            Ok(Sample { source: Source::file(path), label })
+        let label = |(path, label): (&PathBuf, Option<usize>)| {
+            label.with_context(|| {
+                format!("{}: no line for this image in {list}; add one, or move the image away", path.display())
+            })
         };
-        paths.into_iter().map(sample).collect()
+        Ok((paths.iter().zip(labels).map(label).collect::<Result<_>>()?, absent))
     }
 
-    fn numbered(&self, line: usize, label: &str) -> Result<usize> {
+    fn numbered(&self, line: u64, label: &str) -> Result<usize> {
         let most = self.classes.len() - 1;
         let index = label.parse().ok().filter(|&index: &usize| index <= most);
         index.with_context(|| {
@@ -104,7 +138,7 @@ impl List<'_> {
         })
     }
 
-    fn named(&self, line: usize, label: &str) -> Result<usize> {
+    fn named(&self, line: u64, label: &str) -> Result<usize> {
         self.classes.iter().position(|class| class == label).with_context(|| {
             let near = did_you_mean(label, self.classes.iter().map(String::as_str));
             format!("{} line {line}: \"{label}\" is not one of the model's classes{near}", self.path.display())
@@ -112,22 +146,60 @@ impl List<'_> {
     }
 }
 
-/// The words of a line. In Kaggle's lists, which have commas, the label ends at the first blank; elsewhere a file's name may
-/// hold blanks, and the label is the last word.
-fn fields(line: &str) -> Vec<&str> {
-    let line = line.trim();
-    match line.split_once(',') {
-        Some((file, labels)) => [file.trim()].into_iter().chain(labels.split_whitespace().next()).collect(),
-        None => match line.rsplit_once([' ', '\t']) {
-            Some((file, label)) => vec![file.trim(), label],
-            None if line.is_empty() => Vec::new(),
-            None => vec![line],
-        },
+/// The images that paths name.
+struct Names {
+    /// For `val/cat/1.jpg` in the folder `val`: `cat/1.jpg`, with and without the extension.
+    wholes: HashMap<String, Found>,
+    /// `1.jpg` as well.
+    ends: HashMap<String, Found>,
+}
+
+#[derive(Clone, Copy)]
+enum Found {
+    One(usize),
+    Several(usize, usize),
+    None,
+}
+
+impl Names {
+    fn of(paths: &[PathBuf], dir: &Path) -> Self {
+        let mut names = Names { wholes: HashMap::new(), ends: HashMap::new() };
+        let insert = |map: &mut HashMap<String, Found>, name: &str, index: usize| {
+            let found = map.entry(name.to_string()).or_insert(Found::One(index));
+            match *found {
+                Found::One(first) if first != index => *found = Found::Several(first, index),
+                _ => {}
+            }
+        };
+        for (index, path) in paths.iter().enumerate() {
+            let whole = path.strip_prefix(dir).unwrap_or(path).to_string_lossy().replace('\\', "/");
+            for name in [whole.as_str(), without_extension(&whole)] {
+                insert(&mut names.wholes, name, index);
+                ends_of(name).for_each(|end| insert(&mut names.ends, end, index));
+            }
+        }
+        names
+    }
+
+    /// The image that a list calls `file`. The list's paths may start below the folder or above it, but `b/1.jpg` is
+    /// never `a/1.jpg`.
+    fn find(&self, file: &str) -> Found {
+        let file = file.replace('\\', "/");
+        let file = file.trim_start_matches("./");
+        let below = self.wholes.get(file).or_else(|| self.ends.get(file));
+        below.or_else(|| ends_of(file).find_map(|end| self.wholes.get(end))).copied().unwrap_or(Found::None)
     }
 }
 
-/// A file's name without folders and extension, which Kaggle's list leaves out.
-fn stem(file: &str) -> &str {
-    let name = file.rsplit('/').next().unwrap_or(file);
-    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
+/// `a/b/c`, `b/c`, `c`
+fn ends_of(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(path), |end| end.split_once('/').map(|(_, rest)| rest))
+}
+
+/// A path without an image format's extension. Another ending may be part of the name.
+fn without_extension(path: &str) -> &str {
+    match path.rsplit_once('.') {
+        Some((bare, ending)) if ImageFormat::from_extension(ending).is_some() => bare,
+        _ => path,
+    }
 }

@@ -1,4 +1,4 @@
-//! A data set (`dataset`), found in folders of images (`folder`) or in one flat folder with a list of labels
+//! A data set (`dataset`), found in folders of images (`folder`) or in one folder with a list (`list`) of labels
 //! (`labels`), and the way from there to what training sees: worker threads (`loader`) make examples (`example`),
 //! changed at random (`augment`). Nothing here depends on networks.
 
@@ -7,4 +7,5 @@ pub mod dataset;
 pub mod example;
 pub mod folder;
 pub mod labels;
+mod list;
 pub mod loader;

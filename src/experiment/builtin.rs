@@ -1,11 +1,11 @@
 //! The experiments and recipes that are built into the program: the files of `configs/` and `configs/recipes/`.
 
-use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::nearest::did_you_mean;
+use crate::text;
 
 // `EXPERIMENTS` and `RECIPES`: each file's name without its ending and its text, sorted by name.
 include!(concat!(env!("OUT_DIR"), "/builtin.rs"));
@@ -47,17 +47,17 @@ fn find(files: &[(&'static str, &'static str)], name: &str) -> Option<&'static s
 
 fn read(name: &Path, built_in: &[(&'static str, &'static str)], what: &str) -> Result<String> {
     if name.is_file() {
-        return fs::read_to_string(name).with_context(|| format!("cannot read {}", name.display()));
+        return text::read(name);
     }
-    let text = name.to_string_lossy();
-    if let Some(found) = find(built_in, &text) {
+    let asked = name.to_string_lossy();
+    if let Some(found) = find(built_in, &asked) {
         return Ok(found.to_string());
     }
-    let stem = text.strip_suffix(".json").unwrap_or(&text).rsplit('/').next().unwrap_or_default();
+    let stem = asked.strip_suffix(".json").unwrap_or(&asked).rsplit('/').next().unwrap_or_default();
     let near = match find(built_in, stem) {
         Some(_) => format!(" (did you mean \"{stem}\"?)"),
         None => did_you_mean(stem, built_in.iter().map(|(known, _)| *known)),
     };
     let known: Vec<&str> = built_in.iter().map(|(known, _)| *known).collect();
-    bail!("{text}: neither a JSON file nor a built-in {what}{near}. The built-in ones are {}", known.join(", "))
+    bail!("{asked}: neither a JSON file nor a built-in {what}{near}. The built-in ones are {}", known.join(", "))
 }

@@ -10,12 +10,12 @@ use serde_json::{Map, Number, Value};
 
 use crate::nearest::nearest;
 
-/// Parses JSON, which may start with a byte order mark.
+/// Parses JSON.
 ///
 /// # Errors
 /// Returns an error with line and column if it is not JSON, with the JSON path if an object has a duplicate key.
 pub fn parse(text: &str) -> Result<Value> {
-    let mut deserializer = serde_json::Deserializer::from_str(text.trim_start_matches('\u{feff}'));
+    let mut deserializer = serde_json::Deserializer::from_str(text);
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(&mut deserializer, &mut track);
     let Strict(value) = Strict::deserialize(tracked).map_err(|error| match error.classify() {

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use safetensors::tensor::{Metadata, TensorView};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Contents, StoredTensor};
 use crate::atomic::write_atomically;
@@ -17,8 +17,10 @@ use crate::atomic::write_atomically;
 /// the same run must produce the same bytes.
 const KEY: &str = "topfive";
 
-/// The field of the note that holds the tensors' checksum.
-const CHECKSUM: &str = "crc32";
+/// The field of the note that holds the checksum of everything else in the file.
+const CHECKSUM: &str = "checksum";
+/// The field in which version 0.1.0 kept a checksum of the tensors alone.
+const EARLIER_CHECKSUM: &str = "crc32";
 
 /// The longest header that the format permits, in bytes.
 const MAX_HEADER: u64 = 100_000_000;
@@ -27,8 +29,8 @@ const MAX_HEADER: u64 = 100_000_000;
 /// describe exactly the bytes that the file has.
 ///
 /// # Errors
-/// Returns an error if the file cannot be read, is truncated or not a safetensors file, or if its values do not match
-/// their checksum.
+/// Returns an error if the file cannot be read, is truncated or not a safetensors file, or if topfive wrote it and its
+/// contents do not match their checksum.
 pub fn read(path: &Path) -> Result<Contents> {
     let cannot_read = || format!("{}: cannot be read", path.display());
     let mut file = File::open(path).with_context(cannot_read)?;
@@ -60,23 +62,51 @@ fn contents(file: &mut File, length: u64) -> Result<Contents> {
         tensors.push(StoredTensor { name, dtype: info.dtype, shape: info.shape.clone(), data });
     }
     let note = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY).cloned());
-    let fields: Option<Value> = note.as_deref().and_then(|note| serde_json::from_str(note).ok());
-    if let Some(written) = fields.as_ref().and_then(|fields| fields[CHECKSUM].as_u64()) {
-        ensure!(written == checksum(&tensors), "the values do not match their checksum");
+    if let Some(note) = &note {
+        verify(note, &tensors)?;
     }
     Ok(Contents { tensors, note })
 }
 
-/// The CRC-32 of names and values, because the format itself does not detect a flipped bit.
-fn checksum(tensors: &[StoredTensor]) -> u64 {
-    let mut sorted: Vec<&StoredTensor> = tensors.iter().collect();
-    sorted.sort_by(|a, b| a.name.cmp(&b.name));
+/// Checks a file that topfive wrote against its checksum.
+fn verify(note: &str, tensors: &[StoredTensor]) -> Result<()> {
+    let mut fields: Map<String, Value> = serde_json::from_str(note).context("its metadata is corrupt")?;
+    let (written, found) = match fields.shift_remove(CHECKSUM) {
+        Some(written) => (written, checksum(&fields, tensors)),
+        None => {
+            let written = fields.shift_remove(EARLIER_CHECKSUM).context("its metadata lacks a checksum")?;
+            (written, checksum_of_tensors(tensors))
+        }
+    };
+    ensure!(written.as_u64() == Some(found), "its contents do not match their checksum");
+    Ok(())
+}
+
+/// The CRC-32 of all fields of the note and all tensors, because the format itself does not detect a flipped bit.
+fn checksum(note: &Map<String, Value>, tensors: &[StoredTensor]) -> u64 {
     let mut hasher = crc32fast::Hasher::new();
-    for tensor in sorted {
+    hasher.update(Value::Object(note.clone()).to_string().as_bytes());
+    for tensor in by_name(tensors) {
+        hasher.update(format!("{} {:?} {:?}", tensor.name, tensor.dtype, tensor.shape).as_bytes());
+        hasher.update(&tensor.data);
+    }
+    hasher.finalize().into()
+}
+
+/// The CRC-32 of names and values, as version 0.1.0 wrote it.
+fn checksum_of_tensors(tensors: &[StoredTensor]) -> u64 {
+    let mut hasher = crc32fast::Hasher::new();
+    for tensor in by_name(tensors) {
         hasher.update(tensor.name.as_bytes());
         hasher.update(&tensor.data);
     }
     hasher.finalize().into()
+}
+
+fn by_name(tensors: &[StoredTensor]) -> Vec<&StoredTensor> {
+    let mut sorted: Vec<&StoredTensor> = tensors.iter().collect();
+    sorted.sort_by(|a, b| a.name.cmp(&b.name));
+    sorted
 }
 
 /// Writes tensors and a note, a JSON object to which their checksum is added. The write is atomic.
@@ -84,8 +114,8 @@ fn checksum(tensors: &[StoredTensor]) -> u64 {
 /// # Errors
 /// Returns an error if the file cannot be written; an earlier file at `path` is then intact.
 pub fn write(path: &Path, tensors: &[StoredTensor], note: &impl Serialize) -> Result<()> {
-    let mut note = serde_json::to_value(note)?;
-    note[CHECKSUM] = checksum(tensors).into();
+    let Value::Object(mut note) = serde_json::to_value(note)? else { bail!("a note must be a JSON object") };
+    note.insert(CHECKSUM.to_string(), checksum(&note, tensors).into());
     let mut views = Vec::with_capacity(tensors.len());
     for tensor in tensors {
         let view = TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.data);
@@ -94,7 +124,7 @@ pub fn write(path: &Path, tensors: &[StoredTensor], note: &impl Serialize) -> Re
             view.with_context(|| format!("the values of {} do not fit its shape", tensor.name))?,
         ));
     }
-    let metadata = HashMap::from([(KEY.to_string(), note.to_string())]);
+    let metadata = HashMap::from([(KEY.to_string(), Value::Object(note).to_string())]);
     let bytes = safetensors::serialize(views, Some(metadata))
         .with_context(|| format!("{}: cannot hold these tensors", path.display()))?;
     write_atomically(path, &bytes)

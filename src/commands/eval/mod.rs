@@ -132,7 +132,15 @@ fn all(ensemble: &Ensemble, report: Report) -> Vec<Views> {
 fn labelled(ensemble: &Ensemble, dir: &Path, list: Option<&Path>, report: Report) -> Result<Dataset> {
     let dir = folder::validation_dir(dir);
     match (ensemble.classes(), list) {
-        (Some(classes), Some(list)) => labels::open(&dir, list, classes).context("--labels"),
+        (Some(classes), Some(list)) => {
+            let labelled = labels::open(&dir, list, Some(classes)).context("--labels")?;
+            if let Some(first) = labelled.absent.first() {
+                let (absent, list) = (labelled.absent.len(), list.display());
+                report
+                    .warn(format!("{list}: names {absent} files that are not in {}, the first {first}", dir.display()));
+            }
+            Ok(labelled.dataset)
+        }
         (Some(classes), None) => folder::open(&dir)?.with_classes(classes, "the model"),
         (None, Some(_)) => {
             bail!("--labels: {} does not contain class names", ensemble.first().weights.display())
