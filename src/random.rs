@@ -39,3 +39,8 @@ pub fn weights_stream(seed: u64, parameter: &str) -> ChaCha8Rng {
     stream.set_stream(parameter.bytes().fold(0xCBF2_9CE4_8422_2325, hash));
     stream
 }
+
+/// The stream of random bytes that overwrite an erased rectangle.
+pub fn noise_stream(seed: u64) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(seed)
+}

@@ -3,6 +3,7 @@
 use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 
+use super::augmentation::{self, Augmentation};
 use crate::range::{positive, within};
 
 /// The `training` section: gradient descent on the cross entropy.
@@ -78,11 +79,6 @@ impl Default for SgdSpec {
     }
 }
 
-/// A random change to a cropped image. None exist yet, so only an empty list is accepted.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Augmentation {}
-
 /// How the learning rate decays after the warm-up.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -144,7 +140,8 @@ impl Training {
         at("label_smoothing", within(self.label_smoothing, 0.0, 0.9999))?;
         at("warmup_epochs", within(self.warmup_epochs, 0.0, self.epochs as f64))?;
         self.schedule.check()?;
-        self.crop.check()
+        self.crop.check()?;
+        augmentation::check(&self.augment)
     }
 }
 
