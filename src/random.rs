@@ -44,3 +44,11 @@ pub fn weights_stream(seed: u64, parameter: &str) -> ChaCha8Rng {
 pub fn noise_stream(seed: u64) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(seed)
 }
+
+/// The stream that decides how the images of one step are mixed, counted from 0 over the whole run.
+pub fn mix_stream(seed: u64, step: u64) -> ChaCha8Rng {
+    // A key of its own keeps these streams apart from those of samples.
+    let mut stream = ChaCha8Rng::seed_from_u64(seed ^ 0x6D69_785F_6261_7463);
+    stream.set_stream(step);
+    stream
+}

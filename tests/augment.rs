@@ -342,7 +342,8 @@ fn an_augmentation_that_is_out_of_range_or_could_not_act_is_refused_with_its_pat
 fn a_run_with_everything_on_trains_and_repeats_itself() {
     let place = Workplace::with_shapes(4, 2);
     for (run, workers) in [("1", "1"), ("2", "4")] {
-        let settings = ["--set", EVERYTHING, "--set", "training.label_smoothing=0.1", "--epochs", "2"];
+        let mix = r#"training.mix={ "either": { "mixup": 0.2, "cutmix": 1.0 } }"#;
+        let settings = ["--set", EVERYTHING, "--set", mix, "--set", "training.label_smoothing=0.1", "--epochs", "2"];
         place.train(run, &[&settings[..], &["--workers", workers, "--batch-size", "7"]].concat()).succeeds();
     }
     assert!(place.read("1/last.safetensors") == place.read("2/last.safetensors"));

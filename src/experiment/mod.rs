@@ -7,6 +7,7 @@ mod augmentation;
 pub mod builtin;
 mod change;
 mod json;
+mod mix;
 mod moved;
 mod preprocess;
 mod training;
@@ -32,6 +33,7 @@ pub use augmentation::{
     RandomErasing, Rotation,
 };
 pub use change::Change;
+pub use mix::Mix;
 pub use preprocess::{Channels, Preprocess, Scale};
 pub use training::{OptimizerSpec, Schedule, SgdSpec, Training, TrainingCrop};
 
