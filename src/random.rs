@@ -39,3 +39,16 @@ pub fn weights_stream(seed: u64, parameter: &str) -> ChaCha8Rng {
     stream.set_stream(parameter.bytes().fold(0xCBF2_9CE4_8422_2325, hash));
     stream
 }
+
+/// The stream of random bytes that overwrite an erased rectangle.
+pub fn noise_stream(seed: u64) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(seed)
+}
+
+/// The stream that decides how the images of one step are mixed, counted from 0 over the whole run.
+pub fn mix_stream(seed: u64, step: u64) -> ChaCha8Rng {
+    // A key of its own keeps these streams apart from those of samples.
+    let mut stream = ChaCha8Rng::seed_from_u64(seed ^ 0x6D69_785F_6261_7463);
+    stream.set_stream(step);
+    stream
+}

@@ -11,7 +11,7 @@ use image::RgbImage;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
-use topfive::data::augment::choose;
+use topfive::data::augment::crop::choose;
 use topfive::data::loader::Loader;
 use topfive::data::{folder, labels};
 use topfive::experiment::{Channels, Preprocess, Scale, Training, TrainingCrop};

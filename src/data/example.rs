@@ -1,11 +1,12 @@
-//! Training examples: images that are read, decoded and randomly cropped to the size of the network's input.
+//! Training examples: images that are read, decoded, randomly cropped to the size of the network's input, and randomly
+//! edited.
 
 use std::sync::Arc;
 
 use anyhow::Result;
 use image::RgbImage;
 
-use super::augment;
+use super::augment::{self, crop as crops};
 use super::dataset::{Dataset, Sample};
 use super::loader::Loader;
 use crate::experiment::{Experiment, Training};
@@ -20,6 +21,8 @@ pub struct Examples {
     training: Training,
     upright: bool,
     input: Size,
+    /// The mean colour, for what is erased.
+    mean: [u8; 3],
 }
 
 /// A sample's index and its image, or why it could not be loaded.
@@ -33,6 +36,7 @@ impl Examples {
             training: experiment.training.clone(),
             upright: experiment.preprocess.exif_orientation,
             input: experiment.input(),
+            mean: experiment.preprocess.mean_colour(),
         }
     }
 
@@ -44,8 +48,10 @@ impl Examples {
     pub fn get(&self, sample: u32, epoch: u64) -> Result<RgbImage> {
         let image = self.samples[sample as usize].source.image(self.upright)?;
         let mut random = random::sample_stream(self.training.seed, epoch, sample);
-        let placement = augment::choose(&self.training, image.dimensions().into(), self.input, &mut random);
-        crop(&image, placement)
+        let placement = crops::choose(&self.training, image.dimensions().into(), self.input, &mut random);
+        let edits = augment::choose(&self.training.augment, self.input, self.mean, &mut random);
+        let cropped = crop(&image, placement)?;
+        Ok(edits.iter().fold(cropped, |image, edit| edit.apply(image)))
     }
 
     /// Starts workers that load the samples in `order`, and yields them in that order; at most `ahead` are ready or in

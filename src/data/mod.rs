@@ -1,6 +1,6 @@
 //! A data set (`dataset`), found in folders of images (`folder`) or in one folder with a list (`list`) of labels
 //! (`labels`), and the way from there to what training sees: worker threads (`loader`) make examples (`example`),
-//! changed at random (`augment`). Nothing here depends on networks.
+//! changed at random (`augment`) and, as a batch, mixed in pairs (`mix`). Nothing here depends on networks.
 
 pub mod augment;
 pub mod dataset;
@@ -9,3 +9,4 @@ pub mod folder;
 pub mod labels;
 mod list;
 pub mod loader;
+pub mod mix;

@@ -3,9 +3,11 @@
 //! It is read, changed by recipes and single settings, completed with defaults and checked in one step. The complete
 //! experiment is stored in the run folder and in every checkpoint.
 
+mod augmentation;
 pub mod builtin;
 mod change;
 mod json;
+mod mix;
 mod moved;
 mod preprocess;
 mod training;
@@ -26,9 +28,14 @@ use crate::network::spec::NetworkSpec;
 use crate::views::{Part, Sizes, Views};
 use crate::weights::published;
 
+pub use augmentation::{
+    Augmentation, AutoAugmentPolicy, ColorJitter, ErasedFill, GaussianBlur, Grayscale, Lighting, RandAugment,
+    RandomErasing, Rotation,
+};
 pub use change::Change;
+pub use mix::Mix;
 pub use preprocess::{Channels, Preprocess, Scale};
-pub use training::{Augmentation, OptimizerSpec, Schedule, SgdSpec, Training, TrainingCrop};
+pub use training::{OptimizerSpec, Schedule, SgdSpec, Training, TrainingCrop};
 
 /// An experiment, complete and checked.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -207,6 +214,7 @@ impl Experiment {
             published::check(url, sha256)?;
         }
         self.nodes = prove_classifier(&self.network)?;
+        augmentation::check_input(&self.training.augment, self.input())?;
         ensure!(
             !self.network.start.zero_residual || has_zero_residual(&self.nodes),
             "network.start.zero_residual: expected a residual block whose body ends in a batch norm, found none; set it to false"

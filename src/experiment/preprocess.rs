@@ -69,6 +69,14 @@ impl Preprocess {
         Constants { bgr, mean: self.mean.map(|mean| mean * unit), std: self.std.map(|std| std * unit) }
     }
 
+    /// The mean colour as red, green and blue bytes.
+    pub fn mean_colour(&self) -> [u8; 3] {
+        let Constants { bgr, mean, .. } = self.constants();
+        // The cast clamps to 0..=255.
+        let [first, second, third] = mean.map(|mean| mean.round() as u8);
+        if bgr { [third, second, first] } else { [first, second, third] }
+    }
+
     /// # Errors
     /// Returns an error with the JSON path if a number is out of its range.
     pub fn check(&self) -> Result<()> {

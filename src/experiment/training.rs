@@ -3,6 +3,8 @@
 use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 
+use super::augmentation::{self, Augmentation};
+use super::mix::Mix;
 use crate::range::{positive, within};
 
 /// The `training` section: gradient descent on the cross entropy.
@@ -31,6 +33,9 @@ pub struct Training {
     pub mirror: bool,
     /// Random changes of the cropped image, in their order.
     pub augment: Vec<Augmentation>,
+    /// How the images of a batch are mixed in pairs, with soft labels [default: not at all].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mix: Option<Mix>,
     /// The seed of all random choices.
     pub seed: u64,
 }
@@ -49,6 +54,7 @@ impl Default for Training {
             crop: TrainingCrop::RandomResized { area: [0.08, 1.0], aspect: [3.0 / 4.0, 4.0 / 3.0] },
             mirror: true,
             augment: Vec::new(),
+            mix: None,
             seed: 0,
         }
     }
@@ -77,11 +83,6 @@ impl Default for SgdSpec {
         SgdSpec { momentum: 0.9, nesterov: false }
     }
 }
-
-/// A random change to a cropped image. None exist yet, so only an empty list is accepted.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Augmentation {}
 
 /// How the learning rate decays after the warm-up.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -144,7 +145,9 @@ impl Training {
         at("label_smoothing", within(self.label_smoothing, 0.0, 0.9999))?;
         at("warmup_epochs", within(self.warmup_epochs, 0.0, self.epochs as f64))?;
         self.schedule.check()?;
-        self.crop.check()
+        self.crop.check()?;
+        augmentation::check(&self.augment)?;
+        self.mix.as_ref().map_or(Ok(()), |mix| mix.check(self.batch_size))
     }
 }
 

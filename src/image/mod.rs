@@ -1,10 +1,11 @@
 //! The bytes of one file become pixels (`decode`, on `jpeg`), pixels a crop of the network's size (`crop`, on
-//! `resize`), crops a batch (`batch`), and a batch the values that a network takes (`normalise`). Nothing here depends
-//! on networks or experiments.
+//! `resize`), in training changed by `edit`, crops a batch (`batch`), and a batch the values that a network takes
+//! (`normalise`). Nothing here depends on networks or experiments.
 
 pub mod batch;
 pub mod crop;
 pub mod decode;
+pub mod edit;
 mod jpeg;
 pub mod normalise;
 pub mod resize;

@@ -5,8 +5,10 @@ use image::RgbImage;
 use tch::{Reduction, TchError, Tensor};
 
 use super::optimizer::Optimizer;
+use crate::data::mix;
 use crate::device;
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, Mix};
+use crate::geometry::Size;
 use crate::image::batch::Batch;
 use crate::image::normalise::Normalisation;
 use crate::network::{Mode, Network, Output};
@@ -22,6 +24,9 @@ pub struct Learner {
     weights: Vec<Tensor>,
     normalisation: Normalisation,
     label_smoothing: f64,
+    mix: Option<Mix>,
+    input: Size,
+    classes: i64,
     seed: u64,
 }
 
@@ -35,6 +40,9 @@ impl Learner {
             weights: network.trainable().map(|(_, weight)| weight.shallow_clone()).collect(),
             normalisation: Normalisation::new(&experiment.preprocess.constants(), network.device())?,
             label_smoothing: training.label_smoothing,
+            mix: training.mix.clone(),
+            input: experiment.input(),
+            classes: experiment.network().classes,
             seed: training.seed,
             network,
         })
@@ -55,7 +63,7 @@ impl Learner {
         // Dropout draws from libtorch's generator.
         tch::manual_seed(random::dropout_seed(self.seed, step));
         let inputs = self.normalisation.apply(bytes)?;
-        let labels = Tensor::f_from_slice(labels)?.f_to_device(self.network.device())?;
+        let (inputs, labels) = self.mixed(inputs, labels, step)?;
 
         let output = self.network.forward(&inputs, Mode::Training)?;
         let loss = loss(&output, &labels, self.label_smoothing)?;
@@ -66,10 +74,20 @@ impl Learner {
         }
         Ok(value)
     }
+
+    /// The inputs and their targets: class indices, (images), or probabilities, (images, classes), if they are mixed.
+    fn mixed(&self, inputs: Tensor, labels: &[i64], step: u64) -> Result<(Tensor, Tensor), TchError> {
+        let targets = Tensor::f_from_slice(labels)?.f_to_device(self.network.device())?;
+        let mut random = random::mix_stream(self.seed, step);
+        match self.mix.as_ref().and_then(|mix| mix::choose(mix, labels.len(), self.input, &mut random)) {
+            Some(mixing) => Ok((mixing.inputs(&inputs)?, mixing.targets(&targets, self.classes)?)),
+            None => Ok((inputs, targets)),
+        }
+    }
 }
 
 /// The mean cross entropy of the batch, plus that of each auxiliary classifier times its weight. `labels` holds one
-/// class index per image; `label_smoothing` spreads that share of the target over all classes (Szegedy et al.,
+/// class index per image, (images), or the probability of each class, (images, classes); `label_smoothing` spreads that share of the target over all classes (Szegedy et al.,
 /// arXiv:1512.00567).
 ///
 /// # Errors

@@ -1,5 +1,4 @@
-//! Random crops and mirroring for training. Choosing is separate from applying, so that choices can be printed, tested
-//! and repeated.
+//! Random crops and mirroring for training: where an image is cut (`image::crop` cuts it).
 
 use rand::{Rng, RngExt};
 
