@@ -4,6 +4,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 use std::thread;
@@ -11,8 +12,9 @@ use std::time::Duration;
 
 use common::{Ran, Workplace, config};
 use safetensors::SafeTensors;
-use safetensors::tensor::{TensorView, serialize};
+use safetensors::tensor::serialize;
 use serde_json::{Value, json};
+use topfive::weights;
 
 /// A workplace with 12 classes of shapes and two models that were trained on them for a moment.
 fn two_models() -> Workplace {
@@ -92,36 +94,25 @@ fn an_ensembles_probabilities_are_the_mean_of_its_members() {
     assert_same(&together["members"][1], &eval(place, &["b"]));
 }
 
-/// The checkpoint with its classes in the opposite order, and its classifier's rows with them: the same model.
-fn reversed(checkpoint: &[u8]) -> Vec<u8> {
-    let (_, header) = SafeTensors::read_metadata(checkpoint).expect("a header");
-    let mut metadata = header.metadata().clone().expect("metadata");
-    let mut note: Value = serde_json::from_str(&metadata["topfive"]).expect("a note");
+/// Writes a checkpoint with its classes in the opposite order, and its classifier's rows with them: the same model.
+fn reverse(checkpoint: &Path, to: &Path) {
+    let contents = weights::read(checkpoint).expect("a checkpoint");
+    let mut note: Value = serde_json::from_str(&contents.note.expect("a note")).expect("JSON");
     note["classes"].as_array_mut().expect("classes").reverse();
-    note.as_object_mut().expect("an object").remove("crc32");
-    metadata.insert("topfive".to_string(), note.to_string());
-    let file = SafeTensors::deserialize(checkpoint).expect("a file");
-    let tensors: Vec<_> = file
-        .iter()
-        .map(|(name, view)| {
-            let rows = view.shape()[0];
-            let row = view.data().len() / rows;
-            let is_per_class = name == "fc.weight" || name == "fc.bias" || name.starts_with("aux.fc");
-            let data: Vec<u8> =
-                if is_per_class { view.data().rchunks(row).flatten().copied().collect() } else { view.data().to_vec() };
-            (name.to_string(), view.dtype(), view.shape().to_vec(), data)
-        })
-        .collect();
-    let views = tensors.iter().map(|(name, dtype, shape, data)| {
-        (name.clone(), TensorView::new(*dtype, shape.clone(), data).expect("a tensor"))
-    });
-    serialize(views, Some(metadata)).expect("a file")
+    let mut tensors = contents.tensors;
+    for tensor in &mut tensors {
+        if tensor.name == "fc.weight" || tensor.name == "fc.bias" || tensor.name.starts_with("aux.fc") {
+            let row = tensor.data.len() / tensor.shape[0];
+            tensor.data = tensor.data.rchunks(row).flatten().copied().collect();
+        }
+    }
+    weights::safetensors::write(to, &tensors, &note).expect("room for a file");
 }
 
 #[test]
 fn members_with_classes_in_a_different_order_are_matched_by_name() {
     let place = shared();
-    place.write("reversed.safetensors", reversed(&place.read("a/best.safetensors")));
+    reverse(&place.path("a/best.safetensors"), &place.path("reversed.safetensors"));
     let alone = eval(place, &["a"]);
     assert_eq!(errors(&eval(place, &["reversed.safetensors"])), errors(&alone));
     let both = eval(place, &["a", "reversed.safetensors"]);

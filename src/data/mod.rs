@@ -7,6 +7,6 @@ pub mod dataset;
 pub mod example;
 pub mod folder;
 pub mod labels;
-mod list;
+pub mod list;
 pub mod loader;
 pub mod mix;

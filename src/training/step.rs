@@ -87,7 +87,8 @@ impl Learner {
 }
 
 /// The mean cross entropy of the batch, plus that of each auxiliary classifier times its weight. `labels` holds one
-/// class index per image, (images), or the probability of each class, (images, classes); `label_smoothing` spreads that share of the target over all classes (Szegedy et al.,
+/// class index per image, (images), or the probability of each class, (images, classes); `label_smoothing` spreads that
+/// share of the target over all classes (Szegedy et al.,
 /// arXiv:1512.00567).
 ///
 /// # Errors

@@ -115,6 +115,8 @@ fn by_name(tensors: &[StoredTensor]) -> Vec<&StoredTensor> {
 /// Returns an error if the file cannot be written; an earlier file at `path` is then intact.
 pub fn write(path: &Path, tensors: &[StoredTensor], note: &impl Serialize) -> Result<()> {
     let Value::Object(mut note) = serde_json::to_value(note)? else { bail!("a note must be a JSON object") };
+    // That of the file that the note was read from.
+    note.shift_remove(CHECKSUM);
     note.insert(CHECKSUM.to_string(), checksum(&note, tensors).into());
     let mut views = Vec::with_capacity(tensors.len());
     for tensor in tensors {
