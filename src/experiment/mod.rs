@@ -7,6 +7,7 @@ pub mod builtin;
 mod change;
 mod json;
 mod moved;
+mod optimizer;
 mod preprocess;
 mod training;
 
@@ -27,8 +28,9 @@ use crate::views::{Part, Sizes, Views};
 use crate::weights::published;
 
 pub use change::Change;
+pub use optimizer::{AdamwSpec, Clip, MemoryFormat, OptimizerSpec, Precision, RmspropSpec, SgdSpec};
 pub use preprocess::{Channels, Preprocess, Scale};
-pub use training::{Augmentation, OptimizerSpec, Schedule, SgdSpec, Training, TrainingCrop};
+pub use training::{Augmentation, Schedule, Training, TrainingCrop};
 
 /// An experiment, complete and checked.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -127,7 +129,11 @@ impl Experiment {
         ensure!(value.is_object(), "expected an object with a network and its training, found {value:.40}");
         moved::upgrade(&mut value);
         let network = value["network"].clone();
-        changes.iter().try_for_each(|change| change.apply(&mut value))?;
+        optimizer::spell_out(&mut value);
+        for change in changes {
+            change.apply(&mut value)?;
+            optimizer::spell_out(&mut value);
+        }
         let mut experiment: Experiment = json::read(&value)?;
         if value["network"] != network {
             experiment.withdraw_claims();
@@ -211,6 +217,7 @@ impl Experiment {
             !self.network.start.zero_residual || has_zero_residual(&self.nodes),
             "network.start.zero_residual: expected a residual block whose body ends in a batch norm, found none; set it to false"
         );
+        optimizer::check_layers(&self.training, &self.nodes)?;
         let parts = self.parts(&self.evaluation.views).context("evaluation.views")?;
         if parts.iter().any(Part::is_dense) {
             dense(&self.nodes).context("evaluation.views")?;
