@@ -131,6 +131,10 @@ pub struct Train {
     /// Continue the run in the run folder from its last checkpoint
     #[arg(long)]
     pub resume: bool,
+    /// Train no run, but look for the learning rate: the loss over a hundred updates at a rising rate is drawn beside the
+    /// run folder (RUN-find-rate.svg), and a rate suggested
+    #[arg(long, conflicts_with = "resume")]
+    pub find_rate: bool,
     /// Number of passes over the training images [default: the experiment's]
     #[arg(long, value_name = "N")]
     pub epochs: Option<u64>,

@@ -121,8 +121,8 @@ fn checkpoint(place: &Workplace, name: &str) -> BTreeMap<String, Vec<u8>> {
 
 fn last_loss(place: &Workplace, run: &str) -> f64 {
     let log = String::from_utf8(place.read(&format!("{run}/log.jsonl"))).expect("text");
-    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-    let last = lines.filter(|line| line["kind"] == "epoch").last().expect("an epoch");
+    let mut lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let last = lines.rfind(|line| line["kind"] == "epoch").expect("an epoch");
     last["training_loss"].as_f64().expect("a loss")
 }
 
@@ -245,4 +245,28 @@ fn a_layer_that_is_frozen_has_no_rate_and_the_name_of_an_optimiser_stands_for_it
     place.train("word", &settings.concat()).succeeds();
     let adamw = &place.read_json("word/experiment.json")["training"]["optimizer"];
     assert_eq!(adamw, &serde_json::json!({ "adamw": { "betas": [0.9, 0.999], "epsilon": 1e-6 } }));
+}
+
+#[test]
+fn the_search_for_a_learning_rate_leaves_a_picture_and_the_command_that_uses_it_but_no_run() {
+    let place = Workplace::with_shapes(12, 1);
+    let arguments = ["--find-rate", "--batch-size", "24", "--lr", "7", "--json", "found.json"];
+    let ran = place.train("runs/new", &arguments).succeeds();
+    let found = place.read_json("found.json");
+    let numbers = |key: &str| serde_json::from_value::<Vec<f64>>(found[key].clone()).expect("numbers");
+    let (rates, losses) = (numbers("rates"), numbers("losses"));
+    assert!(rates.len() == losses.len() && rates.len() > 30, "{} updates", rates.len());
+    assert!(rates[0] == 1e-6 && rates.windows(2).all(|pair| pair[1] > pair[0]));
+    let suggested = found["suggested"].as_f64().expect("a rate");
+    assert!((1e-5..1.0).contains(&suggested), "{suggested}");
+    let command = ran.stdout.lines().last().expect("a command");
+    assert!(command.ends_with(&format!("--batch-size 24 --json found.json --lr {suggested}")), "{command}");
+    assert!(!command.contains("--find-rate") && !command.contains("--lr 7"), "{command}");
+
+    let picture = String::from_utf8(place.read("runs/new-find-rate.svg")).expect("text");
+    assert!(picture.starts_with("<svg") && picture.contains("learning rate"));
+    assert!(!place.path("runs/new").exists());
+    place.train("runs/new", &["--find-rate"]).fails_saying(&["runs/new-find-rate.svg: exists already", "--out"]);
+    assert!(place.read("runs/new-find-rate.svg") == picture.as_bytes());
+    place.train("runs/new", &["--find-rate", "--resume"]).fails_saying(&["--resume"]);
 }

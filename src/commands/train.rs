@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tch::Device;
 
 use super::models::published_weights;
-use super::{Outcome, changes, prepare, watch_signals};
+use super::{Outcome, changes, find_rate, prepare, watch_signals};
 use crate::cli::{PUBLISHED, Train};
 use crate::data::dataset::Dataset;
 use crate::data::folder::open_splits;
@@ -38,6 +38,11 @@ pub fn run(args: Train) -> Result<Outcome> {
     experiment.set_classes(&train.classes)?;
 
     let out = args.out.clone().unwrap_or_else(|| default_out(&experiment, &args.data));
+    if args.find_rate {
+        let picture = find_rate::picture(&out)?;
+        let (learner, _) = start(&args, &experiment, weights, &train, device, report)?;
+        return find_rate::run(&args, &experiment, &train, learner, (picture, workers, report));
+    }
     let on = |error: Error| anyhow!("{error:#}{}", way_on(&out, args.resume));
     let (run, mut learner, state) = if args.resume {
         let run = RunFolder::open(&out).map_err(on)?;

@@ -1,6 +1,7 @@
 //! The training loop, from images to weights, in the order in which things happen. One step is in `step`.
 
 mod accumulation;
+pub mod find_rate;
 pub mod optimizer;
 pub mod precision;
 mod progress;
