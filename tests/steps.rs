@@ -12,7 +12,7 @@ use image::RgbImage;
 use safetensors::SafeTensors;
 use serde_json::Value;
 use tch::{Kind, Tensor};
-use topfive::experiment::Experiment;
+use topfive::experiment::{Change, Experiment};
 use topfive::training::scaler::Scaler;
 use topfive::training::step::Learner;
 
@@ -58,9 +58,11 @@ fn ten_updates_of_every_optimiser_give_pytorchs_losses_weights_and_buffers() {
     let (images, labels) = (images(), (0..IMAGES as i64).map(|image| image % CLASSES).collect::<Vec<_>>());
     let cases: Vec<Value> = read(&fixture()["cases"]);
     assert_eq!(cases.len(), 9);
-    for case in cases {
-        let name = case["name"].as_str().expect("a name");
-        let experiment = Experiment::parse(&case["experiment"].to_string(), &[]).expect("an experiment");
+    // The order of values in memory changes nothing but rounding.
+    for (case, format) in cases.iter().flat_map(|case| ["contiguous", "channels_last"].map(|format| (case, format))) {
+        let name = format!("{}, {format}", case["name"]);
+        let format = Change::Set(format!("training.memory_format={format}"));
+        let experiment = Experiment::parse(&case["experiment"].to_string(), &[format]).expect("an experiment");
         let mut learner = Learner::new(filled_network(&experiment), &experiment).expect("a learner");
         let rate = experiment.training.learning_rate;
         let groups: Vec<Vec<usize>> = read(&case["groups"]);
