@@ -110,7 +110,8 @@ impl TypedValueParser for PathOrName {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   topfive train resnet34 --data photos/
-  topfive train resnet34 --data photos/ --recipe small-images --input 64 --epochs 14")]
+  topfive train resnet34 --data photos/ --recipe small-images --input 64 --epochs 14
+  topfive train resnet34 --data photos/ --find-rate")]
 pub struct Train {
     /// Experiment: the name of a built-in one (topfive summary lists them) or a JSON file
     #[arg(value_name = "EXPERIMENT", value_parser = EXPERIMENT, hide_possible_values = true)]
