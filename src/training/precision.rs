@@ -53,22 +53,14 @@ fn refusal(problem: String, field: &'static str, values: &[&str]) -> Error {
 
 /// What to know about training in this precision on this device.
 pub fn note(precision: Precision, device: Device) -> Option<&'static str> {
-    (precision == Precision::Bf16 && device == Device::Cpu && !has_bf16()).then_some(
-        "training.precision bf16: this processor does not compute with bfloat16 (neither AVX-512 BF16 nor AMX), so this will be slower than f32",
+    (precision == Precision::Bf16 && device == Device::Cpu && !multiplies_bf16()).then_some(
+        "training.precision bf16: this processor does not multiply matrices of bfloat16 (AMX, or bf16 of ARM), so training may be slower than in f32",
     )
 }
 
-#[cfg(target_arch = "x86_64")]
-fn has_bf16() -> bool {
-    std::arch::is_x86_feature_detected!("avx512bf16")
-}
-
-#[cfg(target_arch = "aarch64")]
-fn has_bf16() -> bool {
-    std::arch::is_aarch64_feature_detected!("bf16")
-}
-
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-fn has_bf16() -> bool {
-    false
+/// Whether the processor has instructions for products of bfloat16 matrices. AVX-512's for vectors do not make up for the
+/// conversions.
+fn multiplies_bf16() -> bool {
+    let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    processors.split_whitespace().any(|flag| ["amx_bf16", "bf16"].contains(&flag))
 }
