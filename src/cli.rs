@@ -110,7 +110,8 @@ impl TypedValueParser for PathOrName {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   topfive train resnet34 --data photos/
-  topfive train resnet34 --data photos/ --recipe small-images --input 64 --epochs 14")]
+  topfive train resnet34 --data photos/ --recipe small-images --input 64 --epochs 14
+  topfive train resnet34 --data photos/ --find-rate")]
 pub struct Train {
     /// Experiment: the name of a built-in one (topfive summary lists them) or a JSON file
     #[arg(value_name = "EXPERIMENT", value_parser = EXPERIMENT, hide_possible_values = true)]
@@ -131,6 +132,10 @@ pub struct Train {
     /// Continue the run in the run folder from its last checkpoint
     #[arg(long)]
     pub resume: bool,
+    /// Train no run, but look for the learning rate: the loss over a hundred updates at a rising rate is drawn beside the
+    /// run folder (RUN-find-rate.svg), and a rate suggested
+    #[arg(long, conflicts_with = "resume")]
+    pub find_rate: bool,
     /// Number of passes over the training images [default: the experiment's]
     #[arg(long, value_name = "N")]
     pub epochs: Option<u64>,

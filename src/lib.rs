@@ -9,7 +9,7 @@
 //!    [`image::normalise`].
 //! 3. batch -> forward -> loss -> gradients -> [`training::optimizer`] at the rate of [`training::schedule`]:
 //!    [`training::step`] shows it on one screen, [`training`] is the loop around it, [`training::state`] what a resumed
-//!    run needs.
+//!    run needs; [`training::find_rate`] is a loop that looks for the rate.
 //! 4. image -> [`views`] -> [`evaluation`] (forward, averaged over views and the models of an ensemble, [`model`]) ->
 //!    [`metrics`] -> [`report`], in the `eval` and `predict` [`commands`].
 //!

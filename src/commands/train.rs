@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tch::Device;
 
 use super::models::published_weights;
-use super::{Outcome, changes, prepare, watch_signals};
+use super::{Outcome, changes, find_rate, prepare, watch_signals};
 use crate::cli::{PUBLISHED, Train};
 use crate::data::dataset::Dataset;
 use crate::data::folder::open_splits;
@@ -21,6 +21,7 @@ use crate::network::{Network, init};
 use crate::report::Report;
 use crate::report::records::write_json;
 use crate::report::table::grouped;
+use crate::training::precision;
 use crate::training::run::{RunFolder, is_run};
 use crate::training::state::{self, State};
 use crate::training::step::Learner;
@@ -37,6 +38,11 @@ pub fn run(args: Train) -> Result<Outcome> {
     experiment.set_classes(&train.classes)?;
 
     let out = args.out.clone().unwrap_or_else(|| default_out(&experiment, &args.data));
+    if args.find_rate {
+        let picture = find_rate::picture(&out)?;
+        let (learner, _) = start(&args, &experiment, weights, &train, device, report)?;
+        return find_rate::run(&args, &experiment, &train, learner, (picture, workers, report));
+    }
     let on = |error: Error| anyhow!("{error:#}{}", way_on(&out, args.resume));
     let (run, mut learner, state) = if args.resume {
         let run = RunFolder::open(&out).map_err(on)?;
@@ -58,6 +64,8 @@ pub fn run(args: Train) -> Result<Outcome> {
         val.samples.len(),
         run.path().display()
     ));
+
+    precision::note(experiment.training.precision, device).into_iter().for_each(|note| report.note(note));
 
     memory::return_freed();
     let interrupted = watch_signals()?;
@@ -192,7 +200,7 @@ fn resume(
     let tensors = fit(&parameters(experiment.nodes()), stored, &HashSet::new(), &run.last())?;
     let network = Network::for_training(experiment.nodes().to_vec(), tensors.into_tensors(device)?, device)?;
     let mut learner = Learner::new(network, experiment)?;
-    let state = state::restore(run, note.step, &mut learner.optimizer)?;
+    let state = state::restore(run, note.step, &mut learner)?;
     // The order of the images depends on their number, and the random choices for each on its position in the list.
     ensure!(state.dataset == train.fingerprint(), other_images(run, &state, train));
     run.write_experiment(experiment)?;
@@ -210,15 +218,23 @@ fn other_images(run: &RunFolder, state: &State, train: &Dataset) -> Error {
     )
 }
 
-/// Reports what has changed since the run was saved. Network, preprocessing, seed and batch size must be unchanged;
-/// everything else (learning rate, epochs) takes its new value.
+/// Reports what has changed since the run was saved. Network, preprocessing, seed, batch size, and what the state has a
+/// tensor for, must be unchanged; everything else (learning rate, epochs) takes its new value.
 fn compare(saved: &Experiment, now: &Experiment, report: Report) -> Result<()> {
     let mut changes = Vec::new();
     differences("", &serde_json::to_value(saved)?, &serde_json::to_value(now)?, &mut changes);
     let (mut refused, mut taken) = (Vec::new(), Vec::new());
     for (path, change) in changes.into_iter().filter(|(path, _)| !is_claim(path)) {
-        let fixed = ["network", "preprocess", "training.seed", "training.batch_size"];
-        let is_fixed = fixed.iter().any(|field| path.starts_with(field));
+        let fixed = [
+            "network",
+            "preprocess",
+            "training.seed",
+            "training.batch_size",
+            "training.accumulate",
+            "training.freeze",
+            "training.optimizer.rmsprop.centered",
+        ];
+        let is_fixed = fixed.iter().any(|field| path.starts_with(field)) || is_other_optimizer(&path);
         if is_fixed { &mut refused } else { &mut taken }.push(format!("{path}: {change}"));
     }
     if !refused.is_empty() {
@@ -229,6 +245,11 @@ fn compare(saved: &Experiment, now: &Experiment, report: Report) -> Result<()> {
     }
     taken.iter().for_each(|change| report.note(format!("changed since the run was saved: {change}")));
     Ok(())
+}
+
+/// Whether a difference at this path is one optimiser in place of another, rather than in the settings of one.
+fn is_other_optimizer(path: &str) -> bool {
+    path.strip_prefix("training.optimizer.").is_some_and(|kind| !kind.contains('.'))
 }
 
 /// Whether a field says something about a network that training does not depend on.

@@ -21,15 +21,20 @@ pub enum Change {
 const OF_THE_RECIPE: [&str; 2] = ["name", "notes"];
 
 /// Objects whose fields a recipe replaces one by one; everything else it replaces as a whole.
-const SECTIONS: [&str; 7] = [
+const SECTIONS: [&str; 9] = [
     "network",
     "network.start",
     "preprocess",
     "training",
     "training.optimizer",
     "training.optimizer.sgd",
+    "training.optimizer.adamw",
+    "training.optimizer.rmsprop",
     "evaluation",
 ];
+
+/// Objects with one field, which says what they are: a change that names another field replaces them.
+const CHOICES: [&str; 1] = ["training.optimizer"];
 
 impl Change {
     /// Applies the change to an experiment's JSON.
@@ -56,6 +61,9 @@ impl Change {
 fn lay_over(experiment: &mut Value, fields: Map<String, Value>, at: &str) -> Result<()> {
     let Value::Object(own) = experiment else { bail!("{at}: expected an object, found {experiment}") };
     for (key, value) in fields {
+        if CHOICES.contains(&at) && !own.contains_key(&key) {
+            own.clear();
+        }
         let path = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
         match (value, own.get_mut(&key)) {
             (Value::Object(inner), Some(section)) if SECTIONS.contains(&path.as_str()) => {
@@ -81,7 +89,12 @@ fn set(experiment: &mut Value, change: &str) -> Result<()> {
     let mut walked = String::new();
     for key in path.split('.') {
         place = match place {
-            Value::Object(fields) => fields.entry(key).or_insert(Value::Null),
+            Value::Object(fields) => {
+                if CHOICES.contains(&walked.as_str()) && !fields.contains_key(key) {
+                    fields.clear();
+                }
+                fields.entry(key).or_insert(Value::Null)
+            }
             Value::Array(items) => {
                 let length = items.len();
                 let index = key.parse().ok().filter(|&index: &usize| index < length);

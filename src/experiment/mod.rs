@@ -9,6 +9,7 @@ mod change;
 mod json;
 mod mix;
 mod moved;
+mod optimizer;
 mod preprocess;
 mod training;
 
@@ -34,8 +35,9 @@ pub use augmentation::{
 };
 pub use change::Change;
 pub use mix::Mix;
+pub use optimizer::{AdamwSpec, Clip, MemoryFormat, OptimizerSpec, Precision, RmspropSpec, SgdSpec};
 pub use preprocess::{Channels, Preprocess, Scale};
-pub use training::{OptimizerSpec, Schedule, SgdSpec, Training, TrainingCrop};
+pub use training::{Schedule, Training, TrainingCrop};
 
 /// An experiment, complete and checked.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -134,7 +136,11 @@ impl Experiment {
         ensure!(value.is_object(), "expected an object with a network and its training, found {value:.40}");
         moved::upgrade(&mut value);
         let network = value["network"].clone();
-        changes.iter().try_for_each(|change| change.apply(&mut value))?;
+        optimizer::spell_out(&mut value);
+        for change in changes {
+            change.apply(&mut value)?;
+            optimizer::spell_out(&mut value);
+        }
         let mut experiment: Experiment = json::read(&value)?;
         if value["network"] != network {
             experiment.withdraw_claims();
@@ -219,6 +225,7 @@ impl Experiment {
             !self.network.start.zero_residual || has_zero_residual(&self.nodes),
             "network.start.zero_residual: expected a residual block whose body ends in a batch norm, found none; set it to false"
         );
+        optimizer::check_layers(&self.training, &self.nodes)?;
         let parts = self.parts(&self.evaluation.views).context("evaluation.views")?;
         if parts.iter().any(Part::is_dense) {
             dense(&self.nodes).context("evaluation.views")?;

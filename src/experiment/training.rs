@@ -1,10 +1,13 @@
 //! How a network is trained.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 
 use super::augmentation::{self, Augmentation};
 use super::mix::Mix;
+use super::optimizer::{self, Clip, MemoryFormat, OptimizerSpec, Precision, SgdSpec};
 use crate::range::{positive, within};
 
 /// The `training` section: gradient descent on the cross entropy.
@@ -15,6 +18,10 @@ pub struct Training {
     pub epochs: u64,
     /// Maximum number of images per step: an epoch's images are divided evenly among its steps.
     pub batch_size: usize,
+    /// The number of batches whose gradients make one update: their mean over all images, as that of one batch this
+    /// many times larger (but for batch norms, which see each batch alone). The last update of an epoch may have fewer.
+    /// Steps, in schedules, logs and checkpoints, count batches.
+    pub accumulate: u64,
     /// The optimiser.
     pub optimizer: OptimizerSpec,
     /// The learning rate that the schedule starts from.
@@ -25,6 +32,20 @@ pub struct Training {
     pub warmup_epochs: f64,
     /// The factor by which each weight is added to its gradient (L2 regularisation).
     pub weight_decay: f64,
+    /// Whether weights decay in batch norms and biases, too.
+    pub decay_norms_and_biases: bool,
+    /// Layers that are not trained, by name or the beginning of their names up to a dot: `features`, `layer1`. Their
+    /// batch norms keep their running statistics, and normalise by them.
+    pub freeze: Vec<String>,
+    /// What the learning rate of some layers is multiplied by, named as in `freeze`; the longest name that fits a layer
+    /// counts.
+    pub rate_scale: BTreeMap<String, f64>,
+    /// How large gradients are cut.
+    pub clip: Option<Clip>,
+    /// What convolutions and linear layers compute with.
+    pub precision: Precision,
+    /// The order of values in memory.
+    pub memory_format: MemoryFormat,
     /// The fraction of the target probability that is spread over all classes.
     pub label_smoothing: f64,
     /// How inputs are cut out of images.
@@ -45,11 +66,18 @@ impl Default for Training {
         Training {
             epochs: 90,
             batch_size: 256,
+            accumulate: 1,
             optimizer: OptimizerSpec::Sgd(SgdSpec::default()),
             learning_rate: 0.1,
             schedule: Schedule::Cosine,
             warmup_epochs: 0.0,
             weight_decay: 1e-4,
+            decay_norms_and_biases: true,
+            freeze: Vec::new(),
+            rate_scale: BTreeMap::new(),
+            clip: None,
+            precision: Precision::F32,
+            memory_format: MemoryFormat::Contiguous,
             label_smoothing: 0.0,
             crop: TrainingCrop::RandomResized { area: [0.08, 1.0], aspect: [3.0 / 4.0, 4.0 / 3.0] },
             mirror: true,
@@ -57,30 +85,6 @@ impl Default for Training {
             mix: None,
             seed: 0,
         }
-    }
-}
-
-/// An optimiser and its settings.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OptimizerSpec {
-    /// Stochastic gradient descent with momentum.
-    Sgd(SgdSpec),
-}
-
-/// The settings of stochastic gradient descent.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SgdSpec {
-    /// The fraction of the momentum buffer that each step keeps.
-    pub momentum: f64,
-    /// Whether to use Nesterov momentum: Sutskever et al., ICML 2013, in PyTorch's form.
-    pub nesterov: bool,
-}
-
-impl Default for SgdSpec {
-    fn default() -> Self {
-        SgdSpec { momentum: 0.9, nesterov: false }
     }
 }
 
@@ -139,8 +143,7 @@ impl Training {
         at("epochs", within(self.epochs, 1, 1_000_000))?;
         at("batch_size", within(self.batch_size, 1, 1_000_000))?;
         at("learning_rate", positive(self.learning_rate, 1e6))?;
-        let OptimizerSpec::Sgd(sgd) = &self.optimizer;
-        at("optimizer.sgd.momentum", within(sgd.momentum, 0.0, 0.9999))?;
+        optimizer::check(self)?;
         at("weight_decay", within(self.weight_decay, 0.0, 1e3))?;
         at("label_smoothing", within(self.label_smoothing, 0.0, 0.9999))?;
         at("warmup_epochs", within(self.warmup_epochs, 0.0, self.epochs as f64))?;
@@ -186,6 +189,6 @@ fn ordered(field: &str, [low, high]: [f64; 2], least: f64, most: f64) -> Result<
     at(&format!("{field}[1]"), within(high, low, most))
 }
 
-fn at(field: &str, checked: Result<(), String>) -> Result<()> {
+pub(super) fn at(field: &str, checked: Result<(), String>) -> Result<()> {
     checked.map_err(|reason| anyhow!("training.{field}: {reason}"))
 }

@@ -19,8 +19,8 @@ pub struct Output {
 /// What a forward pass is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Dropout draws from libtorch's generator, batch norms use the batch's own statistics and update the running ones,
-    /// and auxiliary classifiers run.
+    /// Dropout draws from libtorch's generator, batch norms use the batch's own statistics and update the running ones
+    /// (unless they are frozen), and auxiliary classifiers run.
     Training,
     /// Nothing is random or changed.
     Evaluation,
@@ -35,7 +35,7 @@ impl Network {
     /// Returns libtorch's error: in practice, that the device is out of memory.
     pub fn forward(&self, images: &Tensor, mode: Mode) -> Result<Output> {
         let mut pass = Pass { network: self, mode, auxiliary: Vec::new() };
-        let values = pass.chain(&self.nodes, images)?;
+        let values = pass.chain(&self.nodes, images)?.f_to_kind(Kind::Float)?;
         Ok(Output { values, auxiliary: pass.auxiliary })
     }
 
@@ -62,21 +62,31 @@ impl Pass<'_> {
         })
     }
 
+    /// As the kind that convolutions and linear layers compute with.
+    fn cast(&self, tensor: &Tensor) -> Result<Tensor> {
+        if self.mode == Mode::Training { tensor.f_to_kind(self.network.kind) } else { Ok(tensor.shallow_clone()) }
+    }
+
     fn node(&mut self, node: &Node, x: &Tensor) -> Result<Tensor> {
         let training = self.mode == Mode::Training;
         let tensor = |role| self.network.tensor_of(node, role);
         match &node.op {
             Op::Conv { window: w, groups, bias, .. } => {
-                let bias = bias.then(|| tensor(Role::Bias)).transpose()?;
-                x.f_conv2d(tensor(Role::Weight)?, bias, w.stride, w.padding, [1, 1], *groups)
+                let bias = bias.then(|| self.cast(tensor(Role::Bias)?)).transpose()?;
+                let weight = self.cast(tensor(Role::Weight)?)?;
+                self.cast(x)?.f_conv2d(&weight, bias.as_ref(), w.stride, w.padding, [1, 1], *groups)
             }
-            Op::Linear { .. } => x.f_linear(tensor(Role::Weight)?, Some(tensor(Role::Bias)?)),
+            Op::Linear { .. } => {
+                let (weight, bias) = (self.cast(tensor(Role::Weight)?)?, self.cast(tensor(Role::Bias)?)?);
+                self.cast(x)?.f_linear(&weight, Some(&bias))
+            }
+            // Inputs of 16 bits are normalised in 32 and rounded again.
             Op::BatchNorm { epsilon, momentum } => x.f_batch_norm(
                 Some(tensor(Role::Scale)?),
                 Some(tensor(Role::Shift)?),
                 Some(tensor(Role::RunningMean)?),
                 Some(tensor(Role::RunningVariance)?),
-                training,
+                training && !self.network.is_frozen(&node.name),
                 *momentum,
                 *epsilon,
                 true,
@@ -107,7 +117,7 @@ impl Pass<'_> {
             }
             Op::Auxiliary { weight, layers } => {
                 if training {
-                    let logits = self.chain(layers, x)?;
+                    let logits = self.chain(layers, x)?.f_to_kind(Kind::Float)?;
                     self.auxiliary.push((*weight, logits));
                 }
                 Ok(x.shallow_clone())
@@ -125,6 +135,7 @@ fn may_overwrite(nodes: &[Node]) -> bool {
 /// channels takes on a CPU.
 fn local_response_norm(x: &Tensor, norm: &LocalResponseNorm) -> Result<Tensor> {
     let LocalResponseNorm { size, alpha, beta, k } = *norm;
+    let (x, kind) = (x.f_to_kind(Kind::Float)?, x.kind());
     let (channels, options) = (x.size()[1], (Kind::Float, x.device()));
     let band = Tensor::f_full([channels, channels], alpha / size as f64, options)?
         .f_tril((size - 1) / 2)?
@@ -132,5 +143,5 @@ fn local_response_norm(x: &Tensor, norm: &LocalResponseNorm) -> Result<Tensor> {
         .f_view([channels, channels, 1, 1])?;
     let offset = Tensor::f_full([channels], k, options)?;
     let scale = x.f_square()?.f_conv2d(&band, Some(&offset), 1, 0, 1, 1)?;
-    x.f_mul(&scale.f_pow_tensor_scalar(-beta)?)
+    x.f_mul(&scale.f_pow_tensor_scalar(-beta)?)?.f_to_kind(kind)
 }

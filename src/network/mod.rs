@@ -20,12 +20,12 @@ pub mod spec;
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 pub use dense::dense;
 pub use forward::{Mode, Output};
 use node::Node;
-use parameter::{Parameter, parameters};
+use parameter::{Parameter, is_within, parameters};
 pub use refusal::Refusal;
 
 /// Tensors by the name of their parameter.
@@ -37,6 +37,8 @@ pub struct Network {
     nodes: Vec<Node>,
     tensors: Tensors,
     device: Device,
+    frozen: Vec<String>,
+    kind: Kind,
 }
 
 impl Network {
@@ -65,7 +67,32 @@ impl Network {
             ensure!(tensor.size() == shape, "{name}: expected a tensor of {shape:?}, found {:?}", tensor.size());
             own.insert(name, tensor);
         }
-        Ok(Network { nodes, tensors: own, device })
+        Ok(Network { nodes, tensors: own, device, frozen: Vec::new(), kind: Kind::Float })
+    }
+
+    /// Freezes layers, by name or the beginning of their names up to a dot: their parameters keep no gradients, and their
+    /// batch norms use and keep the running statistics in training, too.
+    ///
+    /// # Errors
+    /// Returns libtorch's error; none is known.
+    pub fn freeze(&mut self, layers: &[String]) -> Result<()> {
+        self.frozen = layers.to_vec();
+        for (name, tensor) in &mut self.tensors {
+            let layer = name.rsplit_once('.').map_or("", |(layer, _)| layer);
+            if layers.iter().any(|frozen| is_within(layer, frozen)) {
+                *tensor = tensor.f_set_requires_grad(false)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the kind of the numbers that convolutions and linear layers compute with in training.
+    pub fn train_in(&mut self, kind: Kind) {
+        self.kind = kind;
+    }
+
+    fn is_frozen(&self, layer: &str) -> bool {
+        self.frozen.iter().any(|frozen| is_within(layer, frozen))
     }
 
     /// The same network, with the same tensors, as a convolution over images at least as large as its input: class
@@ -95,9 +122,9 @@ impl Network {
         })
     }
 
-    /// The parameters that gradients change, each with its tensor.
+    /// The parameters that gradients change, each with its tensor: without those of frozen layers.
     pub fn trainable(&self) -> impl Iterator<Item = (Parameter, &Tensor)> {
-        self.parameters().filter(|(parameter, _)| parameter.is_trainable())
+        self.parameters().filter(|(parameter, _)| parameter.is_trainable() && !self.is_frozen(parameter.layer()))
     }
 
     /// The device of the tensors.

@@ -203,6 +203,17 @@ pub fn trains_on_single_images(nodes: &[Node]) -> bool {
     })
 }
 
+/// The first 1x1 convolution with fewer than 16 channels in or out of a group.
+pub fn narrow_convolution(nodes: &[Node]) -> Option<&Node> {
+    nodes.iter().find_map(|node| match &node.op {
+        Op::Conv { window, groups, .. } => {
+            let fewest = node.input.channels().min(node.output.channels()) / groups;
+            (window.kernel == [1, 1] && fewest < 16).then_some(node)
+        }
+        _ => node.inner().into_iter().find_map(narrow_convolution),
+    })
+}
+
 /// The same network without what only training uses: its auxiliary classifiers.
 pub fn without_auxiliary(nodes: &[Node]) -> Vec<Node> {
     let trunk = nodes.iter().filter(|node| !matches!(node.op, Op::Auxiliary { .. }));

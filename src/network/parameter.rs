@@ -50,10 +50,20 @@ impl Parameter {
         self.shape.iter().product()
     }
 
+    /// The name of its layer.
+    pub fn layer(&self) -> &str {
+        self.name.rsplit_once('.').map_or("", |(layer, _)| layer)
+    }
+
     /// Whether gradients change it; running statistics have none.
     pub fn is_trainable(&self) -> bool {
         !matches!(self.role, Role::RunningMean | Role::RunningVariance)
     }
+}
+
+/// Whether a layer is `part`, or lies inside it: `layer1.0.conv1` lies within `layer1`, `layer10` does not.
+pub fn is_within(layer: &str, part: &str) -> bool {
+    layer.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// The parameters of `nodes` and of all layers inside them, in the order of the forward pass.

@@ -1,9 +1,10 @@
 //! How results are shown: to people on a terminal (`terminal`, `table`), to programs (`records`, `confusion_table`), as pictures
-//! (`curves` and `confusion_picture`, on the canvas of `svg`). Only `stdout` writes to standard output.
+//! (`curves`, `rate_curve` and `confusion_picture`, on the canvas of `svg`). Only `stdout` writes to standard output.
 
 pub mod confusion_picture;
 pub mod confusion_table;
 pub mod curves;
+pub mod rate_curve;
 pub mod records;
 pub mod stdout;
 mod svg;

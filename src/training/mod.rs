@@ -1,8 +1,12 @@
 //! The training loop, from images to weights, in the order in which things happen. One step is in `step`.
 
+mod accumulation;
+pub mod find_rate;
 pub mod optimizer;
+pub mod precision;
 mod progress;
 pub mod run;
+pub mod scaler;
 pub mod schedule;
 pub mod state;
 pub mod step;
@@ -96,12 +100,15 @@ impl Trainer<'_> {
                 let batch = self.take(&mut loaded, count, bad)?;
                 let rate = schedule::rate(training, state.step, steps);
                 let learned = batch.images.len() as u64;
+                let ends_group = (step + 1).is_multiple_of(training.accumulate) || step + 1 == steps;
                 // A single image that the network cannot be trained on is what is left of an uneven or partly unreadable batch.
                 if learned >= least {
-                    let loss = learner.step(&batch.images, &batch.labels, state.step, rate)?;
+                    let loss = learner.step(&batch.images, &batch.labels, state.step, rate, ends_group)?;
                     ensure!(loss.is_finite(), self.diverged(&state, rate, loss));
                     state.loss_sum += loss * learned as f64;
                     state.loss_images += learned;
+                } else if ends_group {
+                    learner.end_group(rate)?;
                 }
                 state.step += 1;
 
@@ -188,7 +195,7 @@ impl Trainer<'_> {
     }
 
     fn save(&self, learner: &Learner, state: &State) -> Result<()> {
-        state::save(self.run, &learner.network, &self.note(state)?, &learner.optimizer, state)
+        state::save(self.run, learner, &self.note(state)?, state)
     }
 
     fn note(&self, state: &State) -> Result<Note> {

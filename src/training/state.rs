@@ -8,12 +8,13 @@ use std::collections::HashMap;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::optimizer::{BUFFER, Optimizer};
+use super::optimizer::BUFFER;
 use super::run::RunFolder;
+use super::scaler::SCALER;
+use super::step::Learner;
 use crate::data::dataset::Fingerprint;
 use crate::metrics::Errors;
 use crate::model::checkpoint::{self, Note};
-use crate::network::Network;
 use crate::weights::{StoredTensor, safetensors};
 
 /// What the training loop carries from step to step.
@@ -59,19 +60,19 @@ impl State {
 ///
 /// # Errors
 /// Returns an error if they cannot be written; the previous ones are then intact.
-pub fn save(run: &RunFolder, network: &Network, note: &Note, optimizer: &Optimizer, state: &State) -> Result<()> {
-    let tensors = optimizer.state().map(|(name, tensor)| StoredTensor::of(name, tensor));
+pub fn save(run: &RunFolder, learner: &Learner, note: &Note, state: &State) -> Result<()> {
+    let tensors = learner.state().map(|(name, tensor)| StoredTensor::of(name, tensor));
     safetensors::write(&run.state(state.step), &tensors.collect::<Result<Vec<_>>>()?, state)?;
-    checkpoint::write(&run.last(), network, note)?;
+    checkpoint::write(&run.last(), &learner.network, note)?;
     run.remove_states_but(state.step)
 }
 
-/// Restores the optimiser from the state of the last checkpoint, made at step `step`, and returns the rest of the
-/// state.
+/// Restores the learner, but for its weights, from the state of the last checkpoint, made at step `step`, and returns
+/// the rest of the state.
 ///
 /// # Errors
 /// Returns an error if the state is missing, corrupt or of a different network.
-pub fn restore(run: &RunFolder, step: u64, optimizer: &mut Optimizer) -> Result<State> {
+pub fn restore(run: &RunFolder, step: u64, learner: &mut Learner) -> Result<State> {
     let path = run.state(step);
     let contents = safetensors::read(&path)
         .context("the run cannot be resumed without its state; start a new run from its weights instead")?;
@@ -79,11 +80,20 @@ pub fn restore(run: &RunFolder, step: u64, optimizer: &mut Optimizer) -> Result<
     let state = serde_json::from_str(&text).with_context(|| format!("{}: not the state of a run", path.display()))?;
     let mut stored: HashMap<String, StoredTensor> =
         contents.tensors.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
-    for (name, tensor) in optimizer.state() {
+    for (name, tensor) in learner.state() {
         // Version 0.1.0 named a momentum buffer like its parameter.
         let earlier = name.strip_prefix(BUFFER).unwrap_or(name);
         let found = stored.remove(name).or_else(|| stored.remove(earlier));
-        let found = found.with_context(|| format!("{}: {name} is missing", path.display()))?;
+        if found.is_none() && name.starts_with(SCALER) {
+            // The run went on in 16 bits only now: the scale starts as in a new run.
+            continue;
+        }
+        let found = found.with_context(|| {
+            format!(
+                "{}: {name} is missing, so the run was trained with other settings of its optimiser; restore them, or start a new run from its weights",
+                path.display()
+            )
+        })?;
         let shape: Vec<i64> = found.shape.iter().map(|&side| side as i64).collect();
         let expected = tensor.size();
         ensure!(shape == expected, "{}: {name}: expected {expected:?}, found {shape:?}", path.display());

@@ -4,10 +4,13 @@ use anyhow::Result;
 use image::RgbImage;
 use tch::{Reduction, TchError, Tensor};
 
+use super::accumulation::Accumulation;
 use super::optimizer::Optimizer;
+use super::precision;
+use super::scaler::Scaler;
 use crate::data::mix;
 use crate::device;
-use crate::experiment::{Experiment, Mix};
+use crate::experiment::{Experiment, MemoryFormat, Mix, Precision};
 use crate::geometry::Size;
 use crate::image::batch::Batch;
 use crate::image::normalise::Normalisation;
@@ -19,10 +22,14 @@ use crate::random;
 pub struct Learner {
     /// The network.
     pub network: Network,
-    /// Its optimiser.
-    pub optimizer: Optimizer,
+    optimizer: Optimizer,
+    /// Only if several batches make an update.
+    accumulation: Option<Accumulation>,
+    /// Only in 16 bits.
+    scaler: Option<Scaler>,
     weights: Vec<Tensor>,
     normalisation: Normalisation,
+    memory_format: MemoryFormat,
     label_smoothing: f64,
     mix: Option<Mix>,
     input: Size,
@@ -31,14 +38,23 @@ pub struct Learner {
 }
 
 impl Learner {
+    /// Freezes the layers that the experiment does not train, and readies its optimiser.
+    ///
     /// # Errors
-    /// Returns an error if the device is out of memory.
-    pub fn new(network: Network, experiment: &Experiment) -> Result<Self> {
+    /// Returns an error if the device cannot train so, or is out of memory.
+    pub fn new(mut network: Network, experiment: &Experiment) -> Result<Self> {
         let training = &experiment.training;
+        precision::check(training, network.nodes(), network.device())?;
+        network.freeze(&training.freeze)?;
+        network.train_in(training.precision.kind());
+        let is_scaled = training.precision == Precision::F16;
         Ok(Learner {
             optimizer: Optimizer::new(training, &network)?,
+            accumulation: (training.accumulate > 1).then(|| Accumulation::new(&network)).transpose()?,
+            scaler: is_scaled.then(Scaler::new).transpose()?,
             weights: network.trainable().map(|(_, weight)| weight.shallow_clone()).collect(),
             normalisation: Normalisation::new(&experiment.preprocess.constants(), network.device())?,
+            memory_format: training.memory_format,
             label_smoothing: training.label_smoothing,
             mix: training.mix.clone(),
             input: experiment.input(),
@@ -48,29 +64,52 @@ impl Learner {
         })
     }
 
-    /// Trains on images of the input's size and their classes; returns their mean loss. If it is NaN or infinite, the
-    /// weights stay unchanged.
+    /// Trains on images of the input's size and their classes; returns their mean loss. The weights change once per group of
+    /// batches, at the rate of the batch that `ends_group`. If the loss is NaN or infinite, nothing changes.
     ///
     /// # Errors
     /// Returns an error if the device is out of memory.
-    pub fn step(&mut self, images: &[RgbImage], labels: &[i64], step: u64, rate: f64) -> Result<f64> {
+    pub fn step(&mut self, images: &[RgbImage], labels: &[i64], step: u64, rate: f64, ends_group: bool) -> Result<f64> {
         let bytes = Batch::of(images)?.tensor()?;
-        self.learn(&bytes, labels, step, rate)
+        self.learn(&bytes, labels, step, rate, ends_group)
             .map_err(|error| device::explain(error, images.len(), self.network.device()))
     }
 
-    fn learn(&mut self, bytes: &Tensor, labels: &[i64], step: u64, rate: f64) -> Result<f64, TchError> {
+    fn learn(
+        &mut self,
+        bytes: &Tensor,
+        labels: &[i64],
+        step: u64,
+        rate: f64,
+        ends_group: bool,
+    ) -> Result<f64, TchError> {
         // Dropout draws from libtorch's generator.
         tch::manual_seed(random::dropout_seed(self.seed, step));
         let inputs = self.normalisation.apply(bytes)?;
-        let (inputs, labels) = self.mixed(inputs, labels, step)?;
+        let (mut inputs, targets) = self.mixed(inputs, labels, step)?;
+        if self.memory_format == MemoryFormat::ChannelsLast {
+            inputs = inputs.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?;
+        }
 
         let output = self.network.forward(&inputs, Mode::Training)?;
-        let loss = loss(&output, &labels, self.label_smoothing)?;
+        let loss = loss(&output, &targets, self.label_smoothing)?;
         let value = loss.f_double_value(&[])?;
-        if value.is_finite() {
-            let gradients = Tensor::f_run_backward(&[&loss], &self.weights, false, false)?;
-            self.optimizer.step(&self.weights, gradients, rate)?;
+        if !value.is_finite() {
+            return Ok(value);
+        }
+        let images = if self.accumulation.is_some() { labels.len() as f64 } else { 1.0 };
+        let factor = images * self.scaler.as_ref().map_or(Ok(1.0), Scaler::scale)?;
+        let loss = if factor == 1.0 { loss } else { loss.f_multiply_scalar(factor)? };
+        let gradients = Tensor::f_run_backward(&[&loss], &self.weights, false, false)?;
+        match &mut self.accumulation {
+            Some(accumulation) => {
+                accumulation.add(&gradients, labels.len() as u64)?;
+                drop(gradients);
+                if ends_group {
+                    self.end_group(rate)?;
+                }
+            }
+            None => self.update(gradients, rate)?,
         }
         Ok(value)
     }
@@ -83,6 +122,29 @@ impl Learner {
             Some(mixing) => Ok((mixing.inputs(&inputs)?, mixing.targets(&targets, self.classes)?)),
             None => Ok((inputs, targets)),
         }
+    }
+
+    /// Updates the weights by what a group of batches has gathered, if it has: for a group whose last batch could not be
+    /// learned from.
+    ///
+    /// # Errors
+    /// Returns an error if the device is out of memory.
+    pub fn end_group(&mut self, rate: f64) -> Result<(), TchError> {
+        let Some(gradients) = self.accumulation.as_mut().map_or(Ok(None), Accumulation::mean)? else { return Ok(()) };
+        self.update(gradients, rate)?;
+        self.accumulation.as_mut().map_or(Ok(()), Accumulation::clear)
+    }
+
+    fn update(&mut self, mut gradients: Vec<Tensor>, rate: f64) -> Result<(), TchError> {
+        let are_finite = self.scaler.as_mut().map_or(Ok(true), |scaler| scaler.unscale(&mut gradients))?;
+        if are_finite { self.optimizer.step(&self.weights, gradients, rate) } else { Ok(()) }
+    }
+
+    /// What a resumed run needs besides the weights: tensors by name.
+    pub fn state(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        let accumulated = self.accumulation.iter().flat_map(Accumulation::state);
+        self.optimizer.state().chain(accumulated).chain(self.scaler.iter().flat_map(Scaler::state))
+    }
     }
 }
 

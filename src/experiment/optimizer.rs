@@ -1,0 +1,201 @@
+//! The optimisers of the `training` section, the layers that they treat differently, and the gradients they are given.
+
+use anyhow::{Result, anyhow, bail, ensure};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::training::{Training, at};
+use crate::nearest::did_you_mean;
+use crate::network::node::Node;
+use crate::network::parameter::{Parameter, is_within, parameters};
+use crate::range::{positive, within};
+
+/// An optimiser and its settings; its name alone stands for its defaults.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OptimizerSpec {
+    /// Stochastic gradient descent with momentum.
+    Sgd(SgdSpec),
+    /// Adam with decoupled weight decay: Loshchilov and Hutter, arXiv:1711.05101. Its learning rates are far below
+    /// those of SGD: 0.001 is usual.
+    Adamw(AdamwSpec),
+    /// Gradients divided by a running mean of their size: Hinton's lecture 6e, in PyTorch's form.
+    Rmsprop(RmspropSpec),
+}
+
+/// The settings of stochastic gradient descent.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SgdSpec {
+    /// The fraction of the momentum buffer that each step keeps.
+    pub momentum: f64,
+    /// Whether to use Nesterov momentum: Sutskever et al., ICML 2013, in PyTorch's form.
+    pub nesterov: bool,
+}
+
+impl Default for SgdSpec {
+    fn default() -> Self {
+        SgdSpec { momentum: 0.9, nesterov: false }
+    }
+}
+
+/// The settings of AdamW.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdamwSpec {
+    /// The fractions of the running means of the gradient and of its square that each step keeps.
+    pub betas: [f64; 2],
+    /// Added to the root of the mean square.
+    pub epsilon: f64,
+}
+
+impl Default for AdamwSpec {
+    fn default() -> Self {
+        AdamwSpec { betas: [0.9, 0.999], epsilon: 1e-8 }
+    }
+}
+
+/// The settings of RMSprop.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RmspropSpec {
+    /// The fraction of the running mean of the squared gradient that each step keeps: PyTorch's alpha.
+    pub decay: f64,
+    /// Added to the root of the mean square.
+    pub epsilon: f64,
+    /// The fraction of the momentum buffer that each step keeps; 0 for none.
+    pub momentum: f64,
+    /// Whether the gradient is divided by its running deviation rather than by the root of its mean square.
+    pub centered: bool,
+}
+
+impl Default for RmspropSpec {
+    fn default() -> Self {
+        RmspropSpec { decay: 0.99, epsilon: 1e-8, momentum: 0.0, centered: false }
+    }
+}
+
+/// How large gradients are cut before an update.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Clip {
+    /// All gradients are scaled down together until their norm, over all of them, is at most this: Pascanu et al.,
+    /// arXiv:1211.5063.
+    Norm(f64),
+    /// Each value is limited to the range from minus to plus this.
+    Value(f64),
+}
+
+/// The floating-point numbers that convolutions and linear layers compute with in training. Weights, batch norms'
+/// statistics, the loss and the optimiser stay in 32 bits, and so does all evaluation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// bfloat16: the range of 32-bit floats with 8 bits of precision.
+    Bf16,
+    /// 16 bits with a smaller range, so that the loss is scaled dynamically: Micikevicius et al., arXiv:1710.03740. GPU
+    /// only.
+    F16,
+}
+
+/// The order of a batch's values in memory during training.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemoryFormat {
+    /// Image, channel, row, column.
+    #[default]
+    Contiguous,
+    /// Image, row, column, channel: faster on GPUs in 16 bits.
+    ChannelsLast,
+}
+
+impl OptimizerSpec {
+    pub(super) fn check(&self) -> Result<()> {
+        match self {
+            OptimizerSpec::Sgd(sgd) => at("optimizer.sgd.momentum", within(sgd.momentum, 0.0, 0.9999)),
+            OptimizerSpec::Adamw(adamw) => {
+                for (index, &beta) in adamw.betas.iter().enumerate() {
+                    at(&format!("optimizer.adamw.betas[{index}]"), within(beta, 0.0, 0.999_999))?;
+                }
+                at("optimizer.adamw.epsilon", positive(adamw.epsilon, 1.0))
+            }
+            OptimizerSpec::Rmsprop(rmsprop) => {
+                at("optimizer.rmsprop.decay", within(rmsprop.decay, 0.0, 0.999_999))?;
+                at("optimizer.rmsprop.epsilon", positive(rmsprop.epsilon, 1.0))?;
+                at("optimizer.rmsprop.momentum", within(rmsprop.momentum, 0.0, 0.9999))
+            }
+        }
+    }
+}
+
+/// Replaces an optimiser's name alone by the object that stands for its defaults: `"adamw"` is `{"adamw": {}}`.
+pub fn spell_out(experiment: &mut Value) {
+    if let Some(optimizer) = experiment.pointer_mut("/training/optimizer")
+        && let Some(name) = optimizer.as_str()
+    {
+        *optimizer = json!({ name: {} });
+    }
+}
+
+/// Checks the numbers of the keys of this file, other than the optimiser's own.
+pub(super) fn check(training: &Training) -> Result<()> {
+    training.optimizer.check()?;
+    for (layer, &scale) in &training.rate_scale {
+        at(&format!("rate_scale.{layer}"), positive(scale, 1e4))?;
+    }
+    match training.clip {
+        Some(Clip::Norm(most)) => at("clip.norm", positive(most, 1e9))?,
+        Some(Clip::Value(most)) => at("clip.value", positive(most, 1e9))?,
+        None => {}
+    }
+    at("accumulate", within(training.accumulate, 1, 10_000))
+}
+
+/// Checks that the layers that `freeze` and `rate_scale` name exist, and that some layer is left to train.
+pub(super) fn check_layers(training: &Training, nodes: &[Node]) -> Result<()> {
+    let trainable: Vec<Parameter> = parameters(nodes).into_iter().filter(Parameter::is_trainable).collect();
+    for (index, layer) in training.freeze.iter().enumerate() {
+        find(layer, &trainable).map_err(|reason| anyhow!("training.freeze[{index}]: {reason}"))?;
+    }
+    for layer in training.rate_scale.keys() {
+        find(layer, &trainable).map_err(|reason| anyhow!("training.rate_scale.{layer}: {reason}"))?;
+        if let Some(frozen) = training.freeze.iter().find(|frozen| is_within(layer, frozen)) {
+            bail!(
+                "training.rate_scale.{layer}: training.freeze lists \"{frozen}\", so that these layers are not trained; leave one of the two out"
+            );
+        }
+    }
+    let is_frozen = |parameter: &Parameter| training.freeze.iter().any(|frozen| is_within(parameter.layer(), frozen));
+    ensure!(
+        !trainable.iter().all(is_frozen),
+        "training.freeze: expected at least one layer to train, but all are frozen; leave out the last one (\"{}\")",
+        trainable.last().map_or("", Parameter::layer)
+    );
+    Ok(())
+}
+
+fn find(layer: &str, trainable: &[Parameter]) -> Result<(), String> {
+    if trainable.iter().any(|parameter| is_within(parameter.layer(), layer)) {
+        return Ok(());
+    }
+    // Every layer, and every beginning of its name up to a dot.
+    let known = trainable.iter().flat_map(|parameter| {
+        let name = parameter.layer();
+        name.match_indices('.').map(|(end, _)| &name[..end]).chain([name])
+    });
+    let mut layers: Vec<&str> = Vec::new();
+    for parameter in trainable {
+        let first = parameter.layer().split('.').next().unwrap_or_default();
+        if !layers.contains(&first) {
+            layers.push(first);
+        }
+    }
+    Err(format!(
+        "expected the name of a layer with weights, or its beginning up to a dot, found \"{layer}\"{}; this network has {}",
+        did_you_mean(layer, known),
+        layers.join(", ")
+    ))
+}

@@ -1,0 +1,66 @@
+//! Which numbers, and in which order, a device can train with.
+
+use anyhow::{Error, Result, ensure};
+use tch::{Device, Kind};
+
+use crate::device;
+use crate::experiment::{MemoryFormat, Precision, Training};
+use crate::network::node::{Node, narrow_convolution};
+use crate::remedy::Remedy;
+
+impl Precision {
+    /// The kind of tensors.
+    pub fn kind(self) -> Kind {
+        match self {
+            Precision::F32 => Kind::Float,
+            Precision::Bf16 => Kind::BFloat16,
+            Precision::F16 => Kind::Half,
+        }
+    }
+}
+
+/// Checks that a network can be trained in this precision and memory format on a device.
+///
+/// # Errors
+/// Returns what to set instead if it cannot.
+pub fn check(training: &Training, nodes: &[Node], device: Device) -> Result<()> {
+    if device != Device::Cpu {
+        return Ok(());
+    }
+    ensure!(
+        training.precision != Precision::F16,
+        refusal(
+            format!("training.precision: f16 needs a GPU, but training runs on {}", device::name(device)),
+            "training.precision",
+            &["bf16", "f32"],
+        )
+    );
+    // In the weight gradient of such convolutions, channels last, libtorch 2.11 writes past its buffers on processors with
+    // AVX-512.
+    if let (MemoryFormat::ChannelsLast, Some(layer)) = (training.memory_format, narrow_convolution(nodes)) {
+        let problem = format!(
+            "training.memory_format: on a CPU, channels_last needs 1x1 convolutions to have at least 16 channels in and out, but {} has fewer, where libtorch 2.11 has a defect",
+            layer.name
+        );
+        return Err(refusal(problem, "training.memory_format", &["contiguous"]));
+    }
+    Ok(())
+}
+
+fn refusal(problem: String, field: &'static str, values: &[&str]) -> Error {
+    Remedy { problem, changes: values.iter().map(|value| (field, (*value).to_string())).collect() }.into()
+}
+
+/// What to know about training in this precision on this device.
+pub fn note(precision: Precision, device: Device) -> Option<&'static str> {
+    (precision == Precision::Bf16 && device == Device::Cpu && !multiplies_bf16()).then_some(
+        "training.precision bf16: this processor does not multiply matrices of bfloat16 (AMX, or bf16 of ARM), so training may be slower than in f32",
+    )
+}
+
+/// Whether the processor has instructions for products of bfloat16 matrices. AVX-512's for vectors do not make up for the
+/// conversions.
+fn multiplies_bf16() -> bool {
+    let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    processors.split_whitespace().any(|flag| ["amx_bf16", "bf16"].contains(&flag))
+}
