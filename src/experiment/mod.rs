@@ -3,11 +3,13 @@
 //! It is read, changed by recipes and single settings, completed with defaults and checked in one step. The complete
 //! experiment is stored in the run folder and in every checkpoint.
 
+mod average;
 pub mod builtin;
 mod change;
 mod json;
 mod moved;
 mod preprocess;
+mod schedule;
 mod training;
 
 use std::path::Path;
@@ -26,9 +28,11 @@ use crate::network::spec::NetworkSpec;
 use crate::views::{Part, Sizes, Views};
 use crate::weights::published;
 
+pub use average::Average;
 pub use change::Change;
 pub use preprocess::{Channels, Preprocess, Scale};
-pub use training::{Augmentation, OptimizerSpec, Schedule, SgdSpec, Training, TrainingCrop};
+pub use schedule::{EarlyStopping, Schedule};
+pub use training::{Augmentation, OptimizerSpec, SgdSpec, Training, TrainingCrop};
 
 /// An experiment, complete and checked.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
