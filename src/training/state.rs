@@ -189,10 +189,13 @@ pub fn restore(run: &RunFolder, step: u64, learner: Learner, training: &Training
         tch::no_grad(|| tensor.shallow_clone().f_copy_(&values))?;
     }
     let mut average = training.average.as_ref().map(|kind| Average::new(kind, &learner.network)).transpose()?;
-    if let Some(average) = &mut average {
-        average.restore(&mut stored, state.average_updates, &path)?;
+    let is_restored = match &mut average {
+        Some(average) => average.restore(&mut stored, state.average_updates, &path)?,
+        None => false,
+    };
+    if !is_restored {
+        // An average that the state does not have begins now.
+        (state.average_updates, state.averaged) = (0, None);
     }
-    // An average that the state does not have begins now.
-    state.average_updates = average.as_ref().map_or(0, |average| average.updates);
     Ok(Trained { learner, average, state })
 }
