@@ -9,6 +9,7 @@ use clap::{Arg, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::experiment::builtin;
+use crate::training::saves::SaveEvery;
 use crate::views::{Named, Protocol};
 
 /// The whole command line.
@@ -129,7 +130,8 @@ pub struct Train {
     /// is reinitialised if the number of classes differs
     #[arg(long, value_name = "FILE|published", value_parser = WEIGHTS, hide_possible_values = true)]
     pub weights: Option<PathBuf>,
-    /// Continue the run in the run folder from its last checkpoint
+    /// Continue the run in the run folder from where it was last saved; on the processor, the weights become those of a
+    /// run that was never interrupted
     #[arg(long)]
     pub resume: bool,
     /// Train no run, but look for the learning rate: the loss over a hundred updates at a rising rate is drawn beside the
@@ -139,6 +141,16 @@ pub struct Train {
     /// Number of passes over the training images [default: the experiment's]
     #[arg(long, value_name = "N")]
     pub epochs: Option<u64>,
+    /// End the run after this many steps, in the middle of an epoch too; the learning rate's schedule spans them
+    #[arg(long, value_name = "N")]
+    pub max_steps: Option<u64>,
+    /// End the run after this many minutes, plus a last validation; the schedule follows the elapsed share of them, so
+    /// such a run is not repeated bit for bit
+    #[arg(long, value_name = "M")]
+    pub max_minutes: Option<f64>,
+    /// Save the run every so many steps (500) or so often (90s, 10m, 2h), besides the end of every epoch
+    #[arg(long, value_name = "STEPS|TIME", default_value = "10m")]
+    pub save_every: SaveEvery,
     /// Initial learning rate [default: the experiment's]
     #[arg(long, value_name = "RATE")]
     pub lr: Option<f64>,

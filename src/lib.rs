@@ -8,8 +8,9 @@
 //!    [`image::crop`] -> [`image::edit`] ([`data::example`] shows it up to here) -> [`data::loader`] -> [`image::batch`] ->
 //!    [`image::normalise`].
 //! 3. batch -> forward -> loss -> gradients -> [`training::optimizer`] at the rate of [`training::schedule`]:
-//!    [`training::step`] shows it on one screen, [`training`] is the loop around it, [`training::state`] what a resumed
-//!    run needs; [`training::find_rate`] is a loop that looks for the rate.
+//!    [`training::step`] shows it on one screen, [`training`] is the loop around it, [`training::average`] keeps the
+//!    average of the weights, [`training::saves`] writes all of it, [`training::state`] is what a resumed run needs;
+//!    [`training::find_rate`] is a loop that looks for the rate.
 //! 4. image -> [`views`] -> [`evaluation`] (forward, averaged over views and the models of an ensemble, [`model`]) ->
 //!    [`metrics`] -> [`report`], in the `eval` and `predict` [`commands`].
 //!

@@ -11,13 +11,16 @@ mod shapes;
 mod summary;
 mod train;
 
+use std::ffi::c_int;
+use std::mem::MaybeUninit;
 use std::num::NonZero;
+use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::available_parallelism;
 
 use anyhow::{Context, Result, anyhow};
-use signal_hook::consts::TERM_SIGNALS;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
 use tch::Device;
 
 use crate::cli::{Command, Common};
@@ -87,13 +90,29 @@ fn changes(sets: &[String]) -> Vec<Change> {
     sets.iter().cloned().map(Change::Set).collect()
 }
 
-/// A flag that Ctrl-C and SIGTERM set; a second signal ends the program immediately.
+/// A flag that Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 (which clusters send before the time limit) set. A second Ctrl-C ends
+/// the program immediately; other signals may well come twice for one reason, SIGHUP from the terminal and the shell.
 fn watch_signals() -> Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
-    for &signal in TERM_SIGNALS {
+    for signal in [SIGINT, SIGQUIT] {
         signal_hook::flag::register_conditional_shutdown(signal, 130, flag.clone())
             .context("cannot watch for signals")?;
-        signal_hook::flag::register(signal, flag.clone()).context("cannot watch for signals")?;
+    }
+    for signal in [SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1] {
+        // nohup starts programs with SIGHUP ignored, and so it should stay.
+        if signal != SIGHUP || !is_ignored(signal) {
+            signal_hook::flag::register(signal, flag.clone()).context("cannot watch for signals")?;
+        }
     }
     Ok(flag)
+}
+
+/// Whether this process ignores a signal.
+fn is_ignored(signal: c_int) -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: without a new action, sigaction only writes the present one; zeros are a valid value of it.
+    unsafe {
+        libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) == 0
+            && action.assume_init().sa_sigaction == libc::SIG_IGN
+    }
 }

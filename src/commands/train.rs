@@ -21,9 +21,10 @@ use crate::network::{Network, init};
 use crate::report::Report;
 use crate::report::records::write_json;
 use crate::report::table::grouped;
+use crate::training::average::Average;
 use crate::training::precision;
-use crate::training::run::{RunFolder, is_run};
-use crate::training::state::{self, State};
+use crate::training::run::{self, Found, RunFolder};
+use crate::training::state::{self, State, Trained};
 use crate::training::step::Learner;
 use crate::training::{Ended, Trainer};
 use crate::weights;
@@ -40,21 +41,21 @@ pub fn run(args: Train) -> Result<Outcome> {
     let out = args.out.clone().unwrap_or_else(|| default_out(&experiment, &args.data));
     if args.find_rate {
         let picture = find_rate::picture(&out)?;
-        let (learner, _) = start(&args, &experiment, weights, &train, device, report)?;
+        let Trained { learner, .. } = start(&args, &experiment, weights, &train, device, report)?;
         return find_rate::run(&args, &experiment, &train, learner, (picture, workers, report));
     }
     let on = |error: Error| anyhow!("{error:#}{}", way_on(&out, args.resume));
-    let (run, mut learner, state) = if args.resume {
+    let (run, mut trained) = if args.resume {
         let run = RunFolder::open(&out).map_err(on)?;
-        let (learner, state) = resume(&run, &args, &experiment, &train, device, report)?;
-        (run, learner, state)
+        let trained = resume(&run, &args, &experiment, &train, device, report)?;
+        (run, trained)
     } else {
         RunFolder::check_free(&out).map_err(on)?;
-        let (learner, state) = start(&args, &experiment, weights, &train, device, report)?;
+        let trained = start(&args, &experiment, weights, &train, device, report)?;
         // Only now: weights that do not fit leave no folder behind.
-        (RunFolder::create(&out, &experiment).map_err(on)?, learner, state)
+        (RunFolder::create(&out, &experiment).map_err(on)?, trained)
     };
-    let parameters: i64 = learner.network.trainable().map(|(parameter, _)| parameter.elements()).sum();
+    let parameters: i64 = trained.learner.network.trainable().map(|(parameter, _)| parameter.elements()).sum();
     report.note(format!(
         "training {} ({} parameters) on {} images of {} classes, validating on {} (center view), into {}",
         experiment.name,
@@ -74,12 +75,13 @@ pub fn run(args: Train) -> Result<Outcome> {
         train: &train,
         val: &val,
         run: &run,
+        save_every: args.save_every,
         workers,
         report,
         interrupted: &interrupted,
     };
     let mut bad = Vec::new();
-    match trainer.train(&mut learner, state, &mut bad)? {
+    match trainer.train(&mut trained, &mut bad)? {
         Ended::Interrupted => {
             let out = run.path().display();
             report.note(format!(
@@ -87,19 +89,24 @@ pub fn run(args: Train) -> Result<Outcome> {
             ));
             Ok(Outcome::Interrupted)
         }
-        Ended::Finished { best, last } => {
+        Ended::Finished { best, best_is_averaged, last, averaged } => {
             if let Some(path) = &args.common.output.json {
                 let out = run.path().to_string_lossy();
-                let result = json!({
+                let mut result = json!({
                     "network": experiment.name, "run": out, "views": "center", "best": best, "last": last,
                     "bad_images": bad.len(),
                 });
+                if let Some(averaged) = averaged {
+                    result["averaged"] = json!(averaged);
+                    result["best_is_averaged"] = best_is_averaged.into();
+                }
                 write_json(path, &result)?;
             }
             report.result(format!(
-                "best top-1 error {:.2} %, top-5 error {:.2} % (center view): {}",
+                "best top-1 error {:.2} %, top-5 error {:.2} % (center view{}): {}",
                 best.top1_error,
                 best.top5_error,
+                if best_is_averaged { ", averaged weights" } else { "" },
                 run.best().display()
             ))?;
             Ok(Outcome::of(&bad))
@@ -115,6 +122,8 @@ fn all_changes(args: &Train) -> Vec<Change> {
         all.extend(value.map(|value| Change::Set(format!("{field}={value}"))));
     };
     flag("training.epochs", args.epochs.map(|epochs| epochs.to_string()));
+    flag("training.max_steps", args.max_steps.map(|steps| steps.to_string()));
+    flag("training.max_minutes", args.max_minutes.map(|minutes| minutes.to_string()));
     flag("training.learning_rate", args.lr.map(|rate| rate.to_string()));
     flag("training.batch_size", args.common.batch_size.map(|size| size.to_string()));
     flag("training.seed", args.seed.map(|seed| seed.to_string()));
@@ -125,10 +134,10 @@ fn all_changes(args: &Train) -> Vec<Change> {
 
 /// What else a user can do if the run folder cannot be used.
 fn way_on(out: &Path, resume: bool) -> &'static str {
-    match (resume, is_run(out)) {
-        (true, _) => ". Leave out --resume to start a new run, or choose another folder with --out",
-        (false, true) => ". Continue it with --resume, or choose another folder with --out",
-        (false, false) => ". Choose another folder with --out",
+    match (resume, run::find(out)) {
+        (true, Found::Free) => ". Leave out --resume to start a new run, or choose another folder with --out",
+        (false, Found::Run) => ". Continue it with --resume, or choose another folder with --out",
+        _ => ". Choose another folder with --out",
     }
 }
 
@@ -153,7 +162,7 @@ fn start(
     train: &Dataset,
     device: Device,
     report: Report,
-) -> Result<(Learner, State)> {
+) -> Result<Trained> {
     let (nodes, seed) = (experiment.nodes(), experiment.training.seed);
     let mut tensors = init::tensors(nodes, &experiment.network().start, seed, device)?;
     if let Some(Initial { file, weights }) = initial {
@@ -171,8 +180,9 @@ fn start(
         tensors.extend(fitted.into_tensors(device)?);
     }
     let learner = Learner::new(Network::for_training(nodes.to_vec(), tensors, device)?, experiment)?;
-    let state = State { dataset: train.fingerprint(), ..State::default() };
-    Ok((learner, state))
+    let average = experiment.training.average.as_ref();
+    let average = average.map(|kind| Average::new(kind, &learner.network)).transpose()?;
+    Ok(Trained { learner, average, state: State { dataset: train.fingerprint(), ..State::default() } })
 }
 
 fn resume(
@@ -182,7 +192,7 @@ fn resume(
     train: &Dataset,
     device: Device,
     report: Report,
-) -> Result<(Learner, State)> {
+) -> Result<Trained> {
     if args.weights.is_some() {
         report.note("--weights is ignored: the run continues from its own checkpoint");
     }
@@ -199,14 +209,14 @@ fn resume(
     );
     let tensors = fit(&parameters(experiment.nodes()), stored, &HashSet::new(), &run.last())?;
     let network = Network::for_training(experiment.nodes().to_vec(), tensors.into_tensors(device)?, device)?;
-    let mut learner = Learner::new(network, experiment)?;
-    let state = state::restore(run, note.step, &mut learner)?;
+    let trained = state::restore(run, note.step, Learner::new(network, experiment)?, &experiment.training)?;
+    let state = &trained.state;
     // The order of the images depends on their number, and the random choices for each on its position in the list.
-    ensure!(state.dataset == train.fingerprint(), other_images(run, &state, train));
+    ensure!(state.dataset == train.fingerprint(), other_images(run, state, train));
     run.write_experiment(experiment)?;
-    run.log(&json!({ "kind": "resume", "step": state.step }))?;
+    run.log().resume(state)?;
     report.note(format!("resuming after {} epochs, at step {}", state.epoch, state.step));
-    Ok((learner, state))
+    Ok(trained)
 }
 
 fn other_images(run: &RunFolder, state: &State, train: &Dataset) -> Error {

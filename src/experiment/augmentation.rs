@@ -10,7 +10,7 @@ use crate::range::{positive, within};
 
 /// A random change to a cropped image. Parameters and distributions are torchvision's, except where it says otherwise.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, IntoStaticStr)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[strum(serialize_all = "snake_case")]
 pub enum Augmentation {
     /// Random brightness, contrast, saturation and hue, in random order: `ColorJitter`.
@@ -22,7 +22,7 @@ pub enum Augmentation {
     RandAugment(RandAugment),
     /// One operation drawn from 14, at a random one of 31 magnitudes: `TrivialAugmentWide`. Müller and Hutter,
     /// arXiv:2103.10158.
-    TrivialAugment,
+    TrivialAugment {},
     /// Two operations drawn from the 25 pairs that were found for a data set: `AutoAugment`. Cubuk et al.,
     /// arXiv:1805.09501.
     AutoAugment(AutoAugmentPolicy),
@@ -244,7 +244,7 @@ impl Augmentation {
                 at("bins", within(rand_augment.bins, 2, 1000))?;
                 at("magnitude", within(rand_augment.magnitude, 0, rand_augment.bins - 1))
             }
-            Augmentation::TrivialAugment | Augmentation::AutoAugment(_) => Ok(()),
+            Augmentation::TrivialAugment {} | Augmentation::AutoAugment(_) => Ok(()),
             Augmentation::RandomErasing(erasing) => {
                 probability(erasing.probability)?;
                 ordered("area", erasing.area, 1e-4, 1.0)?;

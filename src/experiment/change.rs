@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{builtin, json, moved};
 
@@ -33,8 +33,10 @@ const SECTIONS: [&str; 9] = [
     "evaluation",
 ];
 
-/// Objects with one field, which says what they are: a change that names another field replaces them.
-const CHOICES: [&str; 1] = ["training.optimizer"];
+/// Objects with one field, which says what they are: a change that names another field replaces them. A word may stand
+/// for the object: `"adamw"` is `{"adamw": {}}`.
+const CHOICES: [&str; 5] =
+    ["training.optimizer", "training.schedule", "training.average", "training.crop", "training.mix"];
 
 impl Change {
     /// Applies the change to an experiment's JSON.
@@ -59,6 +61,7 @@ impl Change {
 }
 
 fn lay_over(experiment: &mut Value, fields: Map<String, Value>, at: &str) -> Result<()> {
+    spell_out(experiment, at);
     let Value::Object(own) = experiment else { bail!("{at}: expected an object, found {experiment}") };
     for (key, value) in fields {
         if CHOICES.contains(&at) && !own.contains_key(&key) {
@@ -75,6 +78,13 @@ fn lay_over(experiment: &mut Value, fields: Map<String, Value>, at: &str) -> Res
     Ok(())
 }
 
+/// Replaces the word that stands for an object by the object.
+fn spell_out(place: &mut Value, at: &str) {
+    if let Some(word) = place.as_str().filter(|_| CHOICES.contains(&at)) {
+        *place = json!({ word: {} });
+    }
+}
+
 fn set(experiment: &mut Value, change: &str) -> Result<()> {
     let (path, text) = change.split_once('=').context("expected KEY=VALUE, found no '='")?;
     // Anything that is not JSON is a bare word: training.schedule=cosine
@@ -88,6 +98,7 @@ fn set(experiment: &mut Value, change: &str) -> Result<()> {
     let mut place = experiment;
     let mut walked = String::new();
     for key in path.split('.') {
+        spell_out(place, &walked);
         place = match place {
             Value::Object(fields) => {
                 if CHOICES.contains(&walked.as_str()) && !fields.contains_key(key) {

@@ -1,8 +1,10 @@
 //! Strict JSON: duplicate keys are refused, and errors name the JSON path and the nearest known word.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use anyhow::{Result, anyhow};
+use serde::de::value::{MapAccessDeserializer, MapDeserializer};
 use serde::de::{DeserializeOwned, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
@@ -47,6 +49,84 @@ fn located(path: &str, message: &str) -> anyhow::Error {
     let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
     let at = if path == "." { String::new() } else { format!("{path}: ") };
     anyhow!("{at}{message}{hint}")
+}
+
+/// Reads an enum whose variants are objects; a bare word is the variant of this name with an empty object.
+///
+/// # Errors
+/// Returns serde's error.
+pub fn word_or_object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    deserializer.deserialize_any(WordOrObject(PhantomData))
+}
+
+/// The same for a field that is usually left out.
+///
+/// # Errors
+/// Returns serde's error.
+pub fn optional_word_or_object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    deserializer.deserialize_any(Optional(WordOrObject(PhantomData)))
+}
+
+/// The same for each item of a list.
+///
+/// # Errors
+/// Returns serde's error.
+pub fn words_or_objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    let items: Vec<Item<T>> = Vec::deserialize(deserializer)?;
+    Ok(items.into_iter().map(|Item(value)| value).collect())
+}
+
+struct Item<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Item<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        word_or_object(deserializer).map(Item)
+    }
+}
+
+struct WordOrObject<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for WordOrObject<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a word, or an object with one key")
+    }
+
+    fn visit_str<E: Error>(self, word: &str) -> Result<T, E> {
+        let none = std::iter::empty::<(&str, &str)>();
+        let variant = std::iter::once((word, MapDeserializer::new(none)));
+        T::deserialize(MapAccessDeserializer::new(MapDeserializer::new(variant)))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(object))
+    }
+}
+
+/// `null` is a field that is left out: `--set` can take away what a recipe gives.
+struct Optional<T>(WordOrObject<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Optional<T> {
+    type Value = Option<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.0.expecting(f)
+    }
+
+    fn visit_unit<E>(self) -> Result<Option<T>, E> {
+        Ok(None)
+    }
+
+    fn visit_str<E: Error>(self, word: &str) -> Result<Option<T>, E> {
+        self.0.visit_str(word).map(Some)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Option<T>, A::Error> {
+        self.0.visit_map(object).map(Some)
+    }
 }
 
 /// A value without duplicate keys.

@@ -4,6 +4,7 @@
 //! experiment is stored in the run folder and in every checkpoint.
 
 mod augmentation;
+mod average;
 pub mod builtin;
 mod change;
 mod json;
@@ -11,6 +12,7 @@ mod mix;
 mod moved;
 mod optimizer;
 mod preprocess;
+mod schedule;
 mod training;
 
 use std::path::Path;
@@ -33,11 +35,13 @@ pub use augmentation::{
     Augmentation, AutoAugmentPolicy, ColorJitter, ErasedFill, GaussianBlur, Grayscale, Lighting, RandAugment,
     RandomErasing, Rotation,
 };
+pub use average::Average;
 pub use change::Change;
 pub use mix::Mix;
 pub use optimizer::{AdamwSpec, Clip, MemoryFormat, OptimizerSpec, Precision, RmspropSpec, SgdSpec};
 pub use preprocess::{Channels, Preprocess, Scale};
-pub use training::{Schedule, Training, TrainingCrop};
+pub use schedule::{EarlyStopping, Schedule};
+pub use training::{Training, TrainingCrop};
 
 /// An experiment, complete and checked.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -136,10 +140,8 @@ impl Experiment {
         ensure!(value.is_object(), "expected an object with a network and its training, found {value:.40}");
         moved::upgrade(&mut value);
         let network = value["network"].clone();
-        optimizer::spell_out(&mut value);
         for change in changes {
             change.apply(&mut value)?;
-            optimizer::spell_out(&mut value);
         }
         let mut experiment: Experiment = json::read(&value)?;
         if value["network"] != network {

@@ -2,7 +2,6 @@
 
 use anyhow::{Result, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use super::training::{Training, at};
 use crate::nearest::did_you_mean;
@@ -128,15 +127,6 @@ impl OptimizerSpec {
                 at("optimizer.rmsprop.momentum", within(rmsprop.momentum, 0.0, 0.9999))
             }
         }
-    }
-}
-
-/// Replaces an optimiser's name alone by the object that stands for its defaults: `"adamw"` is `{"adamw": {}}`.
-pub fn spell_out(experiment: &mut Value) {
-    if let Some(optimizer) = experiment.pointer_mut("/training/optimizer")
-        && let Some(name) = optimizer.as_str()
-    {
-        *optimizer = json!({ name: {} });
     }
 }
 

@@ -6,8 +6,11 @@ use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 
 use super::augmentation::{self, Augmentation};
+use super::average::Average;
+use super::json::{optional_word_or_object, word_or_object, words_or_objects};
 use super::mix::Mix;
 use super::optimizer::{self, Clip, MemoryFormat, OptimizerSpec, Precision, SgdSpec};
+use super::schedule::{EarlyStopping, Schedule};
 use crate::range::{positive, within};
 
 /// The `training` section: gradient descent on the cross entropy.
@@ -23,13 +26,29 @@ pub struct Training {
     /// Steps, in schedules, logs and checkpoints, count batches.
     pub accumulate: u64,
     /// The optimiser.
+    #[serde(deserialize_with = "word_or_object")]
     pub optimizer: OptimizerSpec,
     /// The learning rate that the schedule starts from.
     pub learning_rate: f64,
-    /// How the learning rate decays after the warm-up.
+    /// How the learning rate moves after the warm-up.
+    #[serde(deserialize_with = "word_or_object")]
     pub schedule: Schedule,
-    /// Epochs over which the learning rate first rises from 0.
+    /// Epochs over which the learning rate first rises from 0 to where the schedule begins.
     pub warmup_epochs: f64,
+    /// The average of the weights that is kept beside them, validated too, and saved as `average.safetensors`.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_word_or_object")]
+    pub average: Option<Average>,
+    /// Ends the run when the validation error has stopped falling.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub early_stopping: Option<EarlyStopping>,
+    /// Ends the run after this many steps, in the middle of an epoch too; schedule and warm-up span these steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_steps: Option<u64>,
+    /// Ends the run after the step with which this time is over. Training and the validations between epochs count, a
+    /// last validation comes on top. Schedule and warm-up follow the elapsed share of the time, so that such a run is
+    /// not repeated bit for bit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_minutes: Option<f64>,
     /// The factor by which each weight is added to its gradient (L2 regularisation).
     pub weight_decay: f64,
     /// Whether weights decay in batch norms and biases, too.
@@ -53,6 +72,7 @@ pub struct Training {
     /// Whether half of the images are mirrored left to right.
     pub mirror: bool,
     /// Random changes of the cropped image, in their order.
+    #[serde(deserialize_with = "words_or_objects")]
     pub augment: Vec<Augmentation>,
     /// How the images of a batch are mixed in pairs, with soft labels [default: not at all].
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,8 +89,12 @@ impl Default for Training {
             accumulate: 1,
             optimizer: OptimizerSpec::Sgd(SgdSpec::default()),
             learning_rate: 0.1,
-            schedule: Schedule::Cosine,
+            schedule: Schedule::Cosine { floor: 0.0 },
             warmup_epochs: 0.0,
+            average: None,
+            early_stopping: None,
+            max_steps: None,
+            max_minutes: None,
             weight_decay: 1e-4,
             decay_norms_and_biases: true,
             freeze: Vec::new(),
@@ -86,30 +110,6 @@ impl Default for Training {
             seed: 0,
         }
     }
-}
-
-/// How the learning rate decays after the warm-up.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Schedule {
-    /// No decay.
-    Constant,
-    /// Half a cosine, down to 0 at the end of training. Loshchilov and Hutter, arXiv:1608.03983.
-    Cosine,
-    /// Multiplied by a factor at the end of every `every` epochs.
-    Step {
-        /// Epochs between two steps.
-        every: f64,
-        /// What the rate is multiplied by.
-        factor: f64,
-    },
-    /// Multiplied by a factor at the end of each of these epochs.
-    Milestones {
-        /// The epochs.
-        at: Vec<f64>,
-        /// What the rate is multiplied by.
-        factor: f64,
-    },
 }
 
 /// How training cuts an input out of an image.
@@ -148,25 +148,13 @@ impl Training {
         at("label_smoothing", within(self.label_smoothing, 0.0, 0.9999))?;
         at("warmup_epochs", within(self.warmup_epochs, 0.0, self.epochs as f64))?;
         self.schedule.check()?;
+        self.average.as_ref().map_or(Ok(()), Average::check)?;
+        self.early_stopping.as_ref().map_or(Ok(()), EarlyStopping::check)?;
+        at("max_steps", self.max_steps.map_or(Ok(()), |steps| within(steps, 1, 1_000_000_000_000)))?;
+        at("max_minutes", self.max_minutes.map_or(Ok(()), |minutes| positive(minutes, 1e7)))?;
         self.crop.check()?;
         augmentation::check(&self.augment)?;
         self.mix.as_ref().map_or(Ok(()), |mix| mix.check(self.batch_size))
-    }
-}
-
-impl Schedule {
-    fn check(&self) -> Result<()> {
-        match self {
-            Schedule::Constant | Schedule::Cosine => Ok(()),
-            Schedule::Step { every, factor } => {
-                at("schedule.step.every", within(*every, 1e-3, 1e6))?;
-                at("schedule.step.factor", within(*factor, 0.0, 10.0))
-            }
-            Schedule::Milestones { at: epochs, factor } => {
-                epochs.iter().try_for_each(|&epoch| at("schedule.milestones.at", within(epoch, 0.0, 1e6)))?;
-                at("schedule.milestones.factor", within(*factor, 0.0, 10.0))
-            }
-        }
     }
 }
 
@@ -189,6 +177,7 @@ fn ordered(field: &str, [low, high]: [f64; 2], least: f64, most: f64) -> Result<
     at(&format!("{field}[1]"), within(high, low, most))
 }
 
+/// An error with the JSON path of a field of this section.
 pub(super) fn at(field: &str, checked: Result<(), String>) -> Result<()> {
     checked.map_err(|reason| anyhow!("training.{field}: {reason}"))
 }

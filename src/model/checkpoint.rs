@@ -16,6 +16,8 @@ use crate::weights::{StoredTensor, read, safetensors};
 pub const BEST: &str = "best.safetensors";
 /// The file name of a run's last checkpoint.
 pub const LAST: &str = "last.safetensors";
+/// The file name of the average of a run's weights.
+pub const AVERAGE: &str = "average.safetensors";
 
 /// What a checkpoint records besides its weights.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -32,6 +34,9 @@ pub struct Note {
     pub step: u64,
     /// Errors on the validation images after the last complete epoch.
     pub errors: Option<Errors>,
+    /// Whether the weights are an average over many steps (`training.average`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub averaged: bool,
 }
 
 impl Note {
@@ -63,6 +68,14 @@ pub fn open(path: &Path) -> Result<(Note, Vec<StoredTensor>)> {
 /// Returns an error if a weight is NaN or infinite, or the file cannot be written; an earlier checkpoint is then
 /// intact.
 pub fn write(path: &Path, network: &Network, note: &Note) -> Result<()> {
+    safetensors::write(path, &weights_of(network, path)?, note)
+}
+
+/// Copies the network's weights for a checkpoint that is to be written at `path`.
+///
+/// # Errors
+/// Returns an error if a weight is NaN or infinite.
+pub fn weights_of(network: &Network, path: &Path) -> Result<Vec<StoredTensor>> {
     let mut stored = Vec::new();
     for (parameter, tensor) in network.parameters() {
         let is_finite = f64::try_from(tensor.f_sum(Kind::Double)?)?.is_finite();
@@ -74,7 +87,7 @@ pub fn write(path: &Path, network: &Network, note: &Note) -> Result<()> {
         );
         stored.push(StoredTensor::of(&parameter.name, tensor)?);
     }
-    safetensors::write(path, &stored, note)
+    Ok(stored)
 }
 
 /// The checkpoint itself, or the best one of a run folder.

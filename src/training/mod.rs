@@ -1,17 +1,22 @@
 //! The training loop, from images to weights, in the order in which things happen. One step is in `step`.
 
 mod accumulation;
+pub mod average;
 pub mod find_rate;
+mod length;
+pub mod log;
 pub mod optimizer;
 pub mod precision;
 mod progress;
 pub mod run;
+pub mod saves;
 pub mod scaler;
 pub mod schedule;
 pub mod state;
 pub mod step;
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use anyhow::{Context, Error, Result, bail, ensure};
 use image::RgbImage;
@@ -22,27 +27,34 @@ use crate::data::loader::Loader;
 use crate::evaluation::{BadImage, Classification, Measurement, Member, Pace};
 use crate::experiment::Experiment;
 use crate::metrics::Errors;
-use crate::model::checkpoint::{self, Note};
+use crate::model::checkpoint::Note;
+use crate::network::Network;
 use crate::network::node::trains_on_single_images;
 use crate::random;
 use crate::remedy::Remedy;
 use crate::report::Report;
 use crate::views::Views;
 
+use average::Average;
+use length::Length;
 use progress::Progress;
 use run::RunFolder;
-use state::State;
-use step::Learner;
+use saves::{SaveEvery, Saves};
+use state::{State, Trained, Validated};
 
 /// How training ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Ended {
-    /// After the last epoch.
+    /// At the end of the run.
     Finished {
-        /// The errors of the best epoch.
+        /// The lowest errors of all epochs.
         best: Errors,
-        /// The errors of the last one.
+        /// Whether they are those of the averaged weights.
+        best_is_averaged: bool,
+        /// The errors at the end.
         last: Errors,
+        /// Those of the averaged weights.
+        averaged: Option<Errors>,
     },
     /// Interrupted by a signal; the state is saved.
     Interrupted,
@@ -59,6 +71,8 @@ pub struct Trainer<'a> {
     pub val: &'a Dataset,
     /// Where everything is written.
     pub run: &'a RunFolder,
+    /// How often the run is saved besides the ends of its epochs.
+    pub save_every: SaveEvery,
     /// Threads that prepare images.
     pub workers: usize,
     /// The terminal output.
@@ -74,64 +88,91 @@ struct TrainingBatch {
 }
 
 impl Trainer<'_> {
-    /// Trains from `state` to the last epoch. Images that cannot be read are reported once, skipped, and added to
-    /// `bad`.
+    /// Trains to the end of the run. Images that cannot be read are reported once, skipped, and added to `bad`.
     ///
     /// # Errors
-    /// Returns an error if the loss becomes NaN or infinite, the device is out of memory, or a file cannot be written.
-    pub fn train(&self, learner: &mut Learner, mut state: State, bad: &mut Vec<BadImage>) -> Result<Ended> {
+    /// Returns an error if the loss becomes NaN or infinite, the device is out of memory, or the last save fails.
+    pub fn train(&self, trained: &mut Trained, bad: &mut Vec<BadImage>) -> Result<Ended> {
         let training = &self.experiment.training;
         let examples = Examples::new(self.train, self.experiment);
         let images = self.train.samples.len();
-        let steps = images.div_ceil(training.batch_size) as u64;
+        let length = Length::new(training, images);
+        let steps = length.steps_per_epoch;
         let ahead = 2 * training.batch_size + self.workers;
         let least = if trains_on_single_images(self.experiment.nodes()) { 1 } else { 2 };
         ensure!(training.batch_size as u64 >= least, single_image());
+        let mut saves = Saves::new(self.run, self.save_every, self.report);
+        if trained.state.step > 0 {
+            // The interruption may have come in the middle of a save, after the first of its files.
+            self.save(trained, &mut saves)?;
+        }
+        let (begun, before) = (Instant::now(), trained.state.seconds);
+        let seconds = || before + begun.elapsed().as_secs_f64();
 
-        while state.epoch < training.epochs {
-            let mut progress = Progress::new(self.report, &state, training.epochs, steps);
-            let first_step = state.step - state.epoch * steps;
-            let order = random::order(training.seed, state.epoch, images);
+        while !self.is_over(&trained.state, &length) {
+            let mut progress = Progress::new(self.report, &trained.state, &length);
+            let first_step = trained.state.step - trained.state.epoch * steps;
+            let order = random::order(training.seed, trained.state.epoch, images);
             let rest = &order[start_of(first_step, steps, images)..];
-            let mut loaded = examples.load(rest, state.epoch, self.workers, ahead)?;
+            let mut loaded = examples.load(rest, trained.state.epoch, self.workers, ahead)?;
 
             for step in first_step..steps {
+                let Trained { learner, average, state } = &mut *trained;
+                if length.is_over(state) {
+                    break;
+                }
                 let count = start_of(step + 1, steps, images) - start_of(step, steps, images);
                 let batch = self.take(&mut loaded, count, bad)?;
-                let rate = schedule::rate(training, state.step, steps);
+                let rate = length.rate(training, state);
                 let learned = batch.images.len() as u64;
-                let ends_group = (step + 1).is_multiple_of(training.accumulate) || step + 1 == steps;
+                let ends_group =
+                    (step + 1).is_multiple_of(training.accumulate) || step + 1 == steps || length.is_last(state);
                 // A single image that the network cannot be trained on is what is left of an uneven or partly unreadable batch.
                 if learned >= least {
                     let loss = learner.step(&batch.images, &batch.labels, state.step, rate, ends_group)?;
-                    ensure!(loss.is_finite(), self.diverged(&state, rate, loss));
+                    ensure!(loss.is_finite(), self.diverged(state, rate, loss));
+                    if let Some(average) = average.as_mut().filter(|_| ends_group) {
+                        average.update(length.share(state))?;
+                        state.average_updates = average.updates;
+                    }
                     state.loss_sum += loss * learned as f64;
                     state.loss_images += learned;
                 } else if ends_group {
                     learner.end_group(rate)?;
                 }
                 state.step += 1;
+                state.seconds = seconds();
 
-                if let Some(line) = progress.step(&state, learned, rate, loaded.waited()) {
-                    self.run.log(&line)?;
+                if let Some(line) = progress.step(state, learned, rate, loaded.waited()) {
+                    saves.log(&line);
                 }
                 if self.interrupted.load(Ordering::Relaxed) {
-                    self.save(learner, &state)?;
-                    return Ok(Ended::Interrupted);
+                    return self.interrupt(trained, &mut saves);
+                }
+                if saves.is_due(trained.state.step) {
+                    self.save(trained, &mut saves)?;
                 }
             }
             drop(loaded);
             progress.clear();
-            ensure!(state.loss_images > 0, "none of the training images could be read");
+            ensure!(trained.state.loss_images > 0, "none of the training images could be read");
             // Validation may take long or fail; a resumed run continues with it.
-            self.save(learner, &state)?;
-            let Some(errors) = self.validate(learner, bad)? else { return Ok(Ended::Interrupted) };
-            self.finish_epoch(learner, &mut state, errors, &progress)?;
+            if saves.is_worthwhile() {
+                self.save(trained, &mut saves)?;
+            }
+            let Some(found) = self.validate(trained, bad)? else { return self.interrupt(trained, &mut saves) };
+            trained.state.seconds = seconds();
+            self.finish_epoch(trained, found, &length, &progress, &mut saves)?;
         }
-        match (state.best, state.errors) {
-            (Some(best), Some(last)) => Ok(Ended::Finished { best, last }),
-            _ => bail!("no epoch was trained"),
-        }
+        saves.finish(trained, &self.note(&trained.state)?)?;
+        self.end(&trained.state)
+    }
+
+    /// Whether nothing is left to train or to validate.
+    fn is_over(&self, state: &State, length: &Length) -> bool {
+        let early = self.experiment.training.early_stopping.as_ref();
+        let is_early = early.is_some_and(|early| state.stale >= early.patience);
+        state.epoch >= length.epochs || state.is_validated() && (is_early || length.is_over(state))
     }
 
     /// The next `count` images and labels; fewer if some cannot be read.
@@ -159,13 +200,22 @@ impl Trainer<'_> {
         }
     }
 
-    /// The errors on the validation images; `None` if interrupted by a signal.
-    fn validate(&self, learner: &Learner, bad: &mut Vec<BadImage>) -> Result<Option<Errors>> {
+    /// The errors on the validation images, of the weights and of their average; `None` if interrupted by a signal.
+    fn validate(&self, trained: &Trained, bad: &mut Vec<BadImage>) -> Result<Option<Validated>> {
+        let Some(weights) = self.errors(&trained.learner.network, "validation", bad)? else { return Ok(None) };
+        let Some(network) = trained.average.as_ref().and_then(Average::network) else {
+            return Ok(Some(Validated { weights, averaged: None }));
+        };
+        let averaged = self.errors(network, "averaged", bad)?;
+        Ok(averaged.map(|averaged| Validated { weights, averaged: Some(averaged) }))
+    }
+
+    fn errors(&self, network: &Network, title: &str, bad: &mut Vec<BadImage>) -> Result<Option<Errors>> {
         let pace = Pace { batch_size: self.experiment.training.batch_size, workers: self.workers };
-        let member = Member { network: &learner.network, experiment: self.experiment, order: None };
+        let member = Member { network, experiment: self.experiment, order: None };
         let outcomes = Classification::start(&[member], &[Views::center()], self.val.samples.clone(), pace)?;
         let mut measurement = Measurement::default();
-        let mut bar = self.report.bar(self.val.samples.len() as u64, "validation");
+        let mut bar = self.report.bar(self.val.samples.len() as u64, title);
         for (index, (outcome, sample)) in outcomes.zip(self.val.samples.iter()).enumerate() {
             measurement.count(&outcome?, sample.label);
             bar.at(index as u64 + 1, "");
@@ -180,22 +230,66 @@ impl Trainer<'_> {
         Ok(measurement.protocols.first().and_then(|measured| measured.tally.errors()))
     }
 
-    /// Saves and logs a complete epoch.
-    fn finish_epoch(&self, learner: &Learner, state: &mut State, errors: Errors, progress: &Progress) -> Result<()> {
-        let training_loss = state.loss();
-        let is_best = state.finish_epoch(errors);
-        if is_best {
-            checkpoint::write(&self.run.best(), &learner.network, &self.note(state)?)?;
+    /// Logs and saves a complete epoch, or the end of a run within one.
+    fn finish_epoch(
+        &self,
+        trained: &mut Trained,
+        found: Validated,
+        length: &Length,
+        progress: &Progress,
+        saves: &mut Saves,
+    ) -> Result<()> {
+        let training = &self.experiment.training;
+        let training_loss = trained.state.loss();
+        let verdict = trained.state.finish(found, length.is_whole(&trained.state), &training.schedule);
+        let state = &trained.state;
+        if verdict.is_best {
+            let (note, average) = (self.note(state)?, trained.average.as_ref().and_then(Average::network));
+            match average.filter(|_| state.best_is_averaged) {
+                Some(average) => saves.keep_best(average, state.note_of_average(&note))?,
+                None => saves.keep_best(&trained.learner.network, note)?,
+            }
         }
-        self.save(learner, state)?;
-        self.run.log(&progress.epoch(state, training_loss, errors))?;
-        self.run.draw_curves()?;
-        self.report.note(progress.epoch_text(state, training_loss, errors, is_best));
+        saves.log(&progress.epoch(state, training_loss, found, verdict.is_best));
+        self.save(trained, saves)?;
+        saves.draw_curves();
+        self.report.note(progress.epoch_text(state, training_loss, found, verdict.is_best));
+        if verdict.lowers_rate {
+            self.report.note("the top-1 error has stopped falling: the schedule lowers the learning rate");
+        }
         Ok(())
     }
 
-    fn save(&self, learner: &Learner, state: &State) -> Result<()> {
-        state::save(self.run, learner, &self.note(state)?, state)
+    fn save(&self, trained: &Trained, saves: &mut Saves) -> Result<()> {
+        saves.save(trained, &self.note(&trained.state)?)
+    }
+
+    fn interrupt(&self, trained: &Trained, saves: &mut Saves) -> Result<Ended> {
+        saves.finish(trained, &self.note(&trained.state)?)?;
+        Ok(Ended::Interrupted)
+    }
+
+    fn end(&self, state: &State) -> Result<Ended> {
+        if state.epoch < self.experiment.training.epochs {
+            let reason = if self
+                .experiment
+                .training
+                .early_stopping
+                .as_ref()
+                .is_some_and(|early| state.stale >= early.patience)
+            {
+                format!("no lower top-1 error for {} epochs", state.stale)
+            } else {
+                "the number of steps or minutes that was asked for".to_string()
+            };
+            self.report.note(format!("ended after {} steps: {reason}", state.step));
+        }
+        match (state.best, state.errors) {
+            (Some(best), Some(last)) => {
+                Ok(Ended::Finished { best, best_is_averaged: state.best_is_averaged, last, averaged: state.averaged })
+            }
+            _ => bail!("no epoch was trained"),
+        }
     }
 
     fn note(&self, state: &State) -> Result<Note> {
@@ -206,6 +300,7 @@ impl Trainer<'_> {
             epoch: state.epoch,
             step: state.step,
             errors: state.errors,
+            averaged: false,
         })
     }
 

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::state::State;
-use crate::metrics::Errors;
+use super::length::Length;
+use super::state::{State, Validated};
 use crate::report::table::duration;
 use crate::report::{Bar, Report};
 
@@ -16,8 +16,7 @@ pub struct Progress {
     begun: Instant,
     first_step: u64,
     images: u64,
-    steps_per_epoch: u64,
-    epochs: u64,
+    length: Length,
     waited: Duration,
     /// How long the training steps have taken so far, without validation and saving.
     spent: Duration,
@@ -27,15 +26,14 @@ pub struct Progress {
 const LOG_INTERVAL: u64 = 10;
 
 impl Progress {
-    /// The progress of the epoch that `state` is in, one of `epochs`.
-    pub fn new(report: Report, state: &State, epochs: u64, steps_per_epoch: u64) -> Self {
+    /// The progress of the epoch that `state` is in.
+    pub fn new(report: Report, state: &State, length: &Length) -> Self {
         Progress {
-            bar: report.bar(steps_per_epoch, &format!("epoch {}/{epochs}", state.epoch + 1)),
+            bar: report.bar(length.steps_per_epoch, &format!("epoch {}/{}", state.epoch + 1, length.epochs)),
             begun: Instant::now(),
             first_step: state.step,
             images: 0,
-            steps_per_epoch,
-            epochs,
+            length: *length,
             waited: Duration::ZERO,
             spent: Duration::ZERO,
         }
@@ -56,15 +54,16 @@ impl Progress {
         self.waited = waited;
         self.spent = self.begun.elapsed();
         let loss = state.loss();
-        let left = (self.epochs * self.steps_per_epoch).saturating_sub(state.step);
+        let left = self.length.steps.saturating_sub(state.step);
         let left = self.spent.mul_f64(left as f64 / (state.step - self.first_step) as f64);
+        let left = self.length.time_left(state).map_or(left, |time| time.min(left));
         let text = format!(
             "loss {loss:.3}  learning rate {rate:.4}  {:.0} images/s  waiting {:.0} %  {} left",
             self.images_per_second(),
             self.waiting(),
             duration(left)
         );
-        self.bar.at(state.step - state.epoch * self.steps_per_epoch, text);
+        self.bar.at(state.step - state.epoch * self.length.steps_per_epoch, text);
         state.step.is_multiple_of(LOG_INTERVAL).then(|| {
             json!({
                 "kind": "step", "epoch": state.epoch + 1, "step": state.step, "loss": loss, "rate": rate,
@@ -73,26 +72,44 @@ impl Progress {
         })
     }
 
-    /// The epoch's line for the log.
-    pub fn epoch(&self, state: &State, training_loss: f64, errors: Errors) -> Value {
-        json!({
+    /// The line for the log of an epoch that is complete. A run that ends within an epoch has a last line with the
+    /// fraction of epochs that it has trained.
+    pub fn epoch(&self, state: &State, training_loss: f64, found: Validated, is_best: bool) -> Value {
+        let mut line = json!({
             "kind": "epoch", "epoch": state.epoch, "step": state.step, "training_loss": training_loss,
-            "loss": errors.loss, "top1_error": errors.top1_error, "top5_error": errors.top5_error,
+            "loss": found.weights.loss, "top1_error": found.weights.top1_error, "top5_error": found.weights.top5_error,
             "images_per_second": self.images_per_second(), "waiting_percent": self.waiting(),
             "seconds": self.begun.elapsed().as_secs_f64(),
-        })
+        });
+        if !self.length.is_whole(state) {
+            line["epoch"] = json!(state.step as f64 / self.length.steps_per_epoch as f64);
+        }
+        if let Some(averaged) = found.averaged {
+            line["averaged"] = json!(averaged);
+        }
+        if is_best {
+            line["best"] = json!(if state.best_is_averaged { "averaged" } else { "weights" });
+        }
+        line
     }
 
-    /// The epoch's line on the terminal.
-    pub fn epoch_text(&self, state: &State, training_loss: f64, errors: Errors, is_best: bool) -> String {
+    /// The same for the terminal.
+    pub fn epoch_text(&self, state: &State, training_loss: f64, found: Validated, is_best: bool) -> String {
+        let averaged = found.averaged.map_or(String::new(), |errors| {
+            format!("  averaged weights: {:.2} % and {:.2} %", errors.top1_error, errors.top5_error)
+        });
+        let best = match (is_best, state.best_is_averaged) {
+            (true, true) => "  best: the averaged weights",
+            (true, false) => "  best",
+            _ => "",
+        };
         format!(
-            "epoch {}/{}  training loss {training_loss:.3}  validation loss {:.3}  top-1 error {:.2} %  top-5 error {:.2} %{}  ({:.0} images/s, {})",
-            state.epoch,
-            self.epochs,
-            errors.loss,
-            errors.top1_error,
-            errors.top5_error,
-            if is_best { "  best" } else { "" },
+            "epoch {}/{}  training loss {training_loss:.3}  validation loss {:.3}  top-1 error {:.2} %  top-5 error {:.2} %{averaged}{best}  ({:.0} images/s, {})",
+            if self.length.is_whole(state) { state.epoch.to_string() } else { format!("{}, in part", state.epoch + 1) },
+            self.length.epochs,
+            found.weights.loss,
+            found.weights.top1_error,
+            found.weights.top5_error,
             self.images_per_second(),
             duration(self.begun.elapsed())
         )

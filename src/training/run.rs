@@ -1,16 +1,15 @@
-//! A run folder: the complete experiment, a log with one line per epoch and one every few steps, the checkpoints and
-//! the curves. All its file names are defined here, except those of checkpoints (`model::checkpoint`).
+//! A run folder: the complete experiment, a log with one line per epoch and one every few steps, the checkpoints, their
+//! state and the curves. All its file names are defined here, except those of checkpoints (`model::checkpoint`).
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::Write;
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
 
+use super::log::Log;
 use crate::atomic::{TEMPORARY, temporary_prefix, write_atomically};
 use crate::experiment::Experiment;
-use crate::model::checkpoint::{BEST, LAST};
+use crate::model::checkpoint::{AVERAGE, BEST, LAST};
 use crate::report::curves;
 
 const EXPERIMENT: &str = "experiment.json";
@@ -36,9 +35,12 @@ impl RunFolder {
         RunFolder::check_free(path)?;
         fs::create_dir_all(path).with_context(|| format!("cannot make the run folder {}", path.display()))?;
         let run = RunFolder::lock(path)?;
+        // The process that held the lock until now may have saved a checkpoint.
+        RunFolder::check_free(path)?;
         if run.file(LOG).exists() {
             fs::remove_file(run.file(LOG)).with_context(|| format!("cannot remove {}", run.file(LOG).display()))?;
         }
+        run.remove_states_but(None)?;
         run.write_experiment(experiment)?;
         Ok(run)
     }
@@ -46,9 +48,11 @@ impl RunFolder {
     /// # Errors
     /// Returns an error if a new run cannot have this folder: asked before work begins that takes time.
     pub fn check_free(path: &Path) -> Result<()> {
-        let contents = if is_run(path) { "a run" } else { "other files" };
-        ensure!(!path.exists() || is_free(path), "{}: already contains {contents}", path.display());
-        Ok(())
+        match find(path) {
+            Found::Free => Ok(()),
+            Found::Run => bail!("{}: already contains a run", path.display()),
+            Found::Other => bail!("{}: already contains other files", path.display()),
+        }
     }
 
     /// Opens the folder of a run that has saved a checkpoint.
@@ -97,6 +101,11 @@ impl RunFolder {
         self.file(LAST)
     }
 
+    /// The average of the weights, as old as the last checkpoint.
+    pub fn average(&self) -> PathBuf {
+        self.file(AVERAGE)
+    }
+
     /// The state that belongs to the last checkpoint, which was made after this many steps.
     pub fn state(&self, step: u64) -> PathBuf {
         self.file(&format!("state-{step}.safetensors"))
@@ -106,17 +115,14 @@ impl RunFolder {
     ///
     /// # Errors
     /// Returns an error if the folder cannot be read or a file cannot be removed.
-    pub fn remove_states_but(&self, step: u64) -> Result<()> {
-        let keep = self.state(step);
-        self.remove(|path, name| {
-            let step = name.strip_prefix("state-").and_then(|rest| rest.strip_suffix(".safetensors"));
-            step.is_some_and(|step| step.parse::<u64>().is_ok()) && path != keep
-        })
+    pub fn remove_states_but(&self, step: Option<u64>) -> Result<()> {
+        let keep = step.map(|step| self.state(step));
+        self.remove(|path, name| is_state(name) && Some(path) != keep.as_deref())
     }
 
     /// Removes what a killed process left of writing this run's files; those of other programs stay.
     fn remove_unfinished(&self) -> Result<()> {
-        let own = [EXPERIMENT, CURVES, BEST, LAST, "state"].map(|name| temporary_prefix(Path::new(name)));
+        let own = [EXPERIMENT, LOG, CURVES, BEST, LAST, AVERAGE, "state"].map(|name| temporary_prefix(Path::new(name)));
         self.remove(|_, name| own.iter().any(|prefix| name.starts_with(prefix)))
     }
 
@@ -140,18 +146,9 @@ impl RunFolder {
         write_atomically(&self.file(EXPERIMENT), text.as_bytes())
     }
 
-    /// Adds a line to the log.
-    ///
-    /// # Errors
-    /// Returns an error if it cannot be written.
-    pub fn log(&self, line: &Value) -> Result<()> {
-        let path = self.file(LOG);
-        let file = OpenOptions::new().append(true).create(true).open(&path);
-        let mut file = file.with_context(|| format!("cannot open {}", path.display()))?;
-        // One write per line: only a full disk or a power failure can truncate a line, and readers skip such lines.
-        file.write_all(format!("{line}\n").as_bytes()).with_context(|| {
-            format!("cannot write to {}; is there room on the disk? The last checkpoint is intact", path.display())
-        })
+    /// The log.
+    pub fn log(&self) -> Log {
+        Log::at(self.file(LOG))
     }
 
     /// Draws the curves from the log.
@@ -159,21 +156,7 @@ impl RunFolder {
     /// # Errors
     /// Returns an error if the log cannot be read or the picture cannot be written.
     pub fn draw_curves(&self) -> Result<()> {
-        write_atomically(&self.file(CURVES), &curves::draw(&self.epochs()?)?)
-    }
-
-    /// The log's lines of whole epochs, the last one of each: a run that was resumed may have repeated some.
-    fn epochs(&self) -> Result<Vec<Value>> {
-        let path = self.file(LOG);
-        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let mut epochs: Vec<Value> = Vec::new();
-        for line in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
-            if line["kind"] == "epoch" {
-                epochs.retain(|earlier| earlier["epoch"].as_u64() < line["epoch"].as_u64());
-                epochs.push(line);
-            }
-        }
-        Ok(epochs)
+        write_atomically(&self.file(CURVES), &curves::draw(&self.log().epochs()?)?)
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -181,15 +164,33 @@ impl RunFolder {
     }
 }
 
-/// Whether the folder holds a run.
-pub fn is_run(folder: &Path) -> bool {
-    folder.join(EXPERIMENT).exists()
+/// What a folder is to a run that is to be trained into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Free: it does not exist, is empty, or holds what a run leaves that ended before its first checkpoint.
+    Free,
+    /// A run that can be resumed.
+    Run,
+    /// Something else, or what is left of a run whose last checkpoint is gone.
+    Other,
 }
 
-/// Whether a folder is empty, or holds only what a run writes before its first checkpoint.
-fn is_free(folder: &Path) -> bool {
-    let Ok(entries) = fs::read_dir(folder) else { return false };
-    let names: Vec<String> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    let is_ours = |name: &String| [EXPERIMENT, LOG, LOCK].contains(&name.as_str()) || name.starts_with(TEMPORARY);
-    names.iter().all(is_ours)
+/// What a folder holds.
+pub fn find(folder: &Path) -> Found {
+    if folder.join(LAST).is_file() {
+        return Found::Run;
+    }
+    let Ok(entries) = fs::read_dir(folder) else {
+        return if folder.exists() { Found::Other } else { Found::Free };
+    };
+    let is_ours =
+        |name: &str| [EXPERIMENT, LOG, CURVES, LOCK].contains(&name) || is_state(name) || name.starts_with(TEMPORARY);
+    let mut names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    if names.all(|name| is_ours(&name)) { Found::Free } else { Found::Other }
+}
+
+/// Whether a file name is that of a state.
+fn is_state(name: &str) -> bool {
+    let step = name.strip_prefix("state-").and_then(|rest| rest.strip_suffix(".safetensors"));
+    step.is_some_and(|step| step.parse::<u64>().is_ok())
 }

@@ -1,6 +1,6 @@
-//! Everything besides the weights that a run needs to resume.
+//! Everything that training changes, and what of it a run needs, besides its weights, to be resumed.
 //!
-//! The state's file is named after its step and written before the checkpoint that it belongs to; only then is the
+//! The state's file is named after its step and written before the checkpoint that it belongs to; only afterwards is the
 //! previous checkpoint's state removed. So at any moment, even after a power cut, `last.safetensors` has its state.
 
 use std::collections::HashMap;
@@ -8,14 +8,28 @@ use std::collections::HashMap;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
+use super::average::Average;
 use super::optimizer::BUFFER;
 use super::run::RunFolder;
 use super::scaler::SCALER;
+use super::schedule::Plateau;
 use super::step::Learner;
 use crate::data::dataset::Fingerprint;
+use crate::experiment::{Schedule, Training};
 use crate::metrics::Errors;
 use crate::model::checkpoint::{self, Note};
 use crate::weights::{StoredTensor, safetensors};
+
+/// Everything that training changes.
+#[derive(Debug)]
+pub struct Trained {
+    /// The network and its optimiser.
+    pub learner: Learner,
+    /// The average of its weights, if the experiment keeps one.
+    pub average: Option<Average>,
+    /// The rest.
+    pub state: State,
+}
 
 /// What the training loop carries from step to step.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -24,17 +38,70 @@ pub struct State {
     pub epoch: u64,
     /// Steps trained over all epochs.
     pub step: u64,
+    /// The step after which the validation images were last classified; 0 in runs of version 0.1.0.
+    #[serde(default)]
+    pub validated: u64,
+    /// Seconds spent training and validating, over all processes that took part.
+    #[serde(default)]
+    pub seconds: f64,
     /// Sum of the loss over this epoch's images so far.
     pub loss_sum: f64,
     /// The number of those images.
     pub loss_images: u64,
-    /// Errors on the validation images after the last complete epoch.
+    /// Errors on the validation images after the last complete epoch, or at the end of the run.
     pub errors: Option<Errors>,
-    /// The best of all epochs.
+    /// Those of the averaged weights.
+    #[serde(default)]
+    pub averaged: Option<Errors>,
+    /// The lowest errors so far, of the weights or of their average.
     pub best: Option<Errors>,
+    /// Whether they are the average's.
+    #[serde(default)]
+    pub best_is_averaged: bool,
+    /// Epochs since the lowest top-1 error.
+    #[serde(default)]
+    pub stale: u64,
+    /// What a plateau schedule remembers.
+    #[serde(default)]
+    pub plateau: Plateau,
+    /// The steps that the average of the weights is over.
+    #[serde(default)]
+    pub average_updates: u64,
     /// The fingerprint of the training images.
     #[serde(flatten)]
     pub dataset: Fingerprint,
+}
+
+/// Errors on the validation images.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Validated {
+    /// Of the weights themselves.
+    pub weights: Errors,
+    /// Of their average.
+    pub averaged: Option<Errors>,
+}
+
+impl Validated {
+    /// The lower errors of the two, and whether they are the average's.
+    fn better(&self) -> (Errors, bool) {
+        match self.averaged {
+            Some(averaged) if is_better(averaged, self.weights) => (averaged, true),
+            _ => (self.weights, false),
+        }
+    }
+}
+
+fn is_better(errors: Errors, than: Errors) -> bool {
+    (errors.top1_error, errors.loss) < (than.top1_error, than.loss)
+}
+
+/// What a validation has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether the errors are the lowest so far.
+    pub is_best: bool,
+    /// Whether the schedule lowers the learning rate.
+    pub lowers_rate: bool,
 }
 
 impl State {
@@ -43,41 +110,72 @@ impl State {
         self.loss_sum / self.loss_images.max(1) as f64
     }
 
-    /// Completes the current epoch with its errors; returns whether it is the best so far.
-    pub fn finish_epoch(&mut self, errors: Errors) -> bool {
-        let is_best = self.best.is_none_or(|best| (errors.top1_error, errors.loss) < (best.top1_error, best.loss));
-        self.epoch += 1;
-        (self.loss_sum, self.loss_images) = (0.0, 0);
-        self.errors = Some(errors);
+    /// The note of the averaged weights, from that of the weights themselves.
+    pub fn note_of_average(&self, note: &Note) -> Note {
+        Note { averaged: true, errors: self.averaged, ..note.clone() }
+    }
+
+    /// Whether the weights as they are have been validated.
+    pub fn is_validated(&self) -> bool {
+        self.validated == self.step
+    }
+
+    /// Takes note of a validation. `is_whole` completes the current epoch; otherwise the run ends within it.
+    pub fn finish(&mut self, found: Validated, is_whole: bool, schedule: &Schedule) -> Verdict {
+        let (errors, is_averaged) = found.better();
+        let is_best = self.best.is_none_or(|best| is_better(errors, best));
+        let is_lower = self.best.is_none_or(|best| errors.top1_error < best.top1_error);
         if is_best {
-            self.best = Some(errors);
+            (self.best, self.best_is_averaged) = (Some(errors), is_averaged);
         }
-        is_best
+        (self.errors, self.averaged) = (Some(found.weights), found.averaged);
+        self.validated = self.step;
+        let mut lowers_rate = false;
+        if is_whole {
+            self.epoch += 1;
+            (self.loss_sum, self.loss_images) = (0.0, 0);
+            self.stale = if is_lower { 0 } else { self.stale + 1 };
+            if let Schedule::Plateau { patience, .. } = schedule {
+                lowers_rate = self.plateau.observe(found.weights.top1_error, *patience);
+            }
+        }
+        Verdict { is_best, lowers_rate }
     }
 }
 
-/// Writes the last checkpoint and its state into the run folder.
+/// Writes the last checkpoint and its state into the run folder, and the average of its weights.
 ///
 /// # Errors
 /// Returns an error if they cannot be written; the previous ones are then intact.
-pub fn save(run: &RunFolder, learner: &Learner, note: &Note, state: &State) -> Result<()> {
-    let tensors = learner.state().map(|(name, tensor)| StoredTensor::of(name, tensor));
-    safetensors::write(&run.state(state.step), &tensors.collect::<Result<Vec<_>>>()?, state)?;
+pub fn save(run: &RunFolder, trained: &Trained, note: &Note) -> Result<()> {
+    let Trained { learner, average, state } = trained;
+    let mut tensors = Vec::new();
+    for (name, tensor) in learner.state() {
+        tensors.push(StoredTensor::of(name, tensor)?);
+    }
+    for (name, tensor) in average.iter().flat_map(Average::state) {
+        tensors.push(StoredTensor::of(&name, tensor)?);
+    }
+    safetensors::write(&run.state(state.step), &tensors, state)?;
+    drop(tensors);
     checkpoint::write(&run.last(), &learner.network, note)?;
-    run.remove_states_but(state.step)
+    match average.as_ref().and_then(Average::network) {
+        Some(network) => checkpoint::write(&run.average(), network, &state.note_of_average(note)),
+        None => Ok(()),
+    }
 }
 
-/// Restores the learner, but for its weights, from the state of the last checkpoint, made at step `step`, and returns
-/// the rest of the state.
+/// Restores the learner, but for its weights, and the average from the state of the last checkpoint, made at step `step`.
 ///
 /// # Errors
 /// Returns an error if the state is missing, corrupt or of a different network.
-pub fn restore(run: &RunFolder, step: u64, learner: &mut Learner) -> Result<State> {
+pub fn restore(run: &RunFolder, step: u64, learner: Learner, training: &Training) -> Result<Trained> {
     let path = run.state(step);
     let contents = safetensors::read(&path)
         .context("the run cannot be resumed without its state; start a new run from its weights instead")?;
     let text = safetensors::note_of(&contents, &path)?;
-    let state = serde_json::from_str(&text).with_context(|| format!("{}: not the state of a run", path.display()))?;
+    let mut state: State =
+        serde_json::from_str(&text).with_context(|| format!("{}: not the state of a run", path.display()))?;
     let mut stored: HashMap<String, StoredTensor> =
         contents.tensors.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
     for (name, tensor) in learner.state() {
@@ -100,5 +198,14 @@ pub fn restore(run: &RunFolder, step: u64, learner: &mut Learner) -> Result<Stat
         let values = found.into_tensor(tensor.device())?;
         tch::no_grad(|| tensor.shallow_clone().f_copy_(&values))?;
     }
-    Ok(state)
+    let mut average = training.average.as_ref().map(|kind| Average::new(kind, &learner.network)).transpose()?;
+    let is_restored = match &mut average {
+        Some(average) => average.restore(&mut stored, state.average_updates, &path)?,
+        None => false,
+    };
+    if !is_restored {
+        // An average that the state does not have begins now.
+        (state.average_updates, state.averaged) = (0, None);
+    }
+    Ok(Trained { learner, average, state })
 }

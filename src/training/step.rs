@@ -145,13 +145,11 @@ impl Learner {
         let accumulated = self.accumulation.iter().flat_map(Accumulation::state);
         self.optimizer.state().chain(accumulated).chain(self.scaler.iter().flat_map(Scaler::state))
     }
-    }
 }
 
 /// The mean cross entropy of the batch, plus that of each auxiliary classifier times its weight. `labels` holds one
 /// class index per image, (images), or the probability of each class, (images, classes); `label_smoothing` spreads that
-/// share of the target over all classes (Szegedy et al.,
-/// arXiv:1512.00567).
+/// share of the target over all classes (Szegedy et al., arXiv:1512.00567).
 ///
 /// # Errors
 /// Returns an error if the device is out of memory.

@@ -23,7 +23,7 @@ pub fn choose(augment: &[Augmentation], size: Size, mean: [u8; 3], random: &mut 
             }
             Augmentation::Lighting(lighting) => edits.push(Edit::Shift(colour_shift(lighting, random))),
             Augmentation::RandAugment(rand_augment) => edits.extend(policies::rand_augment(rand_augment, size, random)),
-            Augmentation::TrivialAugment => edits.extend(policies::trivial_augment(random)),
+            Augmentation::TrivialAugment {} => edits.extend(policies::trivial_augment(random)),
             Augmentation::AutoAugment(policy) => edits.extend(policies::auto_augment(*policy, size, random)),
             Augmentation::RandomErasing(erasing) if happens(random, erasing.probability) => {
                 edits.extend(erased(erasing, size, mean, random));

@@ -1,0 +1,137 @@
+//! A run's log: a line of JSON for every epoch, one every few steps, and one wherever the run was resumed.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use super::state::State;
+use crate::atomic::write_atomically;
+
+/// A log. A line that cannot be written is kept for the next try.
+#[derive(Debug)]
+pub struct Log {
+    path: PathBuf,
+    pending: String,
+}
+
+impl Log {
+    /// The log at `path`, which need not exist yet.
+    pub fn at(path: PathBuf) -> Self {
+        Log { path, pending: String::new() }
+    }
+
+    /// Adds a line, and with it those that could not be written before.
+    ///
+    /// # Errors
+    /// Returns an error if it cannot be written.
+    pub fn add(&mut self, line: &Value) -> Result<()> {
+        self.pending += &format!("{line}\n");
+        self.flush(false)
+    }
+
+    /// Writes what is pending, to the disk itself if it is `to_last` through a power cut.
+    ///
+    /// # Errors
+    /// Returns an error if it cannot be written; nothing is then lost, and nothing written in part.
+    pub fn flush(&mut self, to_last: bool) -> Result<()> {
+        let write = || {
+            let mut file = OpenOptions::new().append(true).create(true).open(&self.path)?;
+            let before = file.metadata()?.len();
+            // One write for all: only a full disk or a power cut can truncate a line.
+            let written = file.write_all(self.pending.as_bytes());
+            if written.is_err() {
+                file.set_len(before)?;
+            }
+            written.and_then(|()| if to_last { file.sync_data() } else { Ok(()) })
+        };
+        write().with_context(|| {
+            format!("cannot write to {}; is there room on the disk? The last checkpoint is intact", self.path.display())
+        })?;
+        self.pending.clear();
+        Ok(())
+    }
+
+    /// Cuts the log back to `state`, which a run is resumed from: what the run did afterwards, it will do again.
+    ///
+    /// # Errors
+    /// Returns an error if the log cannot be read or written.
+    pub fn resume(&mut self, state: &State) -> Result<()> {
+        let lines = self.lines()?;
+        let kept = lines.iter().filter(|line| is_before(line, state));
+        let text: String =
+            kept.chain([&json!({ "kind": "resume", "step": state.step })]).map(|it| format!("{it}\n")).collect();
+        write_atomically(&self.path, text.as_bytes())
+    }
+
+    /// The lines of epochs; the last one of each, because version 0.1.0 wrote some again after it was resumed.
+    ///
+    /// # Errors
+    /// Returns an error if the log cannot be read.
+    pub fn epochs(&self) -> Result<Vec<Value>> {
+        let mut epochs: Vec<Value> = Vec::new();
+        for line in self.lines()?.into_iter().filter(|line| line["kind"] == "epoch") {
+            epochs.retain(|earlier| earlier["epoch"].as_f64() < line["epoch"].as_f64());
+            epochs.push(line);
+        }
+        Ok(epochs)
+    }
+
+    /// All lines but truncated ones.
+    fn lines(&self) -> Result<Vec<Value>> {
+        if !self.path.exists() {
+            return Ok(Vec::new());
+        }
+        let text = fs::read(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
+        Ok(text.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
+    }
+}
+
+/// Whether a line was written before `state` was saved.
+fn is_before(line: &Value, state: &State) -> bool {
+    let step = line["step"].as_u64().unwrap_or(0);
+    if line["kind"] == "epoch" {
+        // The weights of an epoch's last step are saved before and after their validation.
+        step <= state.validated || line["epoch"].as_f64().is_some_and(|epoch| epoch <= state.epoch as f64)
+    } else {
+        step <= state.step
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resumed_log_ends_where_the_saved_state_does() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("log.jsonl");
+        let step = |step: u64| format!("{{\"kind\":\"step\",\"epoch\":1,\"step\":{step}}}\n");
+        let epoch = |epoch: u64, step: u64| format!("{{\"kind\":\"epoch\",\"epoch\":{epoch},\"step\":{step}}}\n");
+        let whole = step(10) + &epoch(1, 12) + &step(20) + &epoch(2, 24) + &step(30) + "{\"kind\":\"st";
+        let resumed_from = |epoch: u64, step: u64, validated: u64| {
+            fs::write(&path, &whole).expect("a log");
+            Log::at(path.clone()).resume(&State { epoch, step, validated, ..State::default() }).expect("resumed");
+            fs::read_to_string(&path).expect("a log")
+        };
+        let resume = |step: u64| format!("{{\"kind\":\"resume\",\"step\":{step}}}\n");
+        assert_eq!(resumed_from(1, 19, 12), step(10) + &epoch(1, 12) + &resume(19));
+        assert_eq!(resumed_from(1, 24, 12), step(10) + &epoch(1, 12) + &step(20) + &resume(24));
+        assert_eq!(resumed_from(2, 24, 24), step(10) + &epoch(1, 12) + &step(20) + &epoch(2, 24) + &resume(24));
+        // Version 0.1.0 did not say which step was validated.
+        assert_eq!(resumed_from(2, 24, 0), step(10) + &epoch(1, 12) + &step(20) + &epoch(2, 24) + &resume(24));
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_written_is_written_with_the_next_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("run/log.jsonl");
+        let mut log = Log::at(path.clone());
+        assert!(log.add(&json!({ "step": 1 })).is_err());
+        fs::create_dir(folder.path().join("run")).expect("a folder");
+        log.add(&json!({ "step": 2 })).expect("written");
+        assert_eq!(fs::read_to_string(path).expect("a log"), "{\"step\":1}\n{\"step\":2}\n");
+    }
+}

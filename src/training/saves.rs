@@ -1,0 +1,169 @@
+//! When a run is saved, and what follows if that fails.
+
+use std::io;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Error, Result};
+use serde_json::Value;
+
+use super::log::Log;
+use super::run::RunFolder;
+use super::state::{self, State, Trained};
+use crate::model::checkpoint::{self, Note};
+use crate::network::Network;
+use crate::report::Report;
+use crate::weights::{StoredTensor, safetensors};
+
+/// How often a run is saved besides the ends of its epochs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SaveEvery {
+    /// After each step whose number is a multiple of this.
+    Steps(u64),
+    /// After the first step that ends this long after the last save.
+    Time(Duration),
+}
+
+impl FromStr for SaveEvery {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || "expected a number of steps such as 500, or a time such as 90s, 10m or 2h".to_string();
+        let digits = text.trim_end_matches(['s', 'm', 'h']);
+        let number = digits.parse::<u64>().ok().filter(|number| (1..=1_000_000_000).contains(number));
+        let number = number.ok_or_else(expected)?;
+        match &text[digits.len()..] {
+            "" => Ok(SaveEvery::Steps(number)),
+            "s" => Ok(SaveEvery::Time(Duration::from_secs(number))),
+            "m" => Ok(SaveEvery::Time(Duration::from_secs(60 * number))),
+            "h" => Ok(SaveEvery::Time(Duration::from_secs(3600 * number))),
+            _ => Err(expected()),
+        }
+    }
+}
+
+/// What training since the last save may cost if a validation fails or is killed. Saving more often would take longer
+/// than the epochs of a small network.
+const WORTH_SAVING: Duration = Duration::from_secs(10);
+
+/// What a run writes while it trains. A write that fails, on a full disk for instance, does not end the run: the
+/// previous save is intact, and the next one writes everything.
+#[derive(Debug)]
+pub struct Saves<'a> {
+    run: &'a RunFolder,
+    every: SaveEvery,
+    report: Report,
+    log: Log,
+    last: Instant,
+    /// The state that was saved last.
+    saved: Option<State>,
+    /// Why something was not written since.
+    failure: Option<Error>,
+    /// The best weights so far, until they are written.
+    best: Option<(Vec<StoredTensor>, Note)>,
+}
+
+impl<'a> Saves<'a> {
+    /// Nothing has been saved yet.
+    pub fn new(run: &'a RunFolder, every: SaveEvery, report: Report) -> Self {
+        Saves { run, every, report, log: run.log(), last: Instant::now(), saved: None, failure: None, best: None }
+    }
+
+    /// Whether it is time for a save between the ends of epochs, after this many steps.
+    pub fn is_due(&self, step: u64) -> bool {
+        match self.every {
+            SaveEvery::Steps(steps) => step.is_multiple_of(steps),
+            SaveEvery::Time(time) => self.last.elapsed() >= time,
+        }
+    }
+
+    /// Whether a save should not wait for a validation. The first one never does, so that no best checkpoint is ever
+    /// without a last one, and a run that was killed can always be resumed or started again.
+    pub fn is_worthwhile(&self) -> bool {
+        self.saved.is_none() || self.last.elapsed() >= WORTH_SAVING
+    }
+
+    /// Adds a line to the log.
+    pub fn log(&mut self, line: &Value) {
+        let written = self.log.add(line);
+        // The first failure is shown; lines wait for the disk.
+        if let (Err(error), None) = (written, &self.failure) {
+            self.fail(error);
+        }
+    }
+
+    /// Keeps these weights as the best; the next save writes them.
+    ///
+    /// # Errors
+    /// Returns an error if a weight is NaN or infinite.
+    pub fn keep_best(&mut self, network: &Network, note: Note) -> Result<()> {
+        self.best = Some((checkpoint::weights_of(network, &self.run.best())?, note));
+        Ok(())
+    }
+
+    /// Saves the run as it is now; a failure to write is a warning.
+    ///
+    /// # Errors
+    /// Returns an error if a weight is NaN or infinite, or the device fails.
+    pub fn save(&mut self, trained: &Trained, note: &Note) -> Result<()> {
+        self.last = Instant::now();
+        match self.write(trained, note) {
+            Ok(()) => (self.saved, self.failure) = (Some(trained.state.clone()), None),
+            Err(error) if is_of_the_disk(&error) => self.fail(error),
+            Err(error) => return Err(error),
+        }
+        // If that fails, the next save does it; more states than one do no harm.
+        let _ = self.remove_other_states();
+        Ok(())
+    }
+
+    /// Saves the run for the last time, unless it has been saved as it is now.
+    ///
+    /// # Errors
+    /// Returns an error if that fails.
+    pub fn finish(&mut self, trained: &Trained, note: &Note) -> Result<()> {
+        if self.saved.as_ref() != Some(&trained.state) || self.failure.is_some() {
+            self.last = Instant::now();
+            self.write(trained, note)?;
+            (self.saved, self.failure) = (Some(trained.state.clone()), None);
+            self.remove_other_states()?;
+        }
+        Ok(())
+    }
+
+    /// The best weights come first, and the log: the state takes both for written.
+    fn write(&mut self, trained: &Trained, note: &Note) -> Result<()> {
+        if let Some((weights, note)) = &self.best {
+            safetensors::write(&self.run.best(), weights, note)?;
+            self.best = None;
+        }
+        self.log.flush(true)?;
+        state::save(self.run, trained, note)
+    }
+
+    /// Removes all states but that of the last checkpoint, also what a failed save left: it would fill the disk further.
+    fn remove_other_states(&self) -> Result<()> {
+        let step = match (&self.saved, &self.failure) {
+            (Some(saved), None) => Some(saved.step),
+            _ if self.run.last().exists() => Some(checkpoint::open(&self.run.last())?.0.step),
+            _ => None,
+        };
+        self.run.remove_states_but(step)
+    }
+
+    /// Draws the curves; they are drawn again after the next epoch.
+    pub fn draw_curves(&mut self) {
+        if let (Err(error), None) = (self.run.draw_curves(), &self.failure) {
+            self.fail(error);
+        }
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.report.warn(format!("{error:#}. Training goes on, and the next save tries again"));
+        self.failure = Some(error);
+    }
+}
+
+fn is_of_the_disk(error: &Error) -> bool {
+    error.chain().any(|cause| cause.is::<io::Error>())
+}

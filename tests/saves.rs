@@ -1,0 +1,123 @@
+//! Saves that fail, and folders that a failure has left.
+
+mod common;
+
+use std::fs;
+use std::process::Command;
+
+use common::{Ran, Workplace, config};
+use tch::Device;
+use topfive::experiment::Experiment;
+use topfive::model::checkpoint::{self, Note};
+use topfive::network::{Network, init};
+use topfive::report::Report;
+use topfive::training::run::RunFolder;
+use topfive::training::saves::{SaveEvery, Saves};
+use topfive::training::state::{State, Trained};
+use topfive::training::step::Learner;
+
+fn trained(experiment: &Experiment, step: u64) -> Trained {
+    let nodes = experiment.nodes().to_vec();
+    let tensors = init::tensors(&nodes, &experiment.network().start, step, Device::Cpu).expect("tensors");
+    let network = Network::for_training(nodes, tensors, Device::Cpu).expect("a network");
+    let learner = Learner::new(network, experiment).expect("a learner");
+    Trained { learner, average: None, state: State { step, ..State::default() } }
+}
+
+fn note(experiment: &Experiment, step: u64) -> Note {
+    Note {
+        version: String::new(),
+        experiment: serde_json::to_value(experiment).expect("JSON"),
+        classes: Vec::new(),
+        epoch: 0,
+        step,
+        errors: None,
+        averaged: false,
+    }
+}
+
+#[test]
+fn a_save_that_fails_leaves_the_one_before_and_the_next_one_writes_everything() {
+    let place = Workplace::new();
+    let experiment = Experiment::load("tiny".as_ref(), &[]).expect("tiny");
+    let run = RunFolder::create(&place.path("run"), &experiment).expect("a run folder");
+    let report = Report::new(true, None).expect("a report");
+    let mut saves = Saves::new(&run, SaveEvery::Steps(1), report);
+    let [first, second, third] = [1, 2, 3].map(|step| (trained(&experiment, step), note(&experiment, step)));
+    saves.save(&first.0, &first.1).expect("saved");
+    let last = fs::read(run.last()).expect("a checkpoint");
+
+    // A folder in its place: the best weights cannot be written.
+    fs::create_dir(run.best()).expect("a folder");
+    saves.keep_best(&second.0.learner.network, second.1.clone()).expect("finite weights");
+    saves.save(&second.0, &second.1).expect("a failure to write is a warning");
+    assert!(fs::read(run.last()).expect("a checkpoint") == last);
+    assert!(run.state(1).exists() && !run.state(2).exists());
+    assert!(saves.finish(&second.0, &second.1).is_err(), "the last save must not fail");
+
+    // The best weights are still those of the second step.
+    fs::remove_dir(run.best()).expect("removed");
+    saves.save(&third.0, &third.1).expect("saved");
+    saves.finish(&third.0, &third.1).expect("nothing is left to save");
+    assert_eq!(checkpoint::open(&run.best()).expect("a checkpoint").0.step, 2);
+    assert_eq!(checkpoint::open(&run.last()).expect("a checkpoint").0.step, 3);
+    assert!(run.state(3).exists() && !run.state(1).exists());
+}
+
+#[test]
+fn the_state_of_a_failed_save_is_removed_unless_the_last_checkpoint_needs_it() {
+    let place = Workplace::new();
+    let experiment = Experiment::load("tiny".as_ref(), &[]).expect("tiny");
+    let run = RunFolder::create(&place.path("run"), &experiment).expect("a run folder");
+    let mut saves = Saves::new(&run, SaveEvery::Steps(1), Report::new(true, None).expect("a report"));
+    fs::create_dir(run.last()).expect("a folder");
+    let (trained, note) = (trained(&experiment, 5), note(&experiment, 5));
+    saves.save(&trained, &note).expect("a failure to write is a warning");
+    fs::remove_dir(run.last()).expect("removed");
+    saves.save(&trained, &note).expect("saved");
+    assert!(run.state(5).exists());
+}
+
+/// Trains with no file allowed to grow beyond so many KB: writes fail as they do on a full disk.
+fn train_on_a_full_disk(place: &Workplace, kilobytes: u32, arguments: &str) -> Ran {
+    let (config, program) = (config("tiny"), env!("CARGO_BIN_EXE_topfive"));
+    let script = format!(
+        "trap '' XFSZ; ulimit -f {kilobytes}; exec {program} train {config} --data shapes --out run --threads 1 --epochs 2 {arguments}"
+    );
+    let output = Command::new("bash").args(["-c", &script]).current_dir(place.path("")).output().expect("bash runs");
+    Ran::of(output)
+}
+
+#[test]
+fn a_run_whose_saves_all_fail_goes_on_to_its_end_and_can_be_started_again() {
+    let place = Workplace::with_shapes(4, 2);
+    // The state fits, but not the checkpoint.
+    let kilobytes = {
+        place.train("sizes", &["--epochs", "1"]).succeeds();
+        let size = |name: &str| fs::metadata(place.path("sizes").join(name)).expect("a file").len();
+        let (state, last) = (size("state-2.safetensors"), size("last.safetensors"));
+        assert!(state / 1024 + 1 < last / 1024, "{state} {last}");
+        state / 1024 + 1
+    };
+    for kilobytes in [16, kilobytes as u32] {
+        let ran = train_on_a_full_disk(&place, kilobytes, "");
+        ran.fails_saying(&["Training goes on, and the next save tries again", "epoch 2/2", "room on the disk"]);
+        place.train("run", &["--resume"]).fails_saying(&["nothing to resume", "Leave out --resume"]);
+    }
+    place.train("run", &["--epochs", "2"]).succeeds();
+}
+
+#[test]
+fn a_state_without_a_checkpoint_is_what_is_left_of_a_run_that_begins_again() {
+    let place = Workplace::with_shapes(4, 2);
+    place.train("run", &["--epochs", "1"]).succeeds();
+    for file in ["last.safetensors", "best.safetensors"] {
+        fs::remove_file(place.path("run").join(file)).expect("removed");
+    }
+    place.train("run", &["--epochs", "2"]).succeeds();
+    assert!(!place.path("run/state-2.safetensors").exists() && place.path("run/state-4.safetensors").exists());
+    // Without a last checkpoint, what looks like the result of a run stays as it is.
+    fs::remove_file(place.path("run/last.safetensors")).expect("removed");
+    place.train("run", &[]).fails_saying(&["run: already contains other files", "another folder with --out"]);
+    place.train("run", &["--resume"]).fails_saying(&["nothing to resume. Choose another folder with --out"]);
+}
