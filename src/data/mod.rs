@@ -1,5 +1,5 @@
-//! A data set (`dataset`), found in folders of images (`folder`) or in one flat folder with a list of labels
-//! (`labels`), and the way from there to what training sees: worker threads (`loader`) make examples (`example`),
+//! A data set (`dataset`), found in folders of images (`folder`), of which `split` makes two parts, or in one flat folder
+//! with a list of labels (`labels`), and the way from there to what training sees: worker threads (`loader`) make examples (`example`),
 //! changed at random (`augment`). Nothing here depends on networks.
 
 pub mod augment;
@@ -8,3 +8,4 @@ pub mod example;
 pub mod folder;
 pub mod labels;
 pub mod loader;
+pub mod split;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 
+use super::balance::{self, ClassWeights, Sampler};
 use super::optimizer::{self, Clip, MemoryFormat, OptimizerSpec, Precision, SgdSpec};
 use crate::range::{positive, within};
 
@@ -52,6 +53,14 @@ pub struct Training {
     pub mirror: bool,
     /// Random changes of the cropped image, in their order.
     pub augment: Vec<Augmentation>,
+    /// How much each image's loss counts.
+    pub class_weights: ClassWeights,
+    /// Which images an epoch visits.
+    pub sampler: Sampler,
+    /// The fraction of each class's images that is split off for validation, from data without validation images [default:
+    /// 0.2].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub val_fraction: Option<f64>,
     /// The seed of all random choices.
     pub seed: u64,
 }
@@ -77,6 +86,9 @@ impl Default for Training {
             crop: TrainingCrop::RandomResized { area: [0.08, 1.0], aspect: [3.0 / 4.0, 4.0 / 3.0] },
             mirror: true,
             augment: Vec::new(),
+            class_weights: ClassWeights::None,
+            sampler: Sampler::Uniform,
+            val_fraction: None,
             seed: 0,
         }
     }
@@ -143,6 +155,7 @@ impl Training {
         at("batch_size", within(self.batch_size, 1, 1_000_000))?;
         at("learning_rate", positive(self.learning_rate, 1e6))?;
         optimizer::check(self)?;
+        balance::check(self)?;
         at("weight_decay", within(self.weight_decay, 0.0, 1e3))?;
         at("label_smoothing", within(self.label_smoothing, 0.0, 0.9999))?;
         at("warmup_epochs", within(self.warmup_epochs, 0.0, self.epochs as f64))?;

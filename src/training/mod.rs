@@ -23,7 +23,6 @@ use crate::experiment::Experiment;
 use crate::metrics::Errors;
 use crate::model::checkpoint::{self, Note};
 use crate::network::node::trains_on_single_images;
-use crate::random;
 use crate::remedy::Remedy;
 use crate::report::Report;
 use crate::views::Views;
@@ -90,7 +89,7 @@ impl Trainer<'_> {
         while state.epoch < training.epochs {
             let mut progress = Progress::new(self.report, &state, training.epochs, steps);
             let first_step = state.step - state.epoch * steps;
-            let order = random::order(training.seed, state.epoch, images);
+            let order = examples.order(state.epoch);
             let rest = &order[start_of(first_step, steps, images)..];
             let mut loaded = examples.load(rest, state.epoch, self.workers, ahead)?;
 
