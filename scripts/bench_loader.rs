@@ -13,7 +13,7 @@ use anyhow::{Context, Error, Result, ensure};
 use image::RgbImage;
 use tch::Device;
 use topfive::data::dataset::{Dataset, Sample, Source};
-use topfive::data::example::Examples;
+use topfive::data::example::{Examples, Visit};
 use topfive::data::folder;
 use topfive::experiment::{Change, Experiment};
 use topfive::image::batch::Batch;
@@ -31,10 +31,11 @@ fn main() -> Result<()> {
     // torchvision's RandomResizedCrop, which scripts/bench_loader measures on the same photographs.
     let crop = r#"training.crop={"random_resized":{"area":[0.08,1.0],"aspect":[0.75,1.3333333333333333]}}"#;
     let experiment = Experiment::load(Path::new("resnet34"), &[Change::Set(crop.to_string())])?;
+    let examples = Examples::new(&dataset, &experiment);
     let loading = Loading {
-        examples: Examples::new(&dataset, &experiment),
+        visits: examples.order(0),
+        examples,
         normalisation: Normalisation::new(&experiment.preprocess.constants(), Device::Cpu)?,
-        images: (0..dataset.samples.len() as u32).collect(),
     };
     tch::set_num_threads(1);
     let cores = std::thread::available_parallelism()?.get();
@@ -59,27 +60,27 @@ fn photographs(dir: &Path) -> Result<Dataset> {
 struct Loading {
     examples: Examples,
     normalisation: Normalisation,
-    images: Vec<u32>,
+    visits: Vec<Visit>,
 }
 
 impl Loading {
     /// Images per second when a single thread does everything.
     fn alone(&self, epoch: u64) -> Result<f64> {
         let begun = Instant::now();
-        for chunk in self.images.chunks(BATCH) {
-            self.normalise(chunk.iter().map(|&image| self.examples.get(image, epoch)))?;
+        for chunk in self.visits.chunks(BATCH) {
+            self.normalise(chunk.iter().map(|&visit| self.examples.get(visit, epoch)))?;
         }
-        Ok(self.images.len() as f64 / begun.elapsed().as_secs_f64())
+        Ok(self.visits.len() as f64 / begun.elapsed().as_secs_f64())
     }
 
     /// Images per second as in training: workers decode and crop, this thread gathers and normalises.
     fn with_workers(&self, epoch: u64, workers: usize) -> Result<f64> {
         let begun = Instant::now();
-        let mut images = self.examples.load(&self.images, epoch, workers, 2 * BATCH)?;
-        for _ in 0..self.images.len().div_ceil(BATCH) {
+        let mut images = self.examples.load(&self.visits, epoch, workers, 2 * BATCH)?;
+        for _ in 0..self.visits.len().div_ceil(BATCH) {
             self.normalise(images.by_ref().take(BATCH).map(|example| example?.1.map_err(Error::msg)))?;
         }
-        Ok(self.images.len() as f64 / begun.elapsed().as_secs_f64())
+        Ok(self.visits.len() as f64 / begun.elapsed().as_secs_f64())
     }
 
     fn normalise(&self, images: impl Iterator<Item = Result<RgbImage>>) -> Result<()> {

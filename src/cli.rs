@@ -11,6 +11,7 @@ use clap_complete::Shell;
 use crate::experiment::builtin;
 use crate::training::saves::SaveEvery;
 use crate::views::{Named, Protocol};
+use crate::weights::rename::Rename;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -111,25 +112,39 @@ impl TypedValueParser for PathOrName {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   topfive train resnet34 --data photos/
+  topfive train resnet34 --data photos/ --weights published
   topfive train resnet34 --data photos/ --recipe small-images --input 64 --epochs 14
   topfive train resnet34 --data photos/ --find-rate")]
 pub struct Train {
     /// Experiment: the name of a built-in one (topfive summary lists them) or a JSON file
     #[arg(value_name = "EXPERIMENT", value_parser = EXPERIMENT, hide_possible_values = true)]
     pub experiment: PathBuf,
-    /// Folder with train/ and val/, each with one folder of images per class
+    /// Folder with train/ and val/ (or valid/, validation/, test/), each with one folder of images per class; or a folder
+    /// of class folders, of which a part is split off for validation
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
+    /// Fraction of each class's images that is split off for validation, if there are no validation images
+    /// [default: 0.2]
+    #[arg(long, value_name = "FRACTION")]
+    pub val_fraction: Option<f64>,
     /// Run folder [default: runs/EXPERIMENT-DATA]
     #[arg(long, value_name = "RUN")]
     pub out: Option<PathBuf>,
     /// Recipe to lay over the experiment: a built-in one or a JSON file; may be repeated
     #[arg(long = "recipe", value_name = "NAME|FILE", value_parser = RECIPE, hide_possible_values = true)]
     pub recipes: Vec<PathBuf>,
-    /// Initial weights: a file (safetensors or PyTorch's .pth), or "published" for the experiment's own; the classifier
-    /// is reinitialised if the number of classes differs
+    /// Initial weights: a file (safetensors or PyTorch's .pth), or "published" for the experiment's own. If they are for
+    /// other classes, the classifier is reinitialised, and the recipe fine-tune applies unless --recipe names another
     #[arg(long, value_name = "FILE|published", value_parser = WEIGHTS, hide_possible_values = true)]
     pub weights: Option<PathBuf>,
+    /// Take only the tensors of the weights whose names and shapes fit, and initialise the rest; the experiment's own recipe
+    /// applies unless --recipe names one
+    #[arg(long, requires = "weights")]
+    pub partial: bool,
+    /// Rename tensors of the weights: names that begin with OLD, up to a dot, begin with NEW instead (linear=fc;
+    /// backbone.= drops a prefix, =model. adds one); may be repeated, and the longest OLD counts
+    #[arg(long = "rename", value_name = "OLD=NEW", requires = "weights")]
+    pub renames: Vec<Rename>,
     /// Continue the run in the run folder from where it was last saved; on the processor, the weights become those of a
     /// run that was never interrupted
     #[arg(long)]
@@ -260,7 +275,11 @@ pub struct Eval {
     /// [default: the experiment's published weights]
     #[arg(long, value_name = "FILE|published", value_parser = WEIGHTS, hide_possible_values = true)]
     pub weights: Vec<PathBuf>,
-    /// Folder of class folders, or a folder whose val/ contains them; with --labels, a flat folder of images
+    /// Rename tensors of the weights: names that begin with OLD, up to a dot, begin with NEW instead (linear=fc;
+    /// backbone.= drops a prefix, =model. adds one); may be repeated, and the longest OLD counts
+    #[arg(long = "rename", value_name = "OLD=NEW")]
+    pub renames: Vec<Rename>,
+    /// Folder of class folders, or a folder whose val/ (or valid/, validation/, test/) contains them; with --labels, a flat folder of images
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
     /// Labels of a flat folder: lines of FILE LABEL (ILSVRC's val.txt), or one class name per image in order
@@ -300,6 +319,10 @@ pub struct Predict {
     /// [default: the experiment's published weights]
     #[arg(long, value_name = "FILE|published", value_parser = WEIGHTS, hide_possible_values = true)]
     pub weights: Vec<PathBuf>,
+    /// Rename tensors of the weights: names that begin with OLD, up to a dot, begin with NEW instead (linear=fc;
+    /// backbone.= drops a prefix, =model. adds one); may be repeated, and the longest OLD counts
+    #[arg(long = "rename", value_name = "OLD=NEW")]
+    pub renames: Vec<Rename>,
     /// Test protocol; --help lists them
     #[arg(long, value_name = "NAME", default_value = "center", value_parser = ViewsParser, hide_possible_values = true)]
     pub views: ViewsArgument,

@@ -1,8 +1,8 @@
 //! Random streams, keyed by their purpose, so that results depend neither on the number of workers nor on
 //! interruptions.
 
-use rand::SeedableRng;
 use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// The number of the stream that shuffles an epoch; no sample has this number.
@@ -22,13 +22,37 @@ pub fn order(seed: u64, epoch: u64, samples: usize) -> Vec<u32> {
     order
 }
 
+/// The samples that an epoch visits if all classes are equally likely, as many as there are: for each, first a class is
+/// drawn, then one of the class's samples. `classes` holds those of each class; none may be empty.
+pub fn balanced_order(seed: u64, epoch: u64, classes: &[Vec<u32>]) -> Vec<u32> {
+    let mut stream = sample_stream(seed, epoch, ORDER);
+    let samples: usize = classes.iter().map(Vec::len).sum();
+    let mut draw = || {
+        let class = &classes[stream.random_range(0..classes.len())];
+        class[stream.random_range(0..class.len())]
+    };
+    (0..samples).map(|_| draw()).collect()
+}
+
+/// Where a sample stands in the order by which validation images are split off: a number that depends on the seed and its
+/// name.
+pub fn split_rank(seed: u64, name: &[u8]) -> u64 {
+    // FNV-1a, then SplitMix64's finaliser: names that differ in a digit get unrelated ranks.
+    let hash = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+    mixed(name.iter().fold(0xCBF2_9CE4_8422_2325 ^ mixed(seed), hash))
+}
+
 /// The seed of libtorch's random generator, which dropout uses, for one step, counted from 0 over the whole run.
 pub fn dropout_seed(seed: u64, step: u64) -> i64 {
-    // The finaliser of SplitMix64 (Steele, Lea, Flood; OOPSLA 2014): neighbouring steps get unrelated seeds.
-    let mut mixed = seed.wrapping_add((step + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    // Neighbouring steps get unrelated seeds.
+    mixed(seed.wrapping_add((step + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15))) as i64
+}
+
+/// The finaliser of SplitMix64: Steele, Lea, Flood; OOPSLA 2014.
+fn mixed(mut mixed: u64) -> u64 {
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    (mixed ^ (mixed >> 31)) as i64
+    mixed ^ (mixed >> 31)
 }
 
 /// The stream that a parameter's initial values are drawn from.

@@ -13,6 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use topfive::data::augment::crop::choose;
 use topfive::data::loader::Loader;
+use topfive::data::split::{Splits, ValidationSource};
 use topfive::data::{folder, labels};
 use topfive::experiment::{Channels, Preprocess, Scale, Training, TrainingCrop};
 use topfive::geometry::{Placement, Resize, Size};
@@ -334,10 +335,11 @@ fn validation_classes_are_matched_by_name_not_by_position() {
     for name in ["train/ant/1.png", "train/bee/2.png", "train/cat/3.png", "val/cat/4.png"] {
         place.write(name, &png);
     }
-    let (train, val) = folder::open_splits(&place.path("")).expect("a data set");
+    let Splits { train, val, source } = Splits::open(&place.path(""), None, 0).expect("a data set");
+    assert_eq!(source, ValidationSource::Folder("val"));
     assert_eq!((val.classes.clone(), val.samples[0].label), (train.classes, 2));
     place.write("val/cap/5.png", &png);
-    let error = format!("{:#}", folder::open_splits(&place.path("")).expect_err("an unknown class"));
+    let error = format!("{:#}", Splits::open(&place.path(""), None, 0).expect_err("an unknown class"));
     let owner = place.path("train");
     let expected = format!("val/cap: not one of {}'s classes (did you mean \"cat\"?)", owner.display());
     assert!(error.contains(&expected), "{error}");

@@ -60,7 +60,7 @@ fn mixed_inputs_targets_and_losses_are_torchvisions() {
         let auxiliary = vec![(0.5, logits.shallow_clone())];
         let output = Output { values: logits.shallow_clone(), auxiliary };
         for (smoothing, expected) in [0.0, 0.1].into_iter().zip(read::<Vec<f64>>(&case["losses"])) {
-            let found = loss(&output, &targets, smoothing).expect("a loss").double_value(&[]);
+            let found = loss(&output, &targets, smoothing, None).expect("a loss").double_value(&[]);
             assert!((found - 1.5 * expected).abs() < 1e-6 * expected, "{mixing:?}: {found}, expected 1.5 x {expected}");
         }
     }

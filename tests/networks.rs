@@ -38,7 +38,7 @@ fn every_network_runs_forward_and_backward_and_reaches_all_its_parameters() {
         assert_eq!(channels, 3, "{name}");
         let output = network.forward(&images("input", [2, height, width]), Mode::Training).expect("a forward pass");
         assert_eq!(output.values.size(), [2, experiment.network().classes], "{name}");
-        let loss = loss(&output, &Tensor::from_slice(&[0i64, 1]), 0.0).expect("a loss");
+        let loss = loss(&output, &Tensor::from_slice(&[0i64, 1]), 0.0, None).expect("a loss");
         loss.backward();
         for (parameter, tensor) in network.trainable() {
             let gradient = tensor.grad();
@@ -240,6 +240,17 @@ fn impossible_shapes_are_refused_where_they_arise() {
     let branches = json!([{ "branches": { "branches": [{ "conv": { "channels": 4, "kernel": 1 } }, { "conv": { "channels": 4, "kernel": 3 } }] } }]);
     refuses(branches, &["branches[1].conv", "6x6", "8x8"]);
     refuses(json!([{ "conv": { "channels": 9_000_000_000_000i64, "kernel": 1 } }]), &["channels", "9000000000000"]);
+}
+
+#[test]
+fn a_shortcut_is_padded_on_both_sides_only_by_an_even_number_of_channels() {
+    let block = |channels: i64| {
+        let body = json!([{ "conv": { "channels": channels, "kernel": 1 } }]);
+        json!([{ "residual": { "body": body, "shortcut": "zero_padded_both_sides" } }, "global_average_pool",
+               { "linear": { "features": "classes" } }])
+    };
+    refuses(block(6), &["network.layers[0].residual", "3 channels cannot be padded to 6", "\"zero_padded\""]);
+    refuses(block(2), &["cannot reduce 3 channels to 2"]);
 }
 
 #[test]

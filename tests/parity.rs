@@ -151,7 +151,7 @@ fn a_training_step_of_googlenet_has_pytorchs_loss_and_gradients_with_both_auxili
     let network = filled_network(&experiment);
     let output = network.forward(&image("input", 224, 224, &fixture), Mode::Training).expect("a forward pass");
     let smoothing = expected["label_smoothing"].as_f64().expect("a number");
-    let loss = loss(&output, &Tensor::from_slice(&[LABEL]), smoothing).expect("a loss");
+    let loss = loss(&output, &Tensor::from_slice(&[LABEL]), smoothing, None).expect("a loss");
     let (found, expected_loss) = (loss.double_value(&[]), expected["loss"].as_f64().expect("a number"));
     assert!((found - expected_loss).abs() <= 1e-4 * expected_loss, "{found}, expected {expected_loss}");
     loss.backward();
@@ -187,7 +187,7 @@ fn ten_steps_of_training_give_pytorchs_losses_weights_and_momentum() {
     assert_eq!((rates.len(), losses.len()), (10, 10));
     for (rate, expected) in rates.into_iter().zip(losses) {
         let output = network.forward(&inputs, Mode::Training).expect("a forward pass");
-        let loss = loss(&output, &labels, experiment.training.label_smoothing).expect("a loss");
+        let loss = loss(&output, &labels, experiment.training.label_smoothing, None).expect("a loss");
         let found = loss.double_value(&[]);
         assert!((found - expected).abs() <= 1e-5 * expected, "{found}, expected {expected}");
         let gradients = Tensor::run_backward(&[&loss], &trainable, false, false);
@@ -286,4 +286,23 @@ fn photographs_give_torchvisions_pixels_and_logits() {
         // The deepest networks' random weights give logits in the thousands, of which 32-bit floats hold seven digits.
         assert!(difference <= 1e-2f32.max(1e-5 * largest), "{name}: {difference} of {largest}");
     }
+}
+
+/// `scripts/make_zero_pad_fixture.py`
+#[test]
+fn shortcuts_that_are_zero_padded_on_both_sides_give_the_logits_of_the_common_cifar_code() {
+    let fixture: Value = serde_json::from_str(include_str!("fixtures/zero_pad.json")).expect("JSON");
+    let change = |stage: usize, shortcuts: &str| {
+        Change::Set(format!("network.layers[{stage}].residual_stage.shortcuts={shortcuts}"))
+    };
+    let logits = |shortcuts: &str| {
+        let changes = [3, 4, 5].map(|stage| change(stage, shortcuts));
+        let experiment = Experiment::load("cifar-resnet20".as_ref(), &changes).expect("an experiment");
+        let image = images("input", [1, 32, 32]);
+        no_grad(|| filled_network(&experiment).forward(&image, Mode::Evaluation)).expect("a forward pass").values
+    };
+    assert_logits("a_both_sides", &logits("a_both_sides"), &fixture["logits"]);
+    // It matters on which side the zeros are.
+    let difference = (logits("a") - logits("a_both_sides")).abs().max().double_value(&[]);
+    assert!(difference > 0.1, "{difference}");
 }

@@ -112,7 +112,7 @@ fn fine_tuning_reinitialises_the_classifier_for_other_classes_and_says_so() {
         "newly initialised",
         "fc.weight",
         "fc.bias",
-        "aux.fc.weight",
+        "without the auxiliary classifiers aux",
     ]);
     tune("other", &config("resnet18")).fails_saying(&["not the weights of this network"]);
     assert!(!place.path("other").exists());

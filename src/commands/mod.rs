@@ -4,7 +4,6 @@ mod completions;
 mod doctor;
 mod eval;
 mod failure;
-mod find_rate;
 mod models;
 mod predict;
 mod shapes;

@@ -13,12 +13,19 @@ use crate::model::checkpoint::{BEST, LAST};
 use crate::model::{Ensemble, Found, Model, find};
 use crate::report::Report;
 use crate::weights::published;
+use crate::weights::rename::Rename;
 
 /// Crops per forward pass unless `--batch-size` says otherwise.
 const BATCH_SIZE: u32 = 64;
 
-/// Opens the models; each experiment among them takes the next of the weights, or its published ones.
-pub fn open(names: &[PathBuf], weights: &[PathBuf], common: &Common) -> Result<(Ensemble, Pace, Report)> {
+/// Opens the models; each experiment among them takes the next of the weights, or its published ones, with their tensors
+/// renamed.
+pub fn open(
+    names: &[PathBuf],
+    weights: &[PathBuf],
+    renames: &[Rename],
+    common: &Common,
+) -> Result<(Ensemble, Pace, Report)> {
     let (device, workers, report) = prepare(common)?;
     let found = names.iter().map(|name| find(name)).collect::<Result<Vec<_>>>()?;
     let experiments = found.iter().filter(|found| matches!(found, Found::Experiment(_))).count();
@@ -26,6 +33,11 @@ pub fn open(names: &[PathBuf], weights: &[PathBuf], common: &Common) -> Result<(
         bail!(
             "--weights {}: no experiment left to use it with; checkpoints and run folders contain their own weights",
             over.display()
+        );
+    }
+    if let Some(rename) = renames.first().filter(|_| experiments == 0) {
+        bail!(
+            "--rename {rename}: checkpoints and run folders need no renaming; only an experiment's weights can be renamed"
         );
     }
     let mut weights = weights.iter();
@@ -39,7 +51,8 @@ pub fn open(names: &[PathBuf], weights: &[PathBuf], common: &Common) -> Result<(
                 Model::from_checkpoint(&path, &changes(&common.sets), device)?
             }
             Found::Experiment(name) => {
-                with_weights(&name, weights.next().map(PathBuf::as_path), common, device, report)?
+                let file = weights.next().map(PathBuf::as_path);
+                with_weights(&name, file, renames, common, device, report)?
             }
         });
     }
@@ -47,13 +60,20 @@ pub fn open(names: &[PathBuf], weights: &[PathBuf], common: &Common) -> Result<(
     Ok((Ensemble::new(models)?, pace, report))
 }
 
-fn with_weights(name: &Path, file: Option<&Path>, common: &Common, device: Device, report: Report) -> Result<Model> {
+fn with_weights(
+    name: &Path,
+    file: Option<&Path>,
+    renames: &[Rename],
+    common: &Common,
+    device: Device,
+    report: Report,
+) -> Result<Model> {
     let experiment = Experiment::load(name, &changes(&common.sets))?;
     let file = match file {
         Some(file) if file != Path::new(PUBLISHED) => file.to_path_buf(),
         _ => published_weights(experiment.weights.as_ref(), name, report)?,
     };
-    let model = Model::from_weights(experiment, &file, device)?;
+    let model = Model::from_weights(experiment, &file, renames, device)?;
     if model.assumes_imagenet {
         let file = file.display();
         report.note(format!("{file}: contains no class names; with a thousand classes, ImageNet's are assumed"));

@@ -41,7 +41,7 @@ pub fn run(args: Predict) -> Result<Outcome> {
         ViewsArgument::Named(named) => Some(Views::Named(named)),
         ViewsArgument::Paper => None,
     };
-    let (ensemble, pace, report) = models::open(names, &args.weights, &args.common)?;
+    let (ensemble, pace, report) = models::open(names, &args.weights, &args.renames, &args.common)?;
     let views = views.map_or_else(|| ensemble.paper_views().cloned(), Ok)?;
     let images: Arc<[Source]> = found(images)?.into();
 

@@ -25,6 +25,11 @@ impl Source {
         self.0.display().to_string()
     }
 
+    /// Its name below the folder `root`, for keys and digests.
+    pub fn name_below(&self, root: &Path) -> Vec<u8> {
+        self.0.strip_prefix(root).unwrap_or(&self.0).as_os_str().as_encoded_bytes().to_vec()
+    }
+
     /// Reads and decodes the image. `upright` honours its EXIF orientation.
     ///
     /// # Errors
@@ -93,19 +98,35 @@ impl Dataset {
         Ok(Dataset { root: self.root, classes: classes.to_vec(), samples })
     }
 
+    /// The indices of each class's images.
+    pub fn by_class(&self) -> Vec<Vec<u32>> {
+        by_class(&self.samples, self.classes.len())
+    }
+
+    /// The number of images of each class.
+    pub fn class_sizes(&self) -> Vec<usize> {
+        self.by_class().iter().map(Vec::len).collect()
+    }
+
     /// The fingerprint of this data set, which does not depend on its location.
     pub fn fingerprint(&self) -> Fingerprint {
         let mut digest = 0xCBF2_9CE4_8422_2325;
         let mut take = |bytes: &[u8]| {
             bytes.iter().for_each(|&byte| digest = (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3));
         };
-        for Sample { source: Source(path), label } in self.samples.iter() {
-            let path = path.strip_prefix(&self.root).unwrap_or(path);
-            take(path.as_os_str().as_encoded_bytes());
+        for Sample { source, label } in self.samples.iter() {
+            take(&source.name_below(&self.root));
             take(&(*label as u64).to_le_bytes());
         }
         Fingerprint { images: self.samples.len() as u64, digest }
     }
+}
+
+/// The indices of the samples of each class.
+pub fn by_class(samples: &[Sample], classes: usize) -> Vec<Vec<u32>> {
+    let mut found = vec![Vec::new(); classes];
+    samples.iter().zip(0..).for_each(|(sample, index)| found[sample.label].push(index));
+    found
 }
 
 /// How many of a model's classes an error lists.

@@ -43,32 +43,11 @@ pub fn open(dir: &Path) -> Result<Dataset> {
     Ok(Dataset { root: dir.to_path_buf(), classes, samples: samples.into() })
 }
 
-/// The folder with the class folders to evaluate: `dir/val` if it exists, otherwise `dir` itself.
-pub fn validation_dir(dir: &Path) -> PathBuf {
-    let inner = dir.join("val");
-    if inner.is_dir() { inner } else { dir.to_path_buf() }
-}
-
-/// The training and the validation images of `dir`, which holds `train/` and `val/`; validation classes are matched by
-/// name.
-///
-/// # Errors
-/// See [`open`] and [`Dataset::with_classes`].
-pub fn open_splits(dir: &Path) -> Result<(Dataset, Dataset)> {
-    for split in ["train", "val"] {
-        if !dir.join(split).is_dir() {
-            bail!("{}: no folder \"{split}\" inside; training expects\n{}", dir.display(), expected_splits(dir));
-        }
-    }
-    let train = open(&dir.join("train"))?;
-    let val = open(&dir.join("val"))?.with_classes(&train.classes, &train.root.display().to_string())?;
-    Ok((train, val))
-}
-
-fn expected_splits(dir: &Path) -> String {
+/// The tree that training expects, for messages.
+pub fn expected_splits(dir: &Path) -> String {
     let dir = dir.display();
     format!(
-        "  {dir}/train/cat/1.jpg\n  {dir}/train/dog/2.jpg  ...\n  {dir}/val/cat/3.jpg\n  {dir}/val/dog/4.jpg  ...\nTo try topfive on a small drawn data set, run `topfive shapes DIR` with a new folder"
+        "  {dir}/train/cat/1.jpg\n  {dir}/train/dog/2.jpg  ...\n  {dir}/val/cat/3.jpg\n  {dir}/val/dog/4.jpg  ...\nor one folder per class, of which a part is then split off for validation\n  {dir}/cat/1.jpg\n  {dir}/dog/2.jpg  ...\nTo try topfive on a small drawn data set, run `topfive shapes DIR` with a new folder"
     )
 }
 

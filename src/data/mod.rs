@@ -1,6 +1,7 @@
-//! A data set (`dataset`), found in folders of images (`folder`) or in one folder with a list (`list`) of labels
-//! (`labels`), and the way from there to what training sees: worker threads (`loader`) make examples (`example`),
-//! changed at random (`augment`) and, as a batch, mixed in pairs (`mix`). Nothing here depends on networks.
+//! A data set (`dataset`), found in folders of images (`folder`), of which `split` makes two parts, or in one folder with a
+//! list (`list`) of labels (`labels`), and the way from there to what training sees: worker threads (`loader`) make
+//! examples (`example`), changed at random (`augment`) and, as a batch, mixed in pairs (`mix`). Nothing here depends on
+//! networks.
 
 pub mod augment;
 pub mod dataset;
@@ -10,3 +11,4 @@ pub mod labels;
 pub mod list;
 pub mod loader;
 pub mod mix;
+pub mod split;

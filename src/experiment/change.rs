@@ -1,6 +1,6 @@
 //! Changes to an experiment before it is read: recipes and single fields.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value, json};
@@ -52,11 +52,23 @@ impl Change {
                 let Value::Object(fields) = recipe else {
                     bail!("recipe {}: expected an object with parts of an experiment", name.display());
                 };
+                note(experiment, fields.get("name"), name);
                 let fields = fields.into_iter().filter(|(key, _)| !OF_THE_RECIPE.contains(&key.as_str())).collect();
                 lay_over(experiment, fields, "").with_context(|| format!("recipe {}", name.display()))
             }
             Change::Set(change) => set(experiment, change).with_context(|| format!("cannot set {change}")),
         }
+    }
+}
+
+/// Adds a recipe to those that the experiment lists: by its own name, or that of its file.
+fn note(experiment: &mut Value, own: Option<&Value>, file: &Path) {
+    let name = own.cloned().unwrap_or_else(|| file.to_string_lossy().into());
+    if experiment["recipes"].is_null() {
+        experiment["recipes"] = Value::Array(Vec::new());
+    }
+    if let Value::Array(recipes) = &mut experiment["recipes"] {
+        recipes.push(name);
     }
 }
 

@@ -5,8 +5,10 @@
 
 mod augmentation;
 mod average;
+mod balance;
 pub mod builtin;
 mod change;
+pub mod fine_tune;
 mod json;
 mod mix;
 mod moved;
@@ -23,7 +25,7 @@ use serde_json::Value;
 
 use crate::geometry::Size;
 use crate::imagenet;
-use crate::network::classifier::prove_classifier;
+use crate::network::classifier::{prove_classifier, without_auxiliary};
 use crate::network::dense;
 use crate::network::init::has_zero_residual;
 use crate::network::node::Node;
@@ -36,6 +38,7 @@ pub use augmentation::{
     RandomErasing, Rotation,
 };
 pub use average::Average;
+pub use balance::{ClassWeights, Sampler};
 pub use change::Change;
 pub use mix::Mix;
 pub use optimizer::{AdamwSpec, Clip, MemoryFormat, OptimizerSpec, Precision, RmspropSpec, SgdSpec};
@@ -61,6 +64,9 @@ pub struct Experiment {
     /// Where trained weights can be fetched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<PublishedWeights>,
+    /// The recipes that were laid over it, by name: what was done, kept for whoever reads or resumes the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recipes: Vec<String>,
     network: NetworkSpec,
     /// From pixels to values.
     #[serde(default)]
@@ -185,6 +191,19 @@ impl Experiment {
             self.published.clear();
             self.weights = None;
         }
+        Ok(())
+    }
+
+    /// Leaves out the auxiliary classifiers. The other layers keep their names.
+    ///
+    /// # Errors
+    /// Returns an error if `training` names a layer of theirs; the experiment is then unchanged.
+    pub fn leave_out_auxiliary(&mut self) -> Result<()> {
+        let network = without_auxiliary(&self.network);
+        let nodes = prove_classifier(&network)?;
+        optimizer::check_layers(&self.training, &nodes)?;
+        (self.network, self.nodes) = (network, nodes);
+        self.withdraw_claims();
         Ok(())
     }
 

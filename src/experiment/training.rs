@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::augmentation::{self, Augmentation};
 use super::average::Average;
+use super::balance::{self, ClassWeights, Sampler};
 use super::json::{optional_word_or_object, word_or_object, words_or_objects};
 use super::mix::Mix;
 use super::optimizer::{self, Clip, MemoryFormat, OptimizerSpec, Precision, SgdSpec};
@@ -77,6 +78,14 @@ pub struct Training {
     /// How the images of a batch are mixed in pairs, with soft labels [default: not at all].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mix: Option<Mix>,
+    /// How much each image's loss counts.
+    pub class_weights: ClassWeights,
+    /// Which images an epoch visits.
+    pub sampler: Sampler,
+    /// The fraction of each class's images that is split off for validation, from data without validation images [default:
+    /// 0.2].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub val_fraction: Option<f64>,
     /// The seed of all random choices.
     pub seed: u64,
 }
@@ -107,6 +116,9 @@ impl Default for Training {
             mirror: true,
             augment: Vec::new(),
             mix: None,
+            class_weights: ClassWeights::None,
+            sampler: Sampler::Uniform,
+            val_fraction: None,
             seed: 0,
         }
     }
@@ -144,6 +156,7 @@ impl Training {
         at("batch_size", within(self.batch_size, 1, 1_000_000))?;
         at("learning_rate", positive(self.learning_rate, 1e6))?;
         optimizer::check(self)?;
+        balance::check(self)?;
         at("weight_decay", within(self.weight_decay, 0.0, 1e3))?;
         at("label_smoothing", within(self.label_smoothing, 0.0, 0.9999))?;
         at("warmup_epochs", within(self.warmup_epochs, 0.0, self.epochs as f64))?;

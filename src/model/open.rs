@@ -16,7 +16,8 @@ use crate::nearest::did_you_mean;
 use crate::network::Network;
 use crate::network::node::without_auxiliary;
 use crate::network::parameter::parameters;
-use crate::weights::fit::fit;
+use crate::weights::fit::{fit, name};
+use crate::weights::rename::Rename;
 use crate::weights::{self, StoredTensor};
 
 /// A model ready to be used.
@@ -52,18 +53,19 @@ impl Model {
         Model::new(experiment, Some(note.classes), tensors, path, device)
     }
 
-    /// Opens an experiment together with the weights in the file `path`.
+    /// Opens an experiment together with the weights in the file `path`, renamed.
     ///
     /// # Errors
-    /// Returns an error if the file is corrupt or holds the weights of another network.
-    pub fn from_weights(mut experiment: Experiment, path: &Path, device: Device) -> Result<Self> {
-        let contents = weights::read(path)?;
+    /// Returns an error if the file is corrupt or holds the weights of another network, or a rename changes nothing.
+    pub fn from_weights(mut experiment: Experiment, path: &Path, renames: &[Rename], device: Device) -> Result<Self> {
+        let mut contents = weights::read(path)?;
         // One of our checkpoints knows its classes, whichever experiment it is used with.
         let note: Option<Note> = contents.note.as_deref().and_then(|text| serde_json::from_str(text).ok());
         let classes = note.map(|note| note.classes);
         if let Some(classes) = &classes {
             experiment.set_classes(classes)?;
         }
+        name(&parameters(experiment.nodes()), &mut contents.tensors, renames, path)?;
         let is_named = classes.is_some();
         // Published weights come without names; those for a thousand classes share ImageNet's.
         let are_imagenets = experiment.network().classes == imagenet::CLASSES as i64;

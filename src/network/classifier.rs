@@ -8,7 +8,7 @@ use super::node::{Node, Op, Shape};
 use super::parameter;
 use super::refusal::{Proof, refuse};
 use super::shape::{self, prove, smallest_side};
-use super::spec::NetworkSpec;
+use super::spec::{Auxiliary, Branches, Layer, NetworkSpec, Residual, Sequence};
 use crate::remedy::Remedy;
 
 /// The channels of the images that a classifier takes: they are read as RGB.
@@ -53,6 +53,30 @@ fn check(nodes: &[Node], spec: &NetworkSpec) -> Proof<()> {
         }
     }
     Ok(())
+}
+
+/// The same network without its auxiliary classifiers. An empty sequence stands in the place of each, so that layers that
+/// are named by their position keep their names.
+pub fn without_auxiliary(spec: &NetworkSpec) -> NetworkSpec {
+    NetworkSpec { layers: headless(&spec.layers), ..spec.clone() }
+}
+
+fn headless(layers: &[Layer]) -> Vec<Layer> {
+    let without = |layer: &Layer| match layer {
+        Layer::Auxiliary(Auxiliary { name, .. }) => {
+            Layer::Sequence(Sequence { name: Some(name.clone()), layers: Vec::new() })
+        }
+        Layer::Sequence(it) => Layer::Sequence(Sequence { layers: headless(&it.layers), ..it.clone() }),
+        Layer::Branches(it) => Layer::Branches(Branches { branches: headless(&it.branches), ..it.clone() }),
+        Layer::Residual(it) => Layer::Residual(Residual { body: headless(&it.body), ..it.clone() }),
+        other => other.clone(),
+    };
+    layers.iter().map(without).collect()
+}
+
+/// The names of the auxiliary classifiers.
+pub fn auxiliary_names(nodes: &[Node]) -> Vec<&str> {
+    heads(nodes).into_iter().map(|(node, _)| node.name.as_str()).collect()
 }
 
 /// The auxiliary classifiers, each with its layers.

@@ -106,10 +106,10 @@ impl Pass<'_> {
                 sum = if may_overwrite(body) { sum.f_add_(&around)? } else { sum.f_add(&around)? };
                 sum.f_relu_()
             }
-            Op::ZeroPad { stride } => {
-                let missing = node.output.channels() - node.input.channels();
+            Op::ZeroPad { before, stride } => {
+                let after = node.output.channels() - node.input.channels() - before;
                 let strided = x.f_slice(2, None, None, stride[0])?.f_slice(3, None, None, stride[1])?;
-                strided.f_constant_pad_nd([0, 0, 0, 0, 0, missing])
+                strided.f_constant_pad_nd([0, 0, 0, 0, *before, after])
             }
             Op::Branches(branches) => {
                 let maps = branches.iter().map(|branch| self.node(branch, x)).collect::<Result<Vec<_>>>()?;

@@ -119,8 +119,10 @@ pub enum Op {
         /// The layers of the shortcut; none for the identity.
         shortcut: Vec<Node>,
     },
-    /// Every stride-th pixel, followed by channels of zeros.
+    /// Every stride-th pixel, followed by channels of zeros, and after some of them.
     ZeroPad {
+        /// How many of them come first.
+        before: i64,
         /// Along [height, width].
         stride: [i64; 2],
     },

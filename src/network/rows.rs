@@ -124,8 +124,9 @@ fn residual_block(body: Vec<Layer>, resized: bool, shortcuts: Shortcuts) -> Laye
             let layers = body.into_iter().chain([Layer::Relu]).collect();
             return Layer::Sequence(Sequence { name: None, layers });
         }
-        (Shortcuts::A | Shortcuts::B, false) => Shortcut::Identity,
+        (Shortcuts::A | Shortcuts::ABothSides | Shortcuts::B, false) => Shortcut::Identity,
         (Shortcuts::A, true) => Shortcut::ZeroPadded,
+        (Shortcuts::ABothSides, true) => Shortcut::ZeroPaddedBothSides,
         (Shortcuts::B, true) | (Shortcuts::C, _) => Shortcut::Projection,
     };
     Layer::Residual(Residual { name: None, body, shortcut })

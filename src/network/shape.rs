@@ -174,15 +174,22 @@ impl Prover<'_> {
                 let projection = rows::projection(outputs, stride);
                 self.list(&projection, &format!("{at}.shortcut"), &join(name, "downsample"), input)?
             }
-            Shortcut::ZeroPadded if outputs < channels => {
+            Shortcut::ZeroPadded | Shortcut::ZeroPaddedBothSides if outputs < channels => {
                 let reason = format!("a zero-padded shortcut cannot reduce {channels} channels to {outputs}");
                 return refuse(at, format!("{reason}; use \"projection\""));
             }
-            Shortcut::ZeroPadded => {
+            Shortcut::ZeroPaddedBothSides if (outputs - channels) % 2 != 0 => {
+                let reason =
+                    format!("{channels} channels cannot be padded to {outputs} by as many zeros on both sides");
+                return refuse(at, format!("{reason}; use \"zero_padded\""));
+            }
+            Shortcut::ZeroPadded | Shortcut::ZeroPaddedBothSides => {
+                let is_one_sided = residual.shortcut == Shortcut::ZeroPadded;
+                let before = if is_one_sided { 0 } else { (outputs - channels) / 2 };
                 let strided = |side: i64, axis: usize| (side - 1) / stride[axis] + 1;
                 let output = Shape::Map { channels: outputs, height: strided(height, 0), width: strided(width, 1) };
                 let name = join(name, "shortcut");
-                vec![Node { name, at: at.to_string(), input, output, op: Op::ZeroPad { stride } }]
+                vec![Node { name, at: at.to_string(), input, output, op: Op::ZeroPad { before, stride } }]
             }
         };
         let around = self::output(&shortcut, input);

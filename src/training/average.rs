@@ -61,10 +61,11 @@ impl Average {
         (self.updates > 0).then_some(&self.network)
     }
 
-    /// The averaged tensors for a state. A name is the kind of the average, a dot, and the name of the parameter:
+    /// The averaged tensors for a state, before the first update too: what they begin with is not what the network holds
+    /// when the run is resumed. A name is the kind of the average, a dot, and the name of the parameter:
     /// `ema.fc.weight`.
     pub fn state(&self) -> impl Iterator<Item = (String, &Tensor)> {
-        self.network().into_iter().flat_map(Network::parameters).map(|(it, tensor)| (self.key(&it.name), tensor))
+        self.network.parameters().map(|(it, tensor)| (self.key(&it.name), tensor))
     }
 
     /// Goes on with the average of `updates` steps that a state has stored. A state with none, or one of another kind,

@@ -14,7 +14,6 @@ use crate::data::loader::Loader;
 use crate::evaluation::BadImage;
 use crate::experiment::Experiment;
 use crate::network::node::trains_on_single_images;
-use crate::random;
 use crate::report::Report;
 
 /// The first and the last rate that are tried.
@@ -80,7 +79,7 @@ impl RateSearch<'_> {
         let (mut sum, mut count, mut batches) = (0.0, 0, 0);
 
         for epoch in 0.. {
-            let order = random::order(training.seed, epoch, images);
+            let order = examples.order(epoch);
             let mut loaded = examples.load(&order, epoch, self.workers, ahead)?;
             for step in 0..steps {
                 let size = start_of(step + 1, steps, images) - start_of(step, steps, images);

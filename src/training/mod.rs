@@ -30,7 +30,6 @@ use crate::metrics::Errors;
 use crate::model::checkpoint::Note;
 use crate::network::Network;
 use crate::network::node::trains_on_single_images;
-use crate::random;
 use crate::remedy::Remedy;
 use crate::report::Report;
 use crate::views::Views;
@@ -112,7 +111,7 @@ impl Trainer<'_> {
         while !self.is_over(&trained.state, &length) {
             let mut progress = Progress::new(self.report, &trained.state, &length);
             let first_step = trained.state.step - trained.state.epoch * steps;
-            let order = random::order(training.seed, trained.state.epoch, images);
+            let order = examples.order(trained.state.epoch);
             let rest = &order[start_of(first_step, steps, images)..];
             let mut loaded = examples.load(rest, trained.state.epoch, self.workers, ahead)?;
 

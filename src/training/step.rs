@@ -34,6 +34,7 @@ pub struct Learner {
     mix: Option<Mix>,
     input: Size,
     classes: i64,
+    class_weights: Option<Tensor>,
     seed: u64,
 }
 
@@ -59,9 +60,20 @@ impl Learner {
             mix: training.mix.clone(),
             input: experiment.input(),
             classes: experiment.network().classes,
+            class_weights: None,
             seed: training.seed,
             network,
         })
+    }
+
+    /// The same with losses that count by their classes.
+    ///
+    /// # Errors
+    /// Returns an error if the device is out of memory.
+    pub fn with_class_weights(self, weights: &[f64]) -> Result<Self> {
+        let weights: Vec<f32> = weights.iter().map(|&weight| weight as f32).collect();
+        let weights = Tensor::f_from_slice(&weights)?.f_to_device(self.network.device())?;
+        Ok(Learner { class_weights: Some(weights), ..self })
     }
 
     /// Trains on images of the input's size and their classes; returns their mean loss. The weights change once per group of
@@ -92,7 +104,7 @@ impl Learner {
         }
 
         let output = self.network.forward(&inputs, Mode::Training)?;
-        let loss = loss(&output, &targets, self.label_smoothing)?;
+        let loss = loss(&output, &targets, self.label_smoothing, self.class_weights.as_ref())?;
         let value = loss.f_double_value(&[])?;
         if !value.is_finite() {
             return Ok(value);
@@ -149,13 +161,19 @@ impl Learner {
 
 /// The mean cross entropy of the batch, plus that of each auxiliary classifier times its weight. `labels` holds one
 /// class index per image, (images), or the probability of each class, (images, classes); `label_smoothing` spreads that
-/// share of the target over all classes (Szegedy et al., arXiv:1512.00567).
+/// share of the target over all classes (Szegedy et al., arXiv:1512.00567). With `class_weights`, (classes), the mean is
+/// weighted, as in PyTorch.
 ///
 /// # Errors
 /// Returns an error if the device is out of memory.
-pub fn loss(output: &Output, labels: &Tensor, label_smoothing: f64) -> Result<Tensor, TchError> {
+pub fn loss(
+    output: &Output,
+    labels: &Tensor,
+    label_smoothing: f64,
+    class_weights: Option<&Tensor>,
+) -> Result<Tensor, TchError> {
     let cross_entropy =
-        |logits: &Tensor| logits.f_cross_entropy_loss(labels, None::<Tensor>, Reduction::Mean, -100, label_smoothing);
+        |logits: &Tensor| logits.f_cross_entropy_loss(labels, class_weights, Reduction::Mean, -100, label_smoothing);
     output.auxiliary.iter().try_fold(cross_entropy(&output.values)?, |sum, (weight, logits)| {
         sum.f_add(&cross_entropy(logits)?.f_multiply_scalar(*weight)?)
     })

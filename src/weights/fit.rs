@@ -2,12 +2,14 @@
 //! used.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Error, Result, ensure};
 use tch::Device;
 
 use super::StoredTensor;
+use super::rename::{Named, Rename, rename, suggest};
 use crate::nearest::nearest;
 use crate::network::Tensors;
 use crate::network::parameter::Parameter;
@@ -17,9 +19,27 @@ use crate::network::parameter::Parameter;
 pub struct Fitted {
     /// By the names of their parameters.
     tensors: BTreeMap<String, StoredTensor>,
-    /// Parameters that have no tensor in the file, or one for another number of classes.
+    /// Parameters without a tensor, which keep their initial values.
     pub missing: Vec<String>,
+    /// The names of tensors that the network has no use for.
+    pub unused: Vec<String>,
 }
+
+/// Tensors that do not fit a network.
+#[derive(Clone, Debug)]
+pub struct Unfit {
+    problem: String,
+    /// The renames with which they would fit, if there are any.
+    pub renames: Vec<Rename>,
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.problem)
+    }
+}
+
+impl std::error::Error for Unfit {}
 
 impl Fitted {
     /// The tensors as 32-bit floats on `device`.
@@ -37,36 +57,106 @@ const WRAPPERS: [&str; 3] = ["module.", "_orig_mod.", "model."];
 /// PyTorch's count of the batches that a batch norm has seen; no result depends on it.
 const UNUSED: &str = ".num_batches_tracked";
 
+/// Gives the tensors of `file` the names that a network's parameters may have: without a wrapper's prefix, and renamed.
+///
+/// # Errors
+/// Returns an error if a rename changes nothing, or two tensors would have the same name.
+pub fn name(parameters: &[Parameter], stored: &mut [StoredTensor], renames: &[Rename], file: &Path) -> Result<()> {
+    let wrapping = unwrap(parameters, stored);
+    if !renames.is_empty() {
+        rename(stored, renames, &wrapping, file)?;
+        unwrap(parameters, stored);
+    }
+    Ok(())
+}
+
 /// Compares the tensors of `file` with a network's parameters. Those of auxiliary classifiers, which only training
-/// uses, may be missing; those named in `may_differ` may be for another number of classes.
+/// uses, may be missing; those named in `fresh` are never taken, and may also be missing or for another number of classes.
 ///
 /// # Errors
 /// Returns all tensors that are missing, unexpected, or of another shape or kind, with the nearest names.
 pub fn fit(
     parameters: &[Parameter],
     mut stored: Vec<StoredTensor>,
-    may_differ: &HashSet<String>,
+    fresh: &HashSet<String>,
     file: &Path,
 ) -> Result<Fitted> {
-    let wrapping = wrapping(parameters, &stored);
-    stored.iter_mut().for_each(|tensor| drop(tensor.name.drain(..wrapping)));
+    unwrap(parameters, &mut stored);
+    let stored = useful(stored);
+    let compared = compare(parameters, &stored, fresh);
+    ensure!(compared.faults.is_empty(), unfit(&compared, parameters, &stored, file));
+    Ok(take(parameters, stored, |name| !compared.missing.contains(name)))
+}
+
+/// Takes the tensors of `file` whose names and shapes fit, except those named in `fresh`.
+///
+/// # Errors
+/// Returns an error if none fits.
+pub fn fit_partly(
+    parameters: &[Parameter],
+    stored: Vec<StoredTensor>,
+    fresh: &HashSet<String>,
+    file: &Path,
+) -> Result<Fitted> {
+    let stored = useful(stored);
+    let index: HashMap<&str, &StoredTensor> = stored.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
+    let fits = |parameter: &&Parameter| {
+        let found = index.get(parameter.name.as_str());
+        found.is_some_and(|found| found.shape == shape(parameter) && found.kind().is_some())
+    };
+    let fitting: HashSet<String> = parameters.iter().filter(fits).map(|parameter| parameter.name.clone()).collect();
+    ensure!(
+        !fitting.is_empty(),
+        "{}: none of its {} tensors has the name and the shape of one of this network's",
+        file.display(),
+        stored.len()
+    );
+    Ok(take(parameters, stored, |name| fitting.contains(name) && !fresh.contains(name)))
+}
+
+/// The tensors for the parameters that `takes` names.
+fn take(parameters: &[Parameter], stored: Vec<StoredTensor>, takes: impl Fn(&String) -> bool) -> Fitted {
+    let known: HashSet<&String> =
+        parameters.iter().map(|parameter| &parameter.name).filter(|name| takes(name)).collect();
+    let missing = parameters.iter().map(|parameter| &parameter.name).filter(|name| !takes(name)).cloned().collect();
+    let (taken, unused): (Vec<_>, Vec<_>) = stored.into_iter().partition(|tensor| known.contains(&tensor.name));
+    let tensors = taken.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
+    Fitted { tensors, missing, unused: unused.into_iter().map(|tensor| tensor.name).collect() }
+}
+
+/// The tensors without those that no result depends on.
+fn useful(mut stored: Vec<StoredTensor>) -> Vec<StoredTensor> {
     stored.retain(|tensor| !tensor.name.ends_with(UNUSED));
-    let mut stored: HashMap<String, StoredTensor> =
-        stored.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
-    let (missing, faults) = compare(parameters, &stored, may_differ);
+    stored
+}
+
+fn shape(parameter: &Parameter) -> Vec<usize> {
+    parameter.shape.iter().map(|&side| side as usize).collect()
+}
+
+/// The error that lists all faults.
+fn unfit(compared: &Compared, parameters: &[Parameter], stored: &[StoredTensor], file: &Path) -> Error {
+    let faults = &compared.faults;
     let shown = &faults[..faults.len().min(MOST_FAULTS)];
     let more = faults.len() - shown.len();
-    ensure!(
-        faults.is_empty(),
-        "{}: not the weights of this network; {} tensors differ:\n  {}{}\nCheck that the weights were trained with this experiment",
+    let renames = compared.renames(parameters, stored).unwrap_or_default();
+    let check = if renames.is_empty() { "\nCheck that the weights were trained with this experiment" } else { "" };
+    let problem = format!(
+        "{}: not the weights of this network; {} tensors differ:\n  {}{}{check}",
         file.display(),
         faults.len(),
         shown.join("\n  "),
         if more > 0 { format!("\n  and {more} more") } else { String::new() }
     );
-    let fitting = parameters.iter().filter(|parameter| !missing.contains(&parameter.name));
-    let tensors = fitting.filter_map(|Parameter { name, .. }| Some((name.clone(), stored.remove(name)?))).collect();
-    Ok(Fitted { tensors, missing })
+    Error::new(Unfit { problem, renames })
+}
+
+/// Takes wrappers' prefixes off every name, and returns them.
+fn unwrap(parameters: &[Parameter], stored: &mut [StoredTensor]) -> String {
+    let length = wrapping(parameters, stored);
+    let prefix = stored.first().map_or(String::new(), |tensor| tensor.name[..length].to_string());
+    stored.iter_mut().for_each(|tensor| drop(tensor.name.drain(..length)));
+    prefix
 }
 
 /// How many bytes of every name are wrappers' prefixes.
@@ -89,41 +179,105 @@ const MOST_HINTS: usize = 50;
 /// Further faults are only counted.
 const MOST_FAULTS: usize = 1000;
 
-/// The parameters that may be missing and are, and everything that does not fit.
-fn compare(
-    parameters: &[Parameter],
-    stored: &HashMap<String, StoredTensor>,
-    may_differ: &HashSet<String>,
-) -> (Vec<String>, Vec<String>) {
+/// A parameter without a tensor: its index, and the shape that the tensor must have; a side of 0 stands for any.
+type Lacking = (usize, Vec<usize>);
+
+/// What a comparison found.
+#[derive(Default)]
+struct Compared {
+    /// Parameters that may be without a tensor and are.
+    missing: HashSet<String>,
+    faults: Vec<String>,
+    /// Parameters that need a tensor and have none.
+    lacking: Vec<Lacking>,
+    /// Those of auxiliary classifiers that have none.
+    spared: Vec<Lacking>,
+    /// Tensors that no parameter is called by, by their index.
+    unexpected: Vec<usize>,
+}
+
+impl Compared {
+    /// The renames with which everything would fit.
+    fn renames(&self, parameters: &[Parameter], stored: &[StoredTensor]) -> Option<Vec<Rename>> {
+        if self.faults.len() != self.lacking.len() + self.unexpected.len() || self.faults.len() > MOST_FAULTS {
+            return None;
+        }
+        let whole: Vec<Lacking> = self.lacking.iter().chain(&self.spared).cloned().collect();
+        [&self.lacking, &whole].into_iter().find_map(|lacking| self.renames_to(lacking, parameters, stored))
+    }
+
+    /// The renames with which the unexpected tensors are those that are lacking.
+    fn renames_to(
+        &self,
+        lacking: &[Lacking],
+        parameters: &[Parameter],
+        stored: &[StoredTensor],
+    ) -> Option<Vec<Rename>> {
+        let mut lacking: Vec<&Lacking> = lacking.iter().collect();
+        lacking.sort_unstable();
+        let missing: Vec<Named> =
+            lacking.into_iter().map(|(index, shape)| (parameters[*index].name.as_str(), shape.as_slice())).collect();
+        let unexpected: HashSet<usize> = self.unexpected.iter().copied().collect();
+        let (others, fitting): (Vec<_>, Vec<_>) =
+            stored.iter().enumerate().partition(|(index, _)| unexpected.contains(index));
+        let others: Vec<Named> =
+            others.into_iter().map(|(_, tensor)| (tensor.name.as_str(), tensor.shape.as_slice())).collect();
+        let fitting: Vec<&str> = fitting.into_iter().map(|(_, tensor)| tensor.name.as_str()).collect();
+        suggest(&missing, &others, &fitting)
+    }
+}
+
+/// Compares all names, shapes and kinds.
+fn compare(parameters: &[Parameter], stored: &[StoredTensor], fresh: &HashSet<String>) -> Compared {
     let known: HashSet<&str> = parameters.iter().map(|parameter| parameter.name.as_str()).collect();
-    let (mut missing, mut faults) = (Vec::new(), Vec::new());
-    for parameter in parameters {
-        let name = parameter.name.as_str();
-        let expected: Vec<usize> = parameter.shape.iter().map(|&side| side as usize).collect();
-        match stored.get(name) {
-            None if parameter.auxiliary => missing.push(name.to_string()),
+    let index: HashMap<&str, &StoredTensor> = stored.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
+    let (mut compared, mut absent) = (Compared::default(), Vec::new());
+    let faults = &mut compared.faults;
+    for (place, parameter) in parameters.iter().enumerate() {
+        let (name, expected) = (parameter.name.as_str(), shape(parameter));
+        let is_fresh = fresh.contains(name);
+        match index.get(name) {
+            None if parameter.auxiliary => {
+                compared.missing.insert(name.to_string());
+                compared.spared.push((place, expected));
+            }
+            None if is_fresh => absent.push(place),
             None => {
-                let others = stored.keys().map(String::as_str).filter(|name| !known.contains(name));
+                let others = index.keys().copied().filter(|name| !known.contains(name));
                 let near = if faults.len() < MOST_HINTS { hint(name, others) } else { String::new() };
                 faults.push(format!("missing     {name} {expected:?}{near}"));
+                compared.lacking.push((place, expected));
+            }
+            Some(found) if is_fresh && found.shape.get(1..) == expected.get(1..) => {
+                compared.missing.insert(name.to_string());
             }
             Some(found) if found.shape == expected && found.kind().is_some() => {}
             Some(found) if found.shape == expected => {
                 faults.push(format!("wrong kind  {name}: expected floating-point numbers, found {:?}", found.dtype));
             }
-            Some(found) if may_differ.contains(name) && found.shape.get(1..) == expected.get(1..) => {
-                missing.push(name.to_string());
-            }
             Some(found) => faults.push(format!("wrong shape {name}: expected {expected:?}, found {:?}", found.shape)),
         }
     }
-    let mut unexpected: Vec<&String> = stored.keys().filter(|name| !known.contains(name.as_str())).collect();
+    let unexpected = stored.iter().enumerate().filter(|(_, tensor)| !known.contains(tensor.name.as_str()));
+    let mut unexpected: Vec<(&String, usize)> = unexpected.map(|(place, tensor)| (&tensor.name, place)).collect();
     unexpected.sort();
-    for (count, name) in unexpected.into_iter().enumerate() {
+    for (count, &(name, place)) in unexpected.iter().enumerate() {
         let near = if count < MOST_HINTS { hint(name, known.iter().copied()) } else { String::new() };
-        faults.push(format!("unexpected  {name} {:?}{near}", stored[name].shape));
+        faults.push(format!("unexpected  {name} {:?}{near}", stored[place].shape));
     }
-    (missing, faults)
+    compared.unexpected = unexpected.into_iter().map(|(_, place)| place).collect();
+    // A file may lack the classifier that is not taken anyway; but with tensors that nobody asked for, they may be it.
+    for place in absent {
+        let name = &parameters[place].name;
+        if compared.faults.is_empty() {
+            compared.missing.insert(name.clone());
+        } else {
+            compared.faults.push(format!("missing     {name} {:?}", shape(&parameters[place])));
+            let any = [0].into_iter().chain(shape(&parameters[place]).into_iter().skip(1));
+            compared.lacking.push((place, any.collect()));
+        }
+    }
+    compared
 }
 
 fn hint<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> String {

@@ -1,9 +1,10 @@
-//! Weight files: read and written (`safetensors`, `torch`), matched with a network's parameters (`fit`), and fetched if
-//! published (`published`, `download`).
+//! Weight files: read and written (`safetensors`, `torch`), matched with a network's parameters (`fit`) under other names
+//! if need be (`rename`), and fetched if published (`published`, `download`).
 
 mod download;
 pub mod fit;
 pub mod published;
+pub mod rename;
 pub mod safetensors;
 mod tensor;
 pub mod torch;

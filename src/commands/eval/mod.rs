@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::{Outcome, models, watch_signals};
 use crate::cli::{Eval, ViewsArgument};
 use crate::data::dataset::Dataset;
-use crate::data::{folder, labels};
+use crate::data::{folder, labels, split};
 use crate::evaluation::{Classification, Measurement};
 use crate::metrics::Errors;
 use crate::model::{Ensemble, Model};
@@ -26,7 +26,7 @@ use results::Results;
 
 /// Evaluates.
 pub fn run(args: Eval) -> Result<Outcome> {
-    let (ensemble, pace, report) = models::open(&args.models, &args.weights, &args.common)?;
+    let (ensemble, pace, report) = models::open(&args.models, &args.weights, &args.renames, &args.common)?;
     let protocols = protocols(&args.views, &ensemble, report)?;
     if let Some(files) = chosen_weights(&args, &ensemble) {
         report.note(format!("weights: {files}"));
@@ -130,7 +130,19 @@ fn all(ensemble: &Ensemble, report: Report) -> Vec<Views> {
 
 /// The images of `dir`, labelled by the models' classes; by position only if their names are not known.
 fn labelled(ensemble: &Ensemble, dir: &Path, list: Option<&Path>, report: Report) -> Result<Dataset> {
-    let dir = folder::validation_dir(dir);
+    let whole = dir;
+    let dir = split::validation_dir(whole);
+    if dir != whole && !dir.ends_with("val") {
+        report.note(format!("{}: no folder \"val\", so that {} is evaluated", whole.display(), dir.display()));
+    }
+    let is_split = |model: &Model| model.experiment.training.val_fraction.is_some();
+    if dir == whole && list.is_none() && ensemble.models().iter().any(is_split) {
+        report.note(format!(
+            "{} was trained on a folder of classes without its own validation images; if that was {}, most of these images were trained on, and the error is too low",
+            ensemble.name(),
+            whole.display()
+        ));
+    }
     match (ensemble.classes(), list) {
         (Some(classes), Some(list)) => {
             let labelled = labels::open(&dir, list, Some(classes)).context("--labels")?;

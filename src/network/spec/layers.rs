@@ -131,6 +131,9 @@ pub enum Shortcut {
     Projection,
     /// Every `stride`-th pixel, followed by channels of zeros: no parameters.
     ZeroPadded,
+    /// The same with as many channels of zeros before it as after it: `F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, c // 4, c //
+    /// 4))` of common CIFAR ResNets, such as akamaster/pytorch_resnet_cifar10.
+    ZeroPaddedBothSides,
 }
 
 /// Layers side by side on the same input, their outputs concatenated along the channels.

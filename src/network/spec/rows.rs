@@ -122,6 +122,8 @@ impl Block {
 pub enum Shortcuts {
     /// Zero-padded where the size changes, identity elsewhere.
     A,
+    /// Option A with the zeros on both sides of the channels, as common code for CIFAR has it.
+    ABothSides,
     /// Projections where the size changes, identity elsewhere.
     #[default]
     B,

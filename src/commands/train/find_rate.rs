@@ -7,22 +7,19 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::{Outcome, watch_signals};
+use super::begin::Beginning;
+
 use crate::atomic::write_atomically;
-use crate::cli::Train;
-use crate::data::dataset::Dataset;
-use crate::experiment::Experiment;
-use crate::report::Report;
+use crate::commands::{Outcome, watch_signals};
 use crate::report::rate_curve::{RateCurve, draw};
 use crate::report::records::write_json;
 use crate::training::find_rate::RateSearch;
-use crate::training::step::Learner;
 
 /// The picture for the run folder `out`, which lies beside that.
 ///
 /// # Errors
 /// Returns an error if it exists already.
-pub fn picture(out: &Path) -> Result<PathBuf> {
+fn picture(out: &Path) -> Result<PathBuf> {
     let mut name = out.as_os_str().to_os_string();
     name.push("-find-rate.svg");
     let path = PathBuf::from(name);
@@ -31,20 +28,17 @@ pub fn picture(out: &Path) -> Result<PathBuf> {
 }
 
 /// Searches, and writes the picture.
-pub fn run(
-    args: &Train,
-    experiment: &Experiment,
-    train: &Dataset,
-    mut learner: Learner,
-    (path, workers, report): (PathBuf, usize, Report),
-) -> Result<Outcome> {
+pub fn run(beginning: &Beginning, workers: usize) -> Result<Outcome> {
+    let (report, train) = (beginning.report, &beginning.splits.train);
+    let path = picture(&beginning.out())?;
+    let (experiment, mut learner) = beginning.learner()?;
     report.note(format!(
         "looking for the learning rate of {} on {} images: up to 100 updates, which are not kept",
         experiment.name,
         train.samples.len()
     ));
     let interrupted = watch_signals()?;
-    let search = RateSearch { experiment, train, workers, report, interrupted: &interrupted };
+    let search = RateSearch { experiment: &experiment, train, workers, report, interrupted: &interrupted };
     let mut bad = Vec::new();
     let Some(tried) = search.run(&mut learner, &mut bad)? else {
         report.note("interrupted; nothing was written");
@@ -58,7 +52,7 @@ pub fn run(
         fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
     write_atomically(&path, &draw(&curve)?)?;
-    if let Some(json) = &args.common.output.json {
+    if let Some(json) = &beginning.args.common.output.json {
         let picture = path.to_string_lossy();
         let result = json!({
             "network": experiment.name, "picture": picture, "suggested": rate, "rates": tried.rates,

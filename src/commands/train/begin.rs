@@ -1,0 +1,131 @@
+//! What a run begins with: a new network or the one that was saved, in the experiment that the command asks for.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Error, Result, anyhow};
+use tch::Device;
+
+use super::all_changes;
+use super::initial::{self, Initial};
+use super::resume::Saved;
+use super::tuning::Tuning;
+use crate::cli::Train;
+use crate::data::dataset::Dataset;
+use crate::data::split::{Splits, ValidationSource};
+use crate::experiment::Experiment;
+use crate::network::Network;
+use crate::report::Report;
+use crate::training::average::Average;
+use crate::training::run::{self, Found, RunFolder};
+use crate::training::state::{State, Trained};
+use crate::training::step::Learner;
+
+/// A command to train, with its data.
+#[derive(Debug)]
+pub struct Beginning<'a> {
+    pub args: &'a Train,
+    /// Its experiment before any fine-tuning, with the classes that the file has.
+    pub own: Experiment,
+    pub splits: Splits,
+    pub device: Device,
+    pub report: Report,
+}
+
+impl<'a> Beginning<'a> {
+    /// # Errors
+    /// Returns an error if the experiment or the data cannot be used.
+    pub fn new(args: &'a Train, device: Device, report: Report) -> Result<Self> {
+        let own = Experiment::load(&args.experiment, &all_changes(args, &[]))?;
+        let splits = Splits::open(&args.data, own.training.val_fraction, own.training.seed)?;
+        Ok(Beginning { args, own, splits, device, report })
+    }
+
+    /// The run folder: `--out`, or runs/EXPERIMENT-DATA.
+    pub fn out(&self) -> PathBuf {
+        self.args.out.clone().unwrap_or_else(|| {
+            let data = self.args.data.canonicalize().unwrap_or_else(|_| self.args.data.clone());
+            let data = data.file_name().map_or("data".into(), |name| name.to_string_lossy().into_owned());
+            Path::new("runs").join(format!("{}-{data}", self.own.name))
+        })
+    }
+
+    /// Starts a run.
+    ///
+    /// # Errors
+    /// Returns an error if its folder is taken, or its initial weights cannot be used; nothing is then left behind.
+    pub fn start(&self) -> Result<(RunFolder, Experiment, Trained)> {
+        let out = self.out();
+        let on = |error: Error| anyhow!("{error:#}{}", way_on(&out, false));
+        RunFolder::check_free(&out).map_err(on)?;
+        let (experiment, learner) = self.learner()?;
+        let average = experiment.training.average.as_ref();
+        let average = average.map(|kind| Average::new(kind, &learner.network)).transpose()?;
+        let state = State { dataset: self.splits.train.fingerprint(), ..State::default() };
+        Ok((RunFolder::create(&out, &experiment).map_err(on)?, experiment, Trained { learner, average, state }))
+    }
+
+    /// Resumes the run in the folder.
+    ///
+    /// # Errors
+    /// Returns an error if there is none, or this command would make another one of it.
+    pub fn resume(&self) -> Result<(RunFolder, Experiment, Trained)> {
+        let out = self.out();
+        let run = RunFolder::open(&out).map_err(|error| anyhow!("{error:#}{}", way_on(&out, true)))?;
+        if self.args.weights.is_some() {
+            self.report.note("--weights is ignored: the run continues from its own checkpoint");
+        }
+        let saved = Saved::open(&run)?;
+        let experiment = self.complete(Tuning::of_saved(self.args, &saved.experiment))?;
+        let trained = saved.resume(&run, &experiment, &self.splits.train, self.device, self.report)?;
+        Ok((run, experiment, trained))
+    }
+
+    /// A network with its initial weights, ready to learn, and its complete experiment.
+    ///
+    /// # Errors
+    /// Returns an error if the initial weights cannot be used.
+    pub fn learner(&self) -> Result<(Experiment, Learner)> {
+        let classes = &self.splits.train.classes;
+        let initial = Initial::read(self.args, &self.own, self.report)?;
+        if let Some(initial) = initial.as_ref().filter(|initial| initial.is_for(classes)) {
+            self.report.note(format!("{} is for these classes: its classifier is kept", initial.file().display()));
+        }
+        let experiment = self.complete(Tuning::of_new(self.args, &self.own, initial.as_ref(), classes))?;
+        let tensors = initial::tensors(initial, &experiment, classes, self.device, self.report)?;
+        let network = Network::for_training(experiment.nodes().to_vec(), tensors, self.device)?;
+        let learner = learner(network, &experiment, &self.splits.train)?;
+        Ok((experiment, learner))
+    }
+
+    /// The experiment with what the data and the initial weights decide.
+    fn complete(&self, tuning: Option<Tuning>) -> Result<Experiment> {
+        let images = self.splits.train.samples.len();
+        let mut experiment = match tuning {
+            Some(tuning) => tuning.apply(self.args, &self.own, images, self.report)?,
+            None => self.own.clone(),
+        };
+        experiment.set_classes(&self.splits.train.classes)?;
+        if let ValidationSource::Split(fraction) = self.splits.source {
+            experiment.training.val_fraction = Some(fraction);
+        }
+        Ok(experiment)
+    }
+}
+
+/// A learner of the network, which weighs classes by their numbers of training images if asked to.
+pub fn learner(network: Network, experiment: &Experiment, train: &Dataset) -> Result<Learner> {
+    let learner = Learner::new(network, experiment)?;
+    match experiment.training.class_weights.of(&train.class_sizes())? {
+        Some(weights) => learner.with_class_weights(&weights),
+        None => Ok(learner),
+    }
+}
+
+/// What else a user can do if the run folder cannot be used.
+fn way_on(out: &Path, resume: bool) -> &'static str {
+    match (resume, run::find(out)) {
+        (true, Found::Free) => ". Leave out --resume to start a new run, or choose another folder with --out",
+        (false, Found::Run) => ". Continue it with --resume, or choose another folder with --out",
+        _ => ". Choose another folder with --out",
+    }
+}

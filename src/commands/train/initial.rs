@@ -1,0 +1,179 @@
+//! The weights that a run begins with: those of `--weights`, and freshly drawn ones for the rest.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use tch::Device;
+
+use crate::cli::{PUBLISHED, Train};
+use crate::commands::models::published_weights;
+use crate::experiment::Experiment;
+use crate::imagenet;
+use crate::model::checkpoint::Note;
+use crate::network::classifier::class_parameters;
+use crate::network::parameter::{Parameter, parameters};
+use crate::network::{Tensors, init};
+use crate::report::Report;
+use crate::weights::fit::{fit, fit_partly, name};
+use crate::weights::{self, StoredTensor};
+
+/// A file of weights, read, with the tensors under the names that `--rename` gives them.
+#[derive(Debug)]
+pub struct Initial {
+    file: PathBuf,
+    tensors: Vec<StoredTensor>,
+    /// The parameters of the experiment's auxiliary classifiers.
+    auxiliary: HashSet<String>,
+    classes: Classes,
+    partial: bool,
+}
+
+/// The classes that weights are for.
+#[derive(Debug)]
+enum Classes {
+    /// Those that a checkpoint of topfive lists.
+    Listed(Vec<String>),
+    /// ImageNet's: there are a thousand, and the file names none.
+    ImageNets(Vec<String>),
+    /// The file names none.
+    Unknown,
+}
+
+impl Initial {
+    /// Reads the weights that `--weights` names.
+    ///
+    /// # Errors
+    /// Returns an error if they cannot be read or renamed.
+    pub fn read(args: &Train, experiment: &Experiment, report: Report) -> Result<Option<Self>> {
+        let Some(file) = args.weights.as_deref() else { return Ok(None) };
+        let file = if file == Path::new(PUBLISHED) {
+            published_weights(experiment.weights.as_ref(), &args.experiment, report)?
+        } else {
+            file.to_path_buf()
+        };
+        let mut contents = weights::read(&file)?;
+        name(&parameters(experiment.nodes()), &mut contents.tensors, &args.renames, &file)?;
+        let note: Option<Note> = contents.note.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        let outputs = outputs(&class_parameters(experiment.nodes()), &contents.tensors);
+        let classes = match note {
+            Some(note) => Classes::Listed(note.classes),
+            None if outputs == Some(imagenet::CLASSES) => Classes::ImageNets(imagenet::synsets()),
+            None => Classes::Unknown,
+        };
+        let auxiliary = parameters(experiment.nodes()).into_iter().filter(|parameter| parameter.auxiliary);
+        let auxiliary = auxiliary.map(|parameter| parameter.name).collect();
+        Ok(Some(Initial { file, tensors: contents.tensors, auxiliary, classes, partial: args.partial }))
+    }
+
+    /// The file.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Whether the weights are for these classes, in this order.
+    pub fn is_for(&self, classes: &[String]) -> bool {
+        matches!(&self.classes, Classes::Listed(known) | Classes::ImageNets(known) if known == classes)
+    }
+
+    /// Whether only some of the tensors are to be taken.
+    pub fn is_partial(&self) -> bool {
+        self.partial
+    }
+
+    /// Whether there are weights for every layer of the auxiliary classifiers but their last.
+    pub fn has_auxiliary(&self, experiment: &Experiment) -> bool {
+        let (names, last) = (self.names(), class_parameters(experiment.nodes()));
+        let needed = |parameter: &Parameter| parameter.auxiliary && !last.contains(&parameter.name);
+        let mut needed = parameters(experiment.nodes()).into_iter().filter(needed).peekable();
+        needed.peek().is_some() && needed.all(|parameter| names.contains(parameter.name.as_str()))
+    }
+
+    fn names(&self) -> HashSet<&str> {
+        self.tensors.iter().map(|tensor| tensor.name.as_str()).collect()
+    }
+
+    /// The tensors that fit, on `device`. The classifier is among them only if the weights are for `classes`.
+    ///
+    /// # Errors
+    /// Returns an error if the weights are those of another network.
+    fn into_tensors(
+        self,
+        experiment: &Experiment,
+        classes: &[String],
+        device: Device,
+        report: Report,
+    ) -> Result<Tensors> {
+        let fresh = if self.is_for(classes) { HashSet::new() } else { class_parameters(experiment.nodes()) };
+        let (own, file) = (parameters(experiment.nodes()), self.file);
+        let fit = if self.partial { fit_partly } else { fit };
+        let mut tensors = self.tensors;
+        // Fine-tuning may have left out the auxiliary classifiers that the file still has.
+        let is_left_out = |name: &String| self.auxiliary.contains(name) && own.iter().all(|it| it.name != *name);
+        tensors.retain(|tensor| !is_left_out(&tensor.name));
+        let fitted = fit(&own, tensors, &fresh, &file)?;
+        report.note(format!("starting from the weights of {}", file.display()));
+        if self.partial {
+            let taken = own.iter().map(|parameter| &parameter.name).filter(|name| !fitted.missing.contains(name));
+            report.note(format!("taken: {}", layers(taken)));
+            if !fitted.unused.is_empty() {
+                report.note(format!("not taken, as nothing here has their name and shape: {}", layers(&fitted.unused)));
+            }
+        }
+        if !fitted.missing.is_empty() {
+            let reason = if self.partial { "" } else { " (not in the file, or for other classes)" };
+            report.note(format!("newly initialised{reason}: {}", fitted.missing.join(", ")));
+        }
+        fitted.into_tensors(device)
+    }
+}
+
+impl fmt::Display for Initial {
+    /// What the weights are for: a part of a sentence.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let file = self.file.display();
+        match &self.classes {
+            Classes::Listed(known) => write!(f, "the {} classes of {file}", known.len()),
+            Classes::ImageNets(_) => write!(f, "ImageNet's, which {file} is for by its thousand outputs"),
+            Classes::Unknown => write!(f, "known to be those of {file}, which names none"),
+        }
+    }
+}
+
+/// The number of outputs of stored weights: the first side of a tensor that depends on the classes.
+fn outputs(class_parameters: &HashSet<String>, tensors: &[StoredTensor]) -> Option<usize> {
+    let found = tensors.iter().find(|tensor| class_parameters.contains(&tensor.name));
+    found.and_then(|tensor| tensor.shape.first().copied())
+}
+
+/// The layers of these parameters, each once.
+fn layers<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+    let mut layers: Vec<&str> = Vec::new();
+    for name in names {
+        let layer = name.rsplit_once('.').map_or(name.as_str(), |(layer, _)| layer);
+        if !layers.contains(&layer) {
+            layers.push(layer);
+        }
+    }
+    layers.join(", ")
+}
+
+/// The tensors that a run begins with: drawn, and replaced by those of `initial` as far as it has them.
+///
+/// # Errors
+/// Returns an error if the weights are those of another network, or the device is out of memory.
+pub fn tensors(
+    initial: Option<Initial>,
+    experiment: &Experiment,
+    classes: &[String],
+    device: Device,
+    report: Report,
+) -> Result<Tensors> {
+    let seed = experiment.training.seed;
+    let mut tensors = init::tensors(experiment.nodes(), &experiment.network().start, seed, device)?;
+    if let Some(initial) = initial {
+        tensors.extend(initial.into_tensors(experiment, classes, device, report)?);
+    }
+    Ok(tensors)
+}

@@ -1,0 +1,126 @@
+//! `topfive train`: a network trained on folders of images, into a run folder.
+
+mod begin;
+mod data;
+mod differences;
+mod find_rate;
+mod initial;
+mod resume;
+mod tuning;
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::{Outcome, changes, prepare, watch_signals};
+use crate::cli::Train;
+use crate::evaluation::BadImage;
+use crate::experiment::{Change, Experiment, fine_tune};
+use crate::memory;
+use crate::report::Report;
+use crate::report::records::write_json;
+use crate::report::table::grouped;
+use crate::training::precision;
+use crate::training::run::RunFolder;
+use crate::training::{Ended, Trainer};
+
+use begin::Beginning;
+
+/// Trains.
+pub fn run(args: Train) -> Result<Outcome> {
+    let (device, workers, report) = prepare(&args.common)?;
+    let beginning = Beginning::new(&args, device, report)?;
+    data::describe(&beginning.splits, &beginning.own.training, report);
+    if args.find_rate {
+        return find_rate::run(&beginning, workers);
+    }
+    let (run, experiment, mut trained) = if args.resume { beginning.resume()? } else { beginning.start()? };
+    let splits = beginning.splits;
+    let parameters: i64 = trained.learner.network.trainable().map(|(parameter, _)| parameter.elements()).sum();
+    report.note(format!(
+        "training {} ({} parameters) on {} images of {} classes, validating on {} (center view), into {}",
+        experiment.name,
+        grouped(parameters),
+        splits.train.samples.len(),
+        splits.train.classes.len(),
+        splits.val.samples.len(),
+        run.path().display()
+    ));
+    precision::note(experiment.training.precision, device).into_iter().for_each(|note| report.note(note));
+
+    memory::return_freed();
+    let interrupted = watch_signals()?;
+    let trainer = Trainer {
+        experiment: &experiment,
+        train: &splits.train,
+        val: &splits.val,
+        run: &run,
+        save_every: args.save_every,
+        workers,
+        report,
+        interrupted: &interrupted,
+    };
+    let mut bad = Vec::new();
+    let ended = trainer.train(&mut trained, &mut bad)?;
+    show(ended, &args, &experiment, &run, &bad, report)
+}
+
+/// Tells how the run ended.
+fn show(
+    ended: Ended,
+    args: &Train,
+    experiment: &Experiment,
+    run: &RunFolder,
+    bad: &[BadImage],
+    report: Report,
+) -> Result<Outcome> {
+    let Ended::Finished { best, best_is_averaged, last, averaged } = ended else {
+        let out = run.path().display();
+        report
+            .note(format!("interrupted; the state is saved in {out}. Run the same command with --resume to continue"));
+        return Ok(Outcome::Interrupted);
+    };
+    if let Some(path) = &args.common.output.json {
+        let mut result = json!({
+            "network": experiment.name, "run": run.path().to_string_lossy(), "views": "center", "best": best, "last": last,
+            "bad_images": bad.len(),
+        });
+        if let Some(averaged) = averaged {
+            result["averaged"] = json!(averaged);
+            result["best_is_averaged"] = best_is_averaged.into();
+        }
+        write_json(path, &result)?;
+    }
+    report.result(format!(
+        "best top-1 error {:.2} %, top-5 error {:.2} % (center view{}): {}",
+        best.top1_error,
+        best.top5_error,
+        if best_is_averaged { ", averaged weights" } else { "" },
+        run.best().display()
+    ))?;
+    Ok(Outcome::of(bad))
+}
+
+/// Recipes first, then `--set`, then the flags of single fields. `tuning` takes the place of the recipe `fine-tune` among
+/// the recipes, and comes first if that is not named.
+fn all_changes(args: &Train, tuning: &[Change]) -> Vec<Change> {
+    let is_tuning = |recipe: &Change| !tuning.is_empty() && *recipe == Change::Recipe(fine_tune::NAME.into());
+    let recipes: Vec<Change> = args.recipes.iter().cloned().map(Change::Recipe).collect();
+    let mut all = if recipes.iter().any(is_tuning) { Vec::new() } else { tuning.to_vec() };
+    for recipe in recipes {
+        if is_tuning(&recipe) { all.extend_from_slice(tuning) } else { all.push(recipe) }
+    }
+    all.extend(changes(&args.common.sets));
+    let mut flag = |field: &str, value: Option<String>| {
+        all.extend(value.map(|value| Change::Set(format!("{field}={value}"))));
+    };
+    flag("training.epochs", args.epochs.map(|epochs| epochs.to_string()));
+    flag("training.max_steps", args.max_steps.map(|steps| steps.to_string()));
+    flag("training.max_minutes", args.max_minutes.map(|minutes| minutes.to_string()));
+    flag("training.learning_rate", args.lr.map(|rate| rate.to_string()));
+    flag("training.batch_size", args.common.batch_size.map(|size| size.to_string()));
+    flag("training.val_fraction", args.val_fraction.map(|fraction| fraction.to_string()));
+    flag("training.seed", args.seed.map(|seed| seed.to_string()));
+    flag("network.input[1]", args.input.map(|input| input.height.to_string()));
+    flag("network.input[2]", args.input.map(|input| input.width.to_string()));
+    all
+}

@@ -1,0 +1,125 @@
+//! A run that continues from its last checkpoint.
+
+use std::collections::HashSet;
+
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
+use tch::Device;
+
+use super::begin::learner;
+use super::differences::{self, Difference};
+use crate::data::dataset::Dataset;
+use crate::experiment::Experiment;
+use crate::model::checkpoint::{self, Note};
+use crate::network::Network;
+use crate::network::parameter::parameters;
+use crate::report::Report;
+use crate::training::run::RunFolder;
+use crate::training::state::{self, State, Trained};
+use crate::weights::StoredTensor;
+use crate::weights::fit::fit;
+
+/// The last checkpoint of a run.
+#[derive(Debug)]
+pub struct Saved {
+    /// The experiment that it was trained by.
+    pub experiment: Experiment,
+    note: Note,
+    tensors: Vec<StoredTensor>,
+}
+
+impl Saved {
+    /// # Errors
+    /// Returns an error if it is corrupt.
+    pub fn open(run: &RunFolder) -> Result<Self> {
+        let (note, tensors) = checkpoint::open(&run.last())?;
+        let experiment = note
+            .experiment(&[])
+            .with_context(|| format!("the experiment of {} does not work", run.last().display()))?;
+        Ok(Saved { experiment, note, tensors })
+    }
+
+    /// The network and its state, to be trained further as `experiment` says.
+    ///
+    /// # Errors
+    /// Returns an error if that would make it another run, or the training images are not the same.
+    pub fn resume(
+        self,
+        run: &RunFolder,
+        experiment: &Experiment,
+        train: &Dataset,
+        device: Device,
+        report: Report,
+    ) -> Result<Trained> {
+        let out = run.path().display();
+        compare(&self.experiment, experiment, report)
+            .with_context(|| format!("{out} cannot be resumed with this command"))?;
+        ensure!(
+            self.note.classes == train.classes,
+            "{out}: trained on different classes: {} then, {} now",
+            self.note.classes.join(", "),
+            train.classes.join(", ")
+        );
+        let tensors = fit(&parameters(experiment.nodes()), self.tensors, &HashSet::new(), &run.last())?;
+        let network = Network::for_training(experiment.nodes().to_vec(), tensors.into_tensors(device)?, device)?;
+        let learner = learner(network, experiment, train)?;
+        let trained = state::restore(run, self.note.step, learner, &experiment.training)?;
+        let state = &trained.state;
+        // The order of the images depends on their number, and the random choices for each on its position in the list.
+        ensure!(state.dataset == train.fingerprint(), other_images(run, state, train));
+        run.write_experiment(experiment)?;
+        run.log().resume(state)?;
+        report.note(format!("resuming after {} epochs, at step {}", state.epoch, state.step));
+        Ok(trained)
+    }
+}
+
+fn other_images(run: &RunFolder, state: &State, train: &Dataset) -> Error {
+    anyhow!(
+        "the training images are not the ones that {} was trained on ({} images then, {} now, or renamed); restore them, or start a new run",
+        run.path().display(),
+        state.dataset.images,
+        train.samples.len()
+    )
+}
+
+/// Reports what has changed since the run was saved. Network, preprocessing, seed, batch size, and what the state has a
+/// tensor for, must be unchanged; everything else (learning rate, epochs) takes its new value.
+fn compare(saved: &Experiment, now: &Experiment, report: Report) -> Result<()> {
+    let (mut refused, mut taken) = (Vec::new(), Vec::new());
+    for Difference { path, then, now } in differences::between(saved, now)? {
+        if is_claim(&path) {
+            continue;
+        }
+        let fixed = [
+            "network",
+            "preprocess",
+            "training.seed",
+            "training.batch_size",
+            "training.sampler",
+            "training.val_fraction",
+            "training.accumulate",
+            "training.freeze",
+            "training.optimizer.rmsprop.centered",
+        ];
+        let is_fixed = fixed.iter().any(|field| path.starts_with(field)) || is_other_optimizer(&path);
+        if is_fixed { &mut refused } else { &mut taken }.push(format!("{path}: {then} then, {now} now"));
+    }
+    if !refused.is_empty() {
+        bail!(
+            "these fields differ from the saved run: {}; restore them with --set, or start a new run",
+            refused.join("; ")
+        );
+    }
+    taken.iter().for_each(|change| report.note(format!("changed since the run was saved: {change}")));
+    Ok(())
+}
+
+/// Whether a difference at this path is one optimiser in place of another, rather than in the settings of one.
+fn is_other_optimizer(path: &str) -> bool {
+    path.strip_prefix("training.optimizer.").is_some_and(|kind| !kind.contains('.'))
+}
+
+/// Whether a field says something about a network that training does not depend on.
+fn is_claim(path: &str) -> bool {
+    ["network.parameters", "published", "weights"].iter().any(|claim| path.starts_with(claim))
+}

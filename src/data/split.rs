@@ -1,0 +1,116 @@
+//! The two parts of a data set on disk: the images to train on, and those to validate on.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail, ensure};
+
+use super::dataset::{Dataset, Sample};
+use super::folder::{expected_splits, open};
+use crate::random;
+
+/// The folder of the training images.
+const TRAIN: &str = "train";
+/// Folders of validation images; the first that exists is taken.
+const VALIDATION: [&str; 4] = ["val", "valid", "validation", "test"];
+/// The share of each class that is split off unless it is given.
+pub const DEFAULT_FRACTION: f64 = 0.2;
+
+/// Both parts.
+#[derive(Debug)]
+pub struct Splits {
+    /// The images to train on.
+    pub train: Dataset,
+    /// The images to validate on, labelled by the same classes.
+    pub val: Dataset,
+    /// Where the latter come from.
+    pub source: ValidationSource,
+}
+
+/// Where validation images come from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ValidationSource {
+    /// A folder of this name.
+    Folder(&'static str),
+    /// This fraction of each class's images, split off.
+    Split(f64),
+}
+
+impl Splits {
+    /// The training and the validation images of `dir`: those of its folders `train` and `val` (or `valid`, `validation`,
+    /// `test`). If there is only one folder of classes, `train` or `dir` itself, `fraction` of each class's images, but at
+    /// least one, is split off for validation, the same images for the same files and seed.
+    ///
+    /// # Errors
+    /// Returns an error if there are no images, a validation class has no training images, a class is too small to be split,
+    /// or a fraction is given although there are validation images.
+    pub fn open(dir: &Path, fraction: Option<f64>, seed: u64) -> Result<Splits> {
+        let (inner, validation) = (dir.join(TRAIN), VALIDATION.into_iter().find(|name| dir.join(name).is_dir()));
+        match (inner.is_dir(), validation) {
+            (true, Some(name)) => {
+                ensure!(
+                    fraction.is_none(),
+                    "{}: has validation images of its own, so that none are split off; leave out training.val_fraction, or move that folder away",
+                    dir.join(name).display()
+                );
+                let train = open(&inner)?;
+                let val = open(&dir.join(name))?.with_classes(&train.classes, &train.root.display().to_string())?;
+                Ok(Splits { train, val, source: ValidationSource::Folder(name) })
+            }
+            (false, Some(name)) => {
+                bail!(
+                    "{}: a folder \"{name}\", but no folder \"{TRAIN}\" inside; training expects\n{}",
+                    dir.display(),
+                    expected_splits(dir)
+                )
+            }
+            (has_train, None) => {
+                ensure!(dir.is_dir(), "{}: not a folder; training expects\n{}", dir.display(), expected_splits(dir));
+                let fraction = fraction.unwrap_or(DEFAULT_FRACTION);
+                let (train, val) = split(open(if has_train { &inner } else { dir })?, fraction, seed)?;
+                Ok(Splits { train, val, source: ValidationSource::Split(fraction) })
+            }
+        }
+    }
+}
+
+/// The folder with the class folders to evaluate: `dir/val` or its like, otherwise `dir` itself.
+pub fn validation_dir(dir: &Path) -> PathBuf {
+    VALIDATION.into_iter().map(|name| dir.join(name)).find(|inner| inner.is_dir()).unwrap_or_else(|| dir.to_path_buf())
+}
+
+/// Splits off a fraction of each class, the first by an order of its own that depends on the seed and an image's name
+/// alone: images added later move few others.
+fn split(whole: Dataset, fraction: f64, seed: u64) -> Result<(Dataset, Dataset)> {
+    let root = whole.root.display();
+    ensure!(
+        whole.classes.len() > 1,
+        "{root}: only one class folder, \"{}\", and telling classes apart takes two; training expects\n{}",
+        whole.classes[0],
+        expected_splits(&whole.root)
+    );
+    let mut is_val = vec![false; whole.samples.len()];
+    for (class, images) in whole.by_class().iter().enumerate() {
+        let count = images.len();
+        ensure!(
+            count > 1,
+            "{}: a single image, which cannot be both trained on and validated on. Add images, move the folder out of {root}, or put validation images into a folder \"val\" beside a folder \"train\"",
+            whole.root.join(&whole.classes[class]).display()
+        );
+        let mut ranked: Vec<(u64, u32)> = images
+            .iter()
+            .map(|&index| {
+                let name = whole.samples[index as usize].source.name_below(&whole.root);
+                (random::split_rank(seed, &name), index)
+            })
+            .collect();
+        ranked.sort_unstable();
+        let taken = ((fraction * count as f64).round() as usize).clamp(1, count - 1);
+        ranked[..taken].iter().for_each(|&(_, index)| is_val[index as usize] = true);
+    }
+    let part = |wanted: bool| {
+        let samples = whole.samples.iter().zip(&is_val).filter(|(_, is_val)| **is_val == wanted);
+        let samples: Vec<Sample> = samples.map(|(sample, _)| sample.clone()).collect();
+        Dataset { root: whole.root.clone(), classes: whole.classes.clone(), samples: samples.into() }
+    };
+    Ok((part(false), part(true)))
+}
