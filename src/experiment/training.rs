@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::augmentation::{self, Augmentation};
@@ -36,6 +36,9 @@ pub struct Training {
     pub schedule: Schedule,
     /// Epochs over which the learning rate first rises from 0 to where the schedule begins.
     pub warmup_epochs: f64,
+    /// The learning rate of the warm-up if it does not rise, as in He et al., section 4.2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warmup_rate: Option<f64>,
     /// The average of the weights that is kept beside them, validated too, and saved as `average.safetensors`.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_word_or_object")]
     pub average: Option<Average>,
@@ -100,6 +103,7 @@ impl Default for Training {
             learning_rate: 0.1,
             schedule: Schedule::Cosine { floor: 0.0 },
             warmup_epochs: 0.0,
+            warmup_rate: None,
             average: None,
             early_stopping: None,
             max_steps: None,
@@ -160,6 +164,13 @@ impl Training {
         at("weight_decay", within(self.weight_decay, 0.0, 1e3))?;
         at("label_smoothing", within(self.label_smoothing, 0.0, 0.9999))?;
         at("warmup_epochs", within(self.warmup_epochs, 0.0, self.epochs as f64))?;
+        if let Some(rate) = self.warmup_rate {
+            at("warmup_rate", positive(rate, 1e6))?;
+            ensure!(
+                self.warmup_epochs > 0.0,
+                "training.warmup_rate: {rate} cannot act, as training.warmup_epochs is 0; give it the epochs of the warm-up, or remove this field"
+            );
+        }
         self.schedule.check()?;
         self.average.as_ref().map_or(Ok(()), Average::check)?;
         self.early_stopping.as_ref().map_or(Ok(()), EarlyStopping::check)?;

@@ -9,6 +9,9 @@ use crate::experiment::{Schedule, Training};
 /// Learning rate at `step` (0-based, counted over the whole run). `lowered` is how often a plateau has lowered it.
 pub fn rate(training: &Training, step: f64, steps_per_epoch: f64, lowered: u32) -> f64 {
     let warmup_steps = training.warmup_epochs * steps_per_epoch;
+    if let Some(rate) = training.warmup_rate.filter(|_| step < warmup_steps) {
+        return rate;
+    }
     // 1) The rate rises in equal steps, the first of them above 0, the last one reaching where the schedule begins.
     let (step, rise) =
         if step < warmup_steps { (warmup_steps, ((step + 1.0) / warmup_steps).min(1.0)) } else { (step, 1.0) };
@@ -106,6 +109,12 @@ mod tests {
         assert!((at(&training, 99) - 0.05).abs() < 1e-12);
         assert!((at(&training, 199) - 0.1).abs() < 1e-12);
         assert_eq!(at(&training, 200), 0.1);
+    }
+
+    #[test]
+    fn a_warm_up_at_a_rate_of_its_own_stays_there() {
+        let training = Training { warmup_rate: Some(0.01), ..training(Schedule::Constant {}, 2.0) };
+        assert_eq!([0, 199, 200].map(|step| at(&training, step)), [0.01, 0.01, 0.1]);
     }
 
     #[test]
