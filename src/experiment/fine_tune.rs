@@ -21,7 +21,8 @@ pub fn changes(experiment: &Experiment, images: usize) -> Vec<Change> {
     let scales = serde_json::Value::Object(scales.collect());
     vec![
         Change::Recipe(NAME.into()),
-        set("learning_rate", learning_rate(experiment).to_string()),
+        // Two digits are easier to read, and to type.
+        set("learning_rate", format!("{:.1e}", learning_rate(experiment, images))),
         set("rate_scale", scales.to_string()),
         set("batch_size", batch_size(images).to_string()),
         set("epochs", epochs(images).to_string()),
@@ -37,13 +38,16 @@ fn classifiers(nodes: &[Node]) -> BTreeSet<String> {
 
 /// The learning rate of SGD with momentum that trained weights bear. Batch norms make layers indifferent to the scale of
 /// their weights, and so tolerant of large steps. Without them, the inputs' size counts: values of -128..128 make the
-/// gradients of the first layers as much larger, and their weights as much smaller, as those of -2..2.
-fn learning_rate(experiment: &Experiment) -> f64 {
-    match (has_batch_norm(experiment.nodes()), experiment.preprocess.scale) {
+/// gradients of the first layers as much larger, and their weights as much smaller, as those of -2..2. The fewer images
+/// there are, the less should the weights forget of those that they come from.
+fn learning_rate(experiment: &Experiment, images: usize) -> f64 {
+    let rate = match (has_batch_norm(experiment.nodes()), experiment.preprocess.scale) {
         (true, _) => 0.01,
         (false, Scale::Unit) => 0.002,
         (false, Scale::Byte) => 0.001,
-    }
+    };
+    let share = (images as f64 / 1000.0).sqrt().clamp(0.3, 1.0);
+    rate * share
 }
 
 fn has_batch_norm(nodes: &[Node]) -> bool {
@@ -82,7 +86,7 @@ mod tests {
 
     #[test]
     fn rates_suit_the_network_and_epochs_the_number_of_images() {
-        assert_eq!(fields("googlenet-bvlc", 100), "20 16 0.001: aux1.fc2 10, aux2.fc2 10, fc 10");
+        assert_eq!(fields("googlenet-bvlc", 100), "20 16 0.00032: aux1.fc2 10, aux2.fc2 10, fc 10");
         assert_eq!(fields("vgg16", 1000), "10 32 0.002: classifier.6 10");
         assert_eq!(fields("resnet50", 10_000), "5 32 0.01: fc 10");
     }
