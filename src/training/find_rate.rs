@@ -4,16 +4,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, ensure};
-use image::RgbImage;
 
-use super::start_of;
+use super::batches::{BadImages, TrainingBatch, TrainingBatches};
 use super::step::Learner;
 use crate::data::dataset::Dataset;
-use crate::data::example::{Example, Examples};
-use crate::data::loader::Loader;
-use crate::evaluation::BadImage;
 use crate::experiment::Experiment;
-use crate::network::node::trains_on_single_images;
 use crate::report::Report;
 
 /// The first and the last rate that are tried.
@@ -66,34 +61,28 @@ impl RateSearch<'_> {
     ///
     /// # Errors
     /// Returns an error if the device is out of memory or no image can be read.
-    pub fn run(&self, learner: &mut Learner, bad: &mut Vec<BadImage>) -> Result<Option<Tried>> {
-        let training = &self.experiment.training;
-        let examples = Examples::new(self.train, self.experiment);
-        let images = self.train.samples.len();
-        let steps = images.div_ceil(training.batch_size) as u64;
-        let ahead = 2 * training.batch_size + self.workers;
-        let least = if trains_on_single_images(self.experiment.nodes()) { 1 } else { 2 };
+    pub fn run(&self, learner: &mut Learner, bad: &mut BadImages) -> Result<Option<Tried>> {
+        let accumulate = self.experiment.training.accumulate;
+        let batches = TrainingBatches::new(self.experiment, self.train, self.workers)?;
         let mut bar = self.report.bar(UPDATES as u64, "learning rate");
         let mut tried = Tried::default();
         // The loss and the images of the current update, and its batches, so far.
-        let (mut sum, mut count, mut batches) = (0.0, 0, 0);
+        let (mut sum, mut count, mut learned) = (0.0, 0, 0);
 
         for epoch in 0.. {
-            let order = examples.order(epoch);
-            let mut loaded = examples.load(&order, epoch, self.workers, ahead)?;
-            for step in 0..steps {
-                let size = start_of(step + 1, steps, images) - start_of(step, steps, images);
-                let (pictures, labels) = self.take(&mut loaded, size, bad)?;
+            let mut loaded = batches.epoch(epoch, 0)?;
+            for step in 0..batches.steps() {
+                let TrainingBatch { images, labels } = loaded.next(bad)?;
                 if self.interrupted.load(Ordering::Relaxed) {
                     return Ok(None);
                 }
-                if pictures.len() < least {
+                if images.len() < batches.least {
                     continue;
                 }
-                batches += 1;
+                learned += 1;
                 let rate = rate(tried.rates.len());
-                let is_last = batches % training.accumulate == 0;
-                let loss = learner.step(&pictures, &labels, epoch * steps + step, rate, is_last)?;
+                let is_last = learned % accumulate == 0;
+                let loss = learner.step(&images, &labels, epoch * batches.steps() + step, rate, is_last)?;
                 sum += loss * labels.len() as f64;
                 count += labels.len();
                 if is_last || !loss.is_finite() {
@@ -107,41 +96,9 @@ impl RateSearch<'_> {
                     return Ok(Some(tried));
                 }
             }
-            ensure!(
-                batches > 0,
-                "no batch of at least {least} images could be read; set training.batch_size to {least} or more, or check the images"
-            );
+            ensure!(learned > 0, "no batch of at least {} images could be read; check the images", batches.least);
         }
         Ok(None)
-    }
-
-    /// The next `count` images and their classes; fewer if some cannot be read.
-    fn take(
-        &self,
-        loaded: &mut Loader<Example>,
-        count: usize,
-        bad: &mut Vec<BadImage>,
-    ) -> Result<(Vec<RgbImage>, Vec<i64>)> {
-        let (mut images, mut labels) = (Vec::with_capacity(count), Vec::with_capacity(count));
-        for example in loaded.take(count) {
-            let (index, image) = example?;
-            let sample = &self.train.samples[index];
-            match image {
-                Ok(image) => {
-                    images.push(image);
-                    labels.push(sample.label as i64);
-                }
-                Err(reason) => self.remember(bad, BadImage { name: sample.source.name(), reason }),
-            }
-        }
-        Ok((images, labels))
-    }
-
-    fn remember(&self, bad: &mut Vec<BadImage>, image: BadImage) {
-        if bad.iter().all(|known| known.name != image.name) {
-            self.report.warn(format!("{}: {}; skipped", image.name, image.reason));
-            bad.push(image);
-        }
     }
 }
 

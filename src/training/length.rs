@@ -16,18 +16,20 @@ pub struct Length {
     /// Steps of the whole run.
     pub steps: u64,
     seconds: Option<f64>,
+    /// Steps of an update.
+    accumulate: u64,
 }
 
 impl Length {
-    /// The length of a run over `images` training images.
-    pub fn new(training: &Training, images: usize) -> Self {
-        let steps_per_epoch = images.div_ceil(training.batch_size) as u64;
+    /// The length of a run whose epochs have this many steps.
+    pub fn new(training: &Training, steps_per_epoch: u64) -> Self {
         let all = training.epochs * steps_per_epoch;
         Length {
             epochs: training.epochs,
             steps_per_epoch,
             steps: training.max_steps.map_or(all, |most| most.min(all)),
             seconds: training.max_minutes.map(|minutes| 60.0 * minutes),
+            accumulate: training.accumulate,
         }
     }
 
@@ -36,9 +38,20 @@ impl Length {
         state.step >= self.steps || (state.step > 0 && self.seconds.is_some_and(|seconds| state.seconds >= seconds))
     }
 
-    /// Whether the next step is known to be the last one.
-    pub fn is_last(&self, state: &State) -> bool {
-        state.step + 1 == self.steps
+    /// The next step, counted from the beginning of its epoch.
+    pub fn step_of_epoch(&self, state: &State) -> u64 {
+        state.step - state.epoch * self.steps_per_epoch
+    }
+
+    /// Whether no step is left of the epoch, or of the run.
+    pub fn ends_epoch(&self, state: &State) -> bool {
+        self.step_of_epoch(state) == self.steps_per_epoch || self.is_over(state)
+    }
+
+    /// Whether the next step ends a group of batches that make an update.
+    pub fn ends_group(&self, state: &State) -> bool {
+        let next = self.step_of_epoch(state) + 1;
+        next.is_multiple_of(self.accumulate) || next == self.steps_per_epoch || state.step + 1 == self.steps
     }
 
     /// Whether the last step was the last one of an epoch.

@@ -2,6 +2,7 @@
 
 mod accumulation;
 pub mod average;
+pub mod batches;
 pub mod find_rate;
 mod length;
 pub mod log;
@@ -14,32 +15,28 @@ pub mod scaler;
 pub mod schedule;
 pub mod state;
 pub mod step;
+mod validation;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use anyhow::{Context, Error, Result, bail, ensure};
-use image::RgbImage;
+use anyhow::{Error, Result, bail, ensure};
 
 use crate::data::dataset::Dataset;
-use crate::data::example::{Example, Examples};
-use crate::data::loader::Loader;
-use crate::evaluation::{BadImage, Classification, Measurement, Member, Pace};
 use crate::experiment::Experiment;
 use crate::metrics::Errors;
 use crate::model::checkpoint::Note;
-use crate::network::Network;
-use crate::network::node::trains_on_single_images;
 use crate::remedy::Remedy;
 use crate::report::Report;
-use crate::views::Views;
 
 use average::Average;
+use batches::{BadImages, TrainingBatch, TrainingBatches};
 use length::Length;
 use progress::Progress;
 use run::RunFolder;
 use saves::{SaveEvery, Saves};
 use state::{State, Trained, Validated};
+use validation::Validation;
 
 /// How training ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -80,26 +77,15 @@ pub struct Trainer<'a> {
     pub interrupted: &'a AtomicBool,
 }
 
-/// The images and labels of one step.
-struct TrainingBatch {
-    images: Vec<RgbImage>,
-    labels: Vec<i64>,
-}
-
 impl Trainer<'_> {
     /// Trains to the end of the run. Images that cannot be read are reported once, skipped, and added to `bad`.
     ///
     /// # Errors
     /// Returns an error if the loss becomes NaN or infinite, the device is out of memory, or the last save fails.
-    pub fn train(&self, trained: &mut Trained, bad: &mut Vec<BadImage>) -> Result<Ended> {
-        let training = &self.experiment.training;
-        let examples = Examples::new(self.train, self.experiment);
-        let images = self.train.samples.len();
-        let length = Length::new(training, images);
-        let steps = length.steps_per_epoch;
-        let ahead = 2 * training.batch_size + self.workers;
-        let least = if trains_on_single_images(self.experiment.nodes()) { 1 } else { 2 };
-        ensure!(training.batch_size as u64 >= least, single_image());
+    pub fn train(&self, trained: &mut Trained, bad: &mut BadImages) -> Result<Ended> {
+        let batches = TrainingBatches::new(self.experiment, self.train, self.workers)?;
+        let length = Length::new(&self.experiment.training, batches.steps());
+        let validation = self.validation();
         let mut saves = Saves::new(self.run, self.save_every, self.report);
         if trained.state.step > 0 {
             // The interruption may have come in the middle of a save, after the first of its files.
@@ -110,39 +96,16 @@ impl Trainer<'_> {
 
         while !self.is_over(&trained.state, &length) {
             let mut progress = Progress::new(self.report, &trained.state, &length);
-            let first_step = trained.state.step - trained.state.epoch * steps;
-            let order = examples.order(trained.state.epoch);
-            let rest = &order[start_of(first_step, steps, images)..];
-            let mut loaded = examples.load(rest, trained.state.epoch, self.workers, ahead)?;
+            let mut epoch = batches.epoch(trained.state.epoch, length.step_of_epoch(&trained.state))?;
 
-            for step in first_step..steps {
-                let Trained { learner, average, state } = &mut *trained;
-                if length.is_over(state) {
-                    break;
-                }
-                let count = start_of(step + 1, steps, images) - start_of(step, steps, images);
-                let batch = self.take(&mut loaded, count, bad)?;
-                let rate = length.rate(training, state);
-                let learned = batch.images.len() as u64;
-                let ends_group =
-                    (step + 1).is_multiple_of(training.accumulate) || step + 1 == steps || length.is_last(state);
-                // A single image that the network cannot be trained on is what is left of an uneven or partly unreadable batch.
-                if learned >= least {
-                    let loss = learner.step(&batch.images, &batch.labels, state.step, rate, ends_group)?;
-                    ensure!(loss.is_finite(), self.diverged(state, rate, loss));
-                    if let Some(average) = average.as_mut().filter(|_| ends_group) {
-                        average.update(length.share(state))?;
-                        state.average_updates = average.updates;
-                    }
-                    state.loss_sum += loss * learned as f64;
-                    state.loss_images += learned;
-                } else if ends_group {
-                    learner.end_group(rate)?;
-                }
-                state.step += 1;
-                state.seconds = seconds();
+            while !length.ends_epoch(&trained.state) {
+                let batch = epoch.next(bad)?;
+                let rate = length.rate(&self.experiment.training, &trained.state);
+                let learned = self.learn(trained, &batch, rate, batches.least, &length)?;
+                trained.state.step += 1;
+                trained.state.seconds = seconds();
 
-                if let Some(line) = progress.step(state, learned, rate, loaded.waited()) {
+                if let Some(line) = progress.step(&trained.state, learned, rate, epoch.waited()) {
                     saves.log(&line);
                 }
                 if self.interrupted.load(Ordering::Relaxed) {
@@ -152,14 +115,14 @@ impl Trainer<'_> {
                     self.save(trained, &mut saves)?;
                 }
             }
-            drop(loaded);
+            drop(epoch);
             progress.clear();
             ensure!(trained.state.loss_images > 0, "none of the training images could be read");
             // Validation may take long or fail; a resumed run continues with it.
             if saves.is_worthwhile() {
                 self.save(trained, &mut saves)?;
             }
-            let Some(found) = self.validate(trained, bad)? else { return self.interrupt(trained, &mut saves) };
+            let Some(found) = validation.run(trained, bad)? else { return self.interrupt(trained, &mut saves) };
             trained.state.seconds = seconds();
             self.finish_epoch(trained, found, &length, &progress, &mut saves)?;
         }
@@ -167,66 +130,49 @@ impl Trainer<'_> {
         self.end(&trained.state)
     }
 
+    /// Learns from a batch, and takes the new weights into their average; returns the number of images learned from.
+    fn learn(
+        &self,
+        trained: &mut Trained,
+        batch: &TrainingBatch,
+        rate: f64,
+        least: usize,
+        length: &Length,
+    ) -> Result<u64> {
+        let Trained { learner, average, state } = trained;
+        let ends_group = length.ends_group(state);
+        // What is left of an uneven or partly unreadable batch may be too little.
+        if batch.images.len() < least {
+            if ends_group {
+                learner.end_group(rate)?;
+            }
+            return Ok(0);
+        }
+        let loss = learner.step(&batch.images, &batch.labels, state.step, rate, ends_group)?;
+        ensure!(loss.is_finite(), self.diverged(state, rate, loss));
+        if let Some(average) = average.as_mut().filter(|_| ends_group) {
+            average.update(length.share(state))?;
+            state.average_updates = average.updates;
+        }
+        let images = batch.images.len() as u64;
+        state.loss_sum += loss * images as f64;
+        state.loss_images += images;
+        Ok(images)
+    }
+
+    fn validation(&self) -> Validation<'_> {
+        let Trainer { experiment, val, workers, report, interrupted, .. } = *self;
+        Validation { experiment, val, workers, report, interrupted }
+    }
+
     /// Whether nothing is left to train or to validate.
     fn is_over(&self, state: &State, length: &Length) -> bool {
+        state.epoch >= length.epochs || state.is_validated() && (self.stops_early(state) || length.is_over(state))
+    }
+
+    fn stops_early(&self, state: &State) -> bool {
         let early = self.experiment.training.early_stopping.as_ref();
-        let is_early = early.is_some_and(|early| state.stale >= early.patience);
-        state.epoch >= length.epochs || state.is_validated() && (is_early || length.is_over(state))
-    }
-
-    /// The next `count` images and labels; fewer if some cannot be read.
-    fn take(&self, loaded: &mut Loader<Example>, count: usize, bad: &mut Vec<BadImage>) -> Result<TrainingBatch> {
-        let mut step = TrainingBatch { images: Vec::with_capacity(count), labels: Vec::with_capacity(count) };
-        for example in loaded.take(count) {
-            let (index, image) = example?;
-            let sample = &self.train.samples[index];
-            match image {
-                Ok(image) => {
-                    step.images.push(image);
-                    step.labels.push(sample.label as i64);
-                }
-                Err(reason) => self.remember(bad, BadImage { name: sample.source.name(), reason }),
-            }
-        }
-        Ok(step)
-    }
-
-    /// Reports a bad image the first time it occurs.
-    fn remember(&self, bad: &mut Vec<BadImage>, image: BadImage) {
-        if bad.iter().all(|known| known.name != image.name) {
-            self.report.warn(format!("{}: {}; skipped", image.name, image.reason));
-            bad.push(image);
-        }
-    }
-
-    /// The errors on the validation images, of the weights and of their average; `None` if interrupted by a signal.
-    fn validate(&self, trained: &Trained, bad: &mut Vec<BadImage>) -> Result<Option<Validated>> {
-        let Some(weights) = self.errors(&trained.learner.network, "validation", bad)? else { return Ok(None) };
-        let Some(network) = trained.average.as_ref().and_then(Average::network) else {
-            return Ok(Some(Validated { weights, averaged: None }));
-        };
-        let averaged = self.errors(network, "averaged", bad)?;
-        Ok(averaged.map(|averaged| Validated { weights, averaged: Some(averaged) }))
-    }
-
-    fn errors(&self, network: &Network, title: &str, bad: &mut Vec<BadImage>) -> Result<Option<Errors>> {
-        let pace = Pace { batch_size: self.experiment.training.batch_size, workers: self.workers };
-        let member = Member { network, experiment: self.experiment, order: None };
-        let outcomes = Classification::start(&[member], &[Views::center()], self.val.samples.clone(), pace)?;
-        let mut measurement = Measurement::default();
-        let mut bar = self.report.bar(self.val.samples.len() as u64, title);
-        for (index, (outcome, sample)) in outcomes.zip(self.val.samples.iter()).enumerate() {
-            measurement.count(&outcome?, sample.label);
-            bar.at(index as u64 + 1, "");
-            if self.interrupted.load(Ordering::Relaxed) {
-                bar.clear();
-                return Ok(None);
-            }
-        }
-        bar.clear();
-        measurement.check().context("validation")?;
-        measurement.bad.into_iter().for_each(|image| self.remember(bad, image));
-        Ok(measurement.protocols.first().and_then(|measured| measured.tally.errors()))
+        early.is_some_and(|early| state.stale >= early.patience)
     }
 
     /// Logs and saves a complete epoch, or the end of a run within one.
@@ -270,13 +216,7 @@ impl Trainer<'_> {
 
     fn end(&self, state: &State) -> Result<Ended> {
         if state.epoch < self.experiment.training.epochs {
-            let reason = if self
-                .experiment
-                .training
-                .early_stopping
-                .as_ref()
-                .is_some_and(|early| state.stale >= early.patience)
-            {
+            let reason = if self.stops_early(state) {
                 format!("no lower top-1 error for {} epochs", state.stale)
             } else {
                 "the number of steps or minutes that was asked for".to_string()
@@ -313,16 +253,4 @@ impl Trainer<'_> {
         let changes = vec![("training.learning_rate", lower.to_string()), ("training.warmup_epochs", "2".to_string())];
         Error::new(Remedy { problem, changes })
     }
-}
-
-/// The first image of step `step` in an epoch of `images` images: all steps are of equal size, give or take one image,
-/// so that no image is dropped and no batch is much smaller than the others.
-fn start_of(step: u64, steps: u64, images: usize) -> usize {
-    (images as u64 * step / steps) as usize
-}
-
-fn single_image() -> Error {
-    let problem =
-        "this network has a batch norm over a 1x1 map, which cannot be trained on one image at a time".to_string();
-    Error::new(Remedy { problem, changes: vec![("training.batch_size", "2".to_string())] })
 }

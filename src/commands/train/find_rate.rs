@@ -13,6 +13,7 @@ use crate::atomic::write_atomically;
 use crate::commands::{Outcome, watch_signals};
 use crate::report::rate_curve::{RateCurve, draw};
 use crate::report::records::write_json;
+use crate::training::batches::BadImages;
 use crate::training::find_rate::RateSearch;
 
 /// The picture for the run folder `out`, which lies beside that.
@@ -39,7 +40,7 @@ pub fn run(beginning: &Beginning, workers: usize) -> Result<Outcome> {
     ));
     let interrupted = watch_signals()?;
     let search = RateSearch { experiment: &experiment, train, workers, report, interrupted: &interrupted };
-    let mut bad = Vec::new();
+    let mut bad = BadImages::new(report);
     let Some(tried) = search.run(&mut learner, &mut bad)? else {
         report.note("interrupted; nothing was written");
         return Ok(Outcome::Interrupted);
@@ -56,7 +57,7 @@ pub fn run(beginning: &Beginning, workers: usize) -> Result<Outcome> {
         let picture = path.to_string_lossy();
         let result = json!({
             "network": experiment.name, "picture": picture, "suggested": rate, "rates": tried.rates,
-            "losses": tried.losses, "bad_images": bad.len(),
+            "losses": tried.losses, "bad_images": bad.found.len(),
         });
         write_json(json, &result)?;
     }
@@ -73,7 +74,7 @@ pub fn run(beginning: &Beginning, workers: usize) -> Result<Outcome> {
             "no learning rate: the loss never fell by 2 %; see {picture}. Try other initial weights, a larger batch, or check the data"
         ))?,
     }
-    Ok(Outcome::of(&bad))
+    Ok(Outcome::of(&bad.found))
 }
 
 /// The command that trains at this rate, from the one that searched for it.

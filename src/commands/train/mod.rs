@@ -19,6 +19,7 @@ use crate::memory;
 use crate::report::Report;
 use crate::report::records::write_json;
 use crate::report::table::grouped;
+use crate::training::batches::BadImages;
 use crate::training::precision;
 use crate::training::run::RunFolder;
 use crate::training::{Ended, Trainer};
@@ -59,9 +60,9 @@ pub fn run(args: Train) -> Result<Outcome> {
         report,
         interrupted: &interrupted,
     };
-    let mut bad = Vec::new();
+    let mut bad = BadImages::new(report);
     let ended = trainer.train(&mut trained, &mut bad)?;
-    show(ended, &args, &experiment, &run, &bad, report)
+    show(ended, &args, &experiment, &run, &bad.found, report)
 }
 
 /// Tells how the run ended.

@@ -1,0 +1,136 @@
+//! The images that a network learns from: epoch by epoch, batch by batch.
+
+use std::time::Duration;
+
+use anyhow::{Error, Result, ensure};
+use image::RgbImage;
+
+use crate::data::dataset::Dataset;
+use crate::data::example::{Example, Examples};
+use crate::data::loader::Loader;
+use crate::evaluation::BadImage;
+use crate::experiment::Experiment;
+use crate::network::node::trains_on_single_images;
+use crate::remedy::Remedy;
+use crate::report::Report;
+
+/// A data set in batches.
+#[derive(Debug)]
+pub struct TrainingBatches<'a> {
+    train: &'a Dataset,
+    examples: Examples,
+    batch_size: usize,
+    workers: usize,
+    /// The images that the network needs at least to be trained: two if a batch norm would see a single value.
+    pub least: usize,
+}
+
+/// An epoch, from some batch on.
+pub struct Epoch<'a> {
+    batches: &'a TrainingBatches<'a>,
+    loaded: Loader<Example>,
+    /// The step of the next batch within the epoch.
+    step: u64,
+}
+
+/// The images and the classes of one step.
+#[derive(Debug)]
+pub struct TrainingBatch {
+    /// Of the input's size.
+    pub images: Vec<RgbImage>,
+    /// The class of each.
+    pub labels: Vec<i64>,
+}
+
+/// The images that cannot be read, each of which is reported when it first occurs.
+#[derive(Debug)]
+pub struct BadImages {
+    /// Those so far.
+    pub found: Vec<BadImage>,
+    report: Report,
+}
+
+impl<'a> TrainingBatches<'a> {
+    /// The batches of `train` as the experiment says, prepared by this many threads.
+    ///
+    /// # Errors
+    /// Returns an error if the network cannot be trained on batches of this size.
+    pub fn new(experiment: &Experiment, train: &'a Dataset, workers: usize) -> Result<Self> {
+        let least = if trains_on_single_images(experiment.nodes()) { 1 } else { 2 };
+        let batch_size = experiment.training.batch_size;
+        ensure!(batch_size >= least, single_image());
+        Ok(TrainingBatches { train, examples: Examples::new(train, experiment), batch_size, workers, least })
+    }
+
+    /// Steps of an epoch.
+    pub fn steps(&self) -> u64 {
+        self.train.samples.len().div_ceil(self.batch_size) as u64
+    }
+
+    /// Starts an epoch at this step.
+    ///
+    /// # Errors
+    /// Returns an error if threads cannot be started.
+    pub fn epoch(&self, epoch: u64, step: u64) -> Result<Epoch<'_>> {
+        let order = self.examples.order(epoch);
+        let ahead = 2 * self.batch_size + self.workers;
+        let loaded = self.examples.load(&order[self.start_of(step)..], epoch, self.workers, ahead)?;
+        Ok(Epoch { batches: self, loaded, step })
+    }
+
+    /// The first image of a step: all steps are of equal size, give or take one image, so that no image is dropped and no
+    /// batch is much smaller than the others.
+    fn start_of(&self, step: u64) -> usize {
+        (self.train.samples.len() as u64 * step / self.steps()) as usize
+    }
+}
+
+impl Epoch<'_> {
+    /// The next batch, with fewer images if some cannot be read.
+    ///
+    /// # Errors
+    /// Returns an error if a worker has panicked.
+    pub fn next(&mut self, bad: &mut BadImages) -> Result<TrainingBatch> {
+        let count = self.batches.start_of(self.step + 1) - self.batches.start_of(self.step);
+        self.step += 1;
+        let mut batch = TrainingBatch { images: Vec::with_capacity(count), labels: Vec::with_capacity(count) };
+        for example in self.loaded.by_ref().take(count) {
+            let (index, image) = example?;
+            let sample = &self.batches.train.samples[index];
+            match image {
+                Ok(image) => {
+                    batch.images.push(image);
+                    batch.labels.push(sample.label as i64);
+                }
+                Err(reason) => bad.remember(BadImage { name: sample.source.name(), reason }),
+            }
+        }
+        Ok(batch)
+    }
+
+    /// How long the caller has waited for images.
+    pub fn waited(&self) -> Duration {
+        self.loaded.waited()
+    }
+}
+
+impl BadImages {
+    /// None so far.
+    pub fn new(report: Report) -> Self {
+        BadImages { found: Vec::new(), report }
+    }
+
+    /// Reports an image unless it is known.
+    pub fn remember(&mut self, image: BadImage) {
+        if self.found.iter().all(|known| known.name != image.name) {
+            self.report.warn(format!("{}: {}; skipped", image.name, image.reason));
+            self.found.push(image);
+        }
+    }
+}
+
+fn single_image() -> Error {
+    let problem =
+        "this network has a batch norm over a 1x1 map, which cannot be trained on one image at a time".to_string();
+    Error::new(Remedy { problem, changes: vec![("training.batch_size", "2".to_string())] })
+}
