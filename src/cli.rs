@@ -145,12 +145,12 @@ pub struct Train {
     /// backbone.= drops a prefix, =model. adds one); may be repeated, and the longest OLD counts
     #[arg(long = "rename", value_name = "OLD=NEW", requires = "weights")]
     pub renames: Vec<Rename>,
-    /// Continue the run in the run folder from where it was last saved; on the processor, the weights become those of a
-    /// run that was never interrupted
+    /// Continue the run in the run folder from where it was last saved; on the processor, with the same number of threads,
+    /// the weights become those of a run that was never interrupted
     #[arg(long)]
     pub resume: bool,
-    /// Train no run, but look for the learning rate: the loss over a hundred updates at a rising rate is drawn beside the
-    /// run folder (RUN-find-rate.svg), and a rate suggested
+    /// Search for a learning rate instead of training: draw the loss over a hundred updates at a rising rate beside the run
+    /// folder (RUN-find-rate.svg), and suggest a rate
     #[arg(long, conflicts_with = "resume")]
     pub find_rate: bool,
     /// Number of passes over the training images [default: the experiment's]
@@ -163,7 +163,7 @@ pub struct Train {
     /// such a run is not repeated bit for bit
     #[arg(long, value_name = "M")]
     pub max_minutes: Option<f64>,
-    /// Save the run every so many steps (500) or so often (90s, 10m, 2h), besides the end of every epoch
+    /// Save the run every N steps (500) or after a time (90s, 10m, 2h), besides the end of every epoch
     #[arg(long, value_name = "STEPS|TIME", default_value = "10m")]
     pub save_every: SaveEvery,
     /// Initial learning rate [default: the experiment's]

@@ -91,6 +91,28 @@ fn an_average_that_is_asked_for_when_resuming_begins_there() {
     resumed.says(&["training.average: null then"]);
     assert!(place.path("run/average.safetensors").exists());
     place.train("run", &["--epochs", "3", "--resume", "--set", "training.average=polyak"]).succeeds();
+    assert!(place.path("run/average.safetensors").exists());
     place.train("run", &["--epochs", "4", "--resume"]).succeeds();
     assert!(epochs(&place, "run").last().expect("an epoch")["averaged"].is_null());
+    assert!(!place.path("run/average.safetensors").exists(), "the average of an earlier epoch");
+}
+
+#[test]
+fn a_polyak_average_begins_anew_in_a_run_that_was_made_longer() {
+    let place = Workplace::with_shapes(4, 2);
+    let polyak = ["--set", r#"training.average={"polyak":{"from":0.5}}"#, "--set", "training.schedule=constant"];
+    place.train("run", &[&["--epochs", "4"], &polyak[..]].concat()).succeeds();
+    assert!(epochs(&place, "run")[3]["averaged"].is_object());
+    place.train("run", &[&["--epochs", "16", "--resume"], &polyak[..]].concat()).succeeds();
+    let averaged: Vec<bool> = epochs(&place, "run").iter().map(|epoch| epoch["averaged"].is_object()).collect();
+    // The first two of these are the shorter run's; then half of 16 epochs have to pass.
+    assert_eq!(averaged[2..8], [true, true, false, false, false, false]);
+    assert_eq!(averaged[8..], [true; 8]);
+}
+
+#[test]
+fn an_average_that_never_began_is_said() {
+    let place = Workplace::with_shapes(4, 2);
+    let settings = ["--max-steps", "2", "--set", "training.average=polyak"];
+    place.train("run", &settings).succeeds().says(&["no average of the weights was kept"]);
 }

@@ -357,7 +357,7 @@ fn completions_for_zsh_and_fish_offer_names_and_files() {
     let script = |shell: &str| place.run(&["completions", shell]).succeeds().stdout;
     let zsh = script("zsh");
     assert!(zsh.starts_with("#compdef topfive\n\n_topfive_names_or_files() {"), "{zsh}");
-    for names in ["alexnet ", "few-images ", "published"] {
+    for names in ["alexnet ", "cifar-short few-images ", "published"] {
         assert!(zsh.contains(&format!(": _topfive_names_or_files {names}")), "no '{names}' in {zsh}");
     }
     assert!(!zsh.contains(":(alexnet"), "names without files in {zsh}");

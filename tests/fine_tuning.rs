@@ -56,9 +56,9 @@ fn weights_for_other_classes_take_the_recipe_and_say_what_it_changes() {
     tune(&place, "few", "tuned", &["--epochs", "1"]).succeeds().says(&[
         "fine-tuning, as the 3 classes of the data are not the 12 classes of run/best.safetensors: recipe fine-tune",
         "batch_size 8",
-        "learning_rate 0.01",
+        "learning_rate 0.003",
         "rate_scale.fc 10",
-        "the classifier starts fresh",
+        "newly initialised",
     ]);
     let experiment = place.read_json("tuned/experiment.json");
     assert_eq!(experiment["recipes"], serde_json::json!(["fine-tune"]));
@@ -78,7 +78,7 @@ fn a_tuned_run_is_resumed_with_or_without_its_weights() {
     let resumed = tune(&place, "few", "tuned", &["--epochs", "3", "--set", "training.schedule=constant", "--resume"]);
     resumed.succeeds().says(&[
         "--weights is ignored",
-        "fine-tuning, as the run was started so",
+        "fine-tuning, as this run did before",
         "resuming after 2 epochs",
     ]);
     fs::remove_file(place.path("run/best.safetensors")).expect("removed");
@@ -161,7 +161,7 @@ fn auxiliary_classifiers_without_weights_are_left_out() {
     place
         .run(&["train", "own.json", "--data", "few", "--out", "out", "--epochs", "2", "--resume"])
         .succeeds()
-        .says(&["resuming after 1 epochs"]);
+        .says(&["resuming after 1 epoch,"]);
 
     tune("whole.safetensors", "with").says(&["rate_scale", "aux.fc"]);
     assert_eq!(tensor(&place, "with/last.safetensors", "aux.conv.bias").len(), 16);

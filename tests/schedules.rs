@@ -69,7 +69,7 @@ fn a_run_of_fewer_steps_than_an_epoch_ends_validated_and_saved_and_goes_through_
     // 480 images: 60 steps.
     let settings = ["--batch-size", "8", "--set", "training.warmup_epochs=0", "--lr", "0.01"];
     let short = place.train("run", &[&settings[..], &["--max-steps", "20"]].concat()).succeeds();
-    short.says(&["ended after 20 steps"]);
+    short.says(&["ended at step 20: training.max_steps is reached"]);
     let epochs = log(&place, "run", "epoch");
     assert_eq!((epochs.len(), &epochs[0]["step"]), (1, &20.into()));
     assert!((epochs[0]["epoch"].as_f64().expect("a fraction") - 1.0 / 3.0).abs() < 1e-12);
@@ -96,7 +96,10 @@ fn a_run_of_fewer_steps_than_an_epoch_ends_validated_and_saved_and_goes_through_
 #[test]
 fn a_run_that_is_out_of_time_makes_one_step_and_ends_validated_and_saved() {
     let place = Workplace::with_shapes(4, 2);
-    place.train("run", &["--max-minutes", "0.000001", "--batch-size", "8"]).succeeds().says(&["ended after 1 steps"]);
+    place
+        .train("run", &["--max-minutes", "0.000001", "--batch-size", "8"])
+        .succeeds()
+        .says(&["ended at step 1: training.max_minutes is reached"]);
     assert_eq!(log(&place, "run", "epoch").len(), 1);
     assert!(place.path("run/best.safetensors").exists());
 }

@@ -61,7 +61,7 @@ fn a_split_run_is_resumed_only_with_the_same_split() {
             ["train", &config("tiny"), "--data", "photos", "--out", "run", "--set", "training.schedule=constant"];
         place.run(&[&fixed, arguments].concat())
     };
-    train(&["--epochs", "1"]).succeeds().says(&["20 % of each class are split off, 5 of 23 images", "uneven classes"]);
+    train(&["--epochs", "1"]).succeeds().says(&["20 % of each class is split off, 5 of 23 images", "uneven classes"]);
     assert_eq!(place.read_json("run/experiment.json")["training"]["val_fraction"], 0.2);
     train(&["--epochs", "2", "--resume", "--val-fraction", "0.3"])
         .fails_saying(&["training.val_fraction: 0.2 then, 0.3 now"]);

@@ -49,7 +49,7 @@ impl Splits {
             (true, Some(name)) => {
                 ensure!(
                     fraction.is_none(),
-                    "{}: has validation images of its own, so that none are split off; leave out training.val_fraction, or move that folder away",
+                    "{}: has validation images of its own, so none are split off; leave out training.val_fraction, or move that folder away",
                     dir.join(name).display()
                 );
                 let train = open(&inner)?;

@@ -1,6 +1,8 @@
 //! Batches of crops: crops of the same size share a forward pass, regardless of their image and protocol.
 
 use std::collections::VecDeque;
+use std::error::Error;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -194,13 +196,22 @@ impl Runner<'_> {
             if key.dense { error.context(dense) } else { error }
         })?;
         let logits = Vec::<Vec<f32>>::try_from(&logits).context("expected one row of class scores per crop")?;
-        ensure!(
-            logits.iter().flatten().all(|logit| logit.is_finite()),
-            "the network outputs NaN or infinity: its training diverged, or its weights are corrupt"
-        );
+        ensure!(logits.iter().flatten().all(|logit| logit.is_finite()), NotFinite);
         Ok(logits)
     }
 }
+
+/// A network whose outputs are not numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct NotFinite;
+
+impl fmt::Display for NotFinite {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("the network outputs NaN or infinity: its training diverged, or its weights are corrupt")
+    }
+}
+
+impl Error for NotFinite {}
 
 /// A queued crop keeps its whole plane in memory, unless the plane is more than this many times larger: then the crop
 /// is copied.

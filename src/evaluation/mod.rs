@@ -18,6 +18,7 @@ use crate::network::Network;
 use crate::views::Views;
 
 use batches::Batches;
+pub use batches::NotFinite;
 pub use measured::{Measured, Measurement};
 use request::{Request, Viewed};
 pub use scores::Averaged;

@@ -39,7 +39,7 @@ impl Average {
     /// Returns an error with the JSON path if a number is out of its range.
     pub(super) fn check(&self) -> Result<()> {
         match self {
-            Average::Ema { decay } => at("average.ema.decay", within(*decay, 0.0, 0.999_999)),
+            Average::Ema { decay } => at("average.ema.decay", within(*decay, 0.001, 0.999_999)),
             Average::Polyak { from } => at("average.polyak.from", within(*from, 0.0, 0.9999)),
         }
     }

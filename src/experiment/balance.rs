@@ -58,7 +58,7 @@ impl ClassWeights {
         }
         ensure!(
             sizes.iter().any(|&size| size != sizes[0]),
-            "training.class_weights: all classes have {} images, so that \"balanced\" changes nothing; set it to \"none\"",
+            "training.class_weights: all classes have {} images, so \"balanced\" changes nothing; set it to \"none\"",
             sizes.first().copied().unwrap_or_default()
         );
         let images: usize = sizes.iter().sum();

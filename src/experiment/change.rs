@@ -33,6 +33,9 @@ const SECTIONS: [&str; 9] = [
     "evaluation",
 ];
 
+/// An object whose keys are the names of layers.
+const RATE_SCALE: &str = "training.rate_scale";
+
 /// Objects with one field, which says what they are: a change that names another field replaces them. A word may stand
 /// for the object: `"adamw"` is `{"adamw": {}}`.
 const CHOICES: [&str; 5] =
@@ -90,6 +93,14 @@ fn lay_over(experiment: &mut Value, fields: Map<String, Value>, at: &str) -> Res
     Ok(())
 }
 
+/// The keys of a path. What follows `training.rate_scale` is one key: the name of a layer, which may have dots.
+fn keys(path: &str) -> Vec<&str> {
+    match path.strip_prefix(RATE_SCALE).and_then(|rest| rest.strip_prefix('.')) {
+        Some(layer) => RATE_SCALE.split('.').chain([layer]).collect(),
+        None => path.split('.').collect(),
+    }
+}
+
 /// Replaces the word that stands for an object by the object.
 fn spell_out(place: &mut Value, at: &str) {
     if let Some(word) = place.as_str().filter(|_| CHOICES.contains(&at)) {
@@ -109,7 +120,7 @@ fn set(experiment: &mut Value, change: &str) -> Result<()> {
     let path = moved::path(&path);
     let mut place = experiment;
     let mut walked = String::new();
-    for key in path.split('.') {
+    for key in keys(path) {
         spell_out(place, &walked);
         place = match place {
             Value::Object(fields) => {

@@ -47,8 +47,41 @@ fn located(path: &str, message: &str) -> anyhow::Error {
         _ => None,
     };
     let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+    let message = plain(message);
     let at = if path == "." { String::new() } else { format!("{path}: ") };
     anyhow!("{at}{message}{hint}")
+}
+
+/// One of serde's messages in the words of JSON instead of Rust's.
+fn plain(message: &str) -> String {
+    let words = [
+        ("invalid type: ", "found "),
+        ("invalid value: ", "found "),
+        ("unit variant", "a word"),
+        ("struct variant", "an object"),
+        ("newtype variant", "an object"),
+        ("map", "an object"),
+        ("sequence", "a list"),
+        ("floating point ", ""),
+        ("integer ", ""),
+        ("boolean ", ""),
+        ("string ", ""),
+    ];
+    let Some((found, expected)) = message.split_once(", expected ") else { return message.to_string() };
+    if !message.starts_with("invalid") {
+        return message.to_string();
+    }
+    let found = words.iter().fold(found.to_string(), |text, (rust, json)| text.replacen(rust, json, 1));
+    let expected = match expected {
+        "u64" | "u32" | "usize" | "i64" | "i32" | "u8" => "a whole number",
+        "f64" => "a number",
+        "a sequence" => "a list",
+        "struct variant" | "newtype variant" | "a map" => "an object",
+        other if other.starts_with("struct ") => "an object",
+        other if other.starts_with("enum ") => "one of its words",
+        other => other,
+    };
+    format!("expected {expected}, {found}")
 }
 
 /// Reads an enum whose variants are objects; a bare word is the variant of this name with an empty object.

@@ -13,23 +13,36 @@ pub enum Mix {
     /// Blends both images. Zhang et al., arXiv:1710.09412.
     Mixup {
         /// The images' share is drawn from the Beta distribution with both parameters equal to this.
+        #[serde(default = "Mix::mixup")]
         alpha: f64,
     },
     /// Pastes a rectangle of the other image. Yun et al., arXiv:1905.04899.
     Cutmix {
         /// The images' share of the area is drawn from the Beta distribution with both parameters equal to this.
+        #[serde(default = "Mix::cutmix")]
         alpha: f64,
     },
     /// One of the two for each batch, each in half of the cases.
     Either {
         /// Mixup's alpha.
+        #[serde(default = "Mix::mixup")]
         mixup: f64,
         /// Cutmix's alpha.
+        #[serde(default = "Mix::cutmix")]
         cutmix: f64,
     },
 }
 
+/// The defaults are those of torchvision's training reference.
 impl Mix {
+    fn mixup() -> f64 {
+        0.2
+    }
+
+    fn cutmix() -> f64 {
+        1.0
+    }
+
     /// # Errors
     /// Returns an error with the JSON path if a number is out of its range, or if batches have a single image.
     pub fn check(&self, batch_size: usize) -> Result<()> {

@@ -130,6 +130,13 @@ impl OptimizerSpec {
     }
 }
 
+impl Training {
+    /// Whether the layer of this name is not trained.
+    pub fn is_frozen(&self, layer: &str) -> bool {
+        self.freeze.iter().any(|frozen| is_within(layer, frozen))
+    }
+}
+
 /// Checks the numbers of the keys of this file, other than the optimiser's own.
 pub(super) fn check(training: &Training) -> Result<()> {
     training.optimizer.check()?;
@@ -154,11 +161,11 @@ pub(super) fn check_layers(training: &Training, nodes: &[Node]) -> Result<()> {
         find(layer, &trainable).map_err(|reason| anyhow!("training.rate_scale.{layer}: {reason}"))?;
         if let Some(frozen) = training.freeze.iter().find(|frozen| is_within(layer, frozen)) {
             bail!(
-                "training.rate_scale.{layer}: training.freeze lists \"{frozen}\", so that these layers are not trained; leave one of the two out"
+                "training.rate_scale.{layer}: training.freeze lists \"{frozen}\", so these layers are not trained; leave one of the two out"
             );
         }
     }
-    let is_frozen = |parameter: &Parameter| training.freeze.iter().any(|frozen| is_within(parameter.layer(), frozen));
+    let is_frozen = |parameter: &Parameter| training.is_frozen(parameter.layer());
     ensure!(
         !trainable.iter().all(is_frozen),
         "training.freeze: expected at least one layer to train, but all are frozen; leave out the last one (\"{}\")",

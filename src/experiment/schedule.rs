@@ -119,6 +119,10 @@ impl Schedule {
                 at("schedule.step.factor", within(*factor, 0.0, 10.0))
             }
             Schedule::Milestones { at: epochs, factor } => {
+                at(
+                    "schedule.milestones.at",
+                    within(epochs.len(), 1, 10_000).map_err(|reason| format!("{reason} epochs")),
+                )?;
                 epochs.iter().try_for_each(|&epoch| at("schedule.milestones.at", within(epoch, 0.0, 1e6)))?;
                 at("schedule.milestones.factor", within(*factor, 0.0, 10.0))
             }

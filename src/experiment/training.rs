@@ -72,6 +72,7 @@ pub struct Training {
     /// The fraction of the target probability that is spread over all classes.
     pub label_smoothing: f64,
     /// How inputs are cut out of images.
+    #[serde(deserialize_with = "word_or_object")]
     pub crop: TrainingCrop,
     /// Whether half of the images are mirrored left to right.
     pub mirror: bool,
@@ -79,7 +80,7 @@ pub struct Training {
     #[serde(deserialize_with = "words_or_objects")]
     pub augment: Vec<Augmentation>,
     /// How the images of a batch are mixed in pairs, with soft labels [default: not at all].
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_word_or_object")]
     pub mix: Option<Mix>,
     /// How much each image's loss counts.
     pub class_weights: ClassWeights,
@@ -116,7 +117,7 @@ impl Default for Training {
             precision: Precision::F32,
             memory_format: MemoryFormat::Contiguous,
             label_smoothing: 0.0,
-            crop: TrainingCrop::RandomResized { area: [0.08, 1.0], aspect: [3.0 / 4.0, 4.0 / 3.0] },
+            crop: TrainingCrop::RandomResized { area: TrainingCrop::area(), aspect: TrainingCrop::aspect() },
             mirror: true,
             augment: Vec::new(),
             mix: None,
@@ -136,18 +137,22 @@ pub enum TrainingCrop {
     Random {
         /// The side of the crop over the shorter side of the resized image, drawn between least and most: [0.875,
         /// 0.875] is 224 of 256 (AlexNet, section 4.1), [0.4667, 0.875] is 224 of 256 to 480 (ResNet, section 3.4).
+        #[serde(default = "TrainingCrop::crop_fraction")]
         crop_fraction: [f64; 2],
     },
     /// A random rectangle of the image, resized to the input. GoogLeNet, section 6.
     RandomResized {
         /// Its share of the image's area, least and most.
+        #[serde(default = "TrainingCrop::area")]
         area: [f64; 2],
         /// Its width over its height, least and most.
+        #[serde(default = "TrainingCrop::aspect")]
         aspect: [f64; 2],
     },
     /// Anywhere in the image, which is resized to the input and surrounded by black. He et al., section 4.2.
     Padded {
         /// The width of the black margin.
+        #[serde(default = "TrainingCrop::pixels")]
         pixels: u32,
     },
 }
@@ -182,7 +187,24 @@ impl Training {
     }
 }
 
+/// The defaults: AlexNet's, GoogLeNet's and those of He et al. for CIFAR.
 impl TrainingCrop {
+    fn crop_fraction() -> [f64; 2] {
+        [0.875, 0.875]
+    }
+
+    fn area() -> [f64; 2] {
+        [0.08, 1.0]
+    }
+
+    fn aspect() -> [f64; 2] {
+        [3.0 / 4.0, 4.0 / 3.0]
+    }
+
+    fn pixels() -> u32 {
+        4
+    }
+
     fn check(&self) -> Result<()> {
         match self {
             TrainingCrop::Random { crop_fraction } => ordered("crop.random.crop_fraction", *crop_fraction, 0.05, 1.0),

@@ -81,7 +81,7 @@ pub fn weights_of(network: &Network, path: &Path) -> Result<Vec<StoredTensor>> {
         let is_finite = f64::try_from(tensor.f_sum(Kind::Double)?)?.is_finite();
         ensure!(
             is_finite,
-            "{}: not written, because {} contains NaN or infinity: training diverged. Earlier checkpoints are intact",
+            "{}: not written, because {} contains NaN or infinity: training diverged",
             path.display(),
             parameter.name
         );

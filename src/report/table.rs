@@ -33,6 +33,11 @@ pub fn grouped(number: i64) -> String {
     groups.join(",")
 }
 
+/// A small number with at least two digits that count: 0.05 as 0.0500, 0.00032 as 3.2e-4.
+pub fn significant(number: f64) -> String {
+    if number == 0.0 || number >= 0.001 { format!("{number:.4}") } else { format!("{number:.1e}") }
+}
+
 /// 3725 seconds as 1 h 02 min, 65 as 1 min 05 s, 5 as 5 s.
 pub fn duration(time: Duration) -> String {
     let seconds = time.as_secs_f64().round() as u64;

@@ -38,6 +38,14 @@ impl Accumulation {
         })
     }
 
+    /// Whether there are images.
+    ///
+    /// # Errors
+    /// Returns libtorch's error; none is known.
+    pub fn is_open(&self) -> Result<bool, TchError> {
+        Ok(self.images.f_double_value(&[])? > 0.0)
+    }
+
     /// The mean gradients over all images, in memory that is the caller's until [`Accumulation::clear`]; `None` if there
     /// are no images.
     ///

@@ -48,7 +48,11 @@ impl Average {
         // average += rest * (weights - average)
         let rest = match self.kind {
             experiment::Average::Ema { decay } => 1.0 - decay.min((1.0 + n) / (10.0 + n)),
-            experiment::Average::Polyak { from } if share < from => return Ok(()),
+            experiment::Average::Polyak { from } if share < from => {
+                // A run that was made longer may have been beyond this point.
+                self.updates = 0;
+                return Ok(());
+            }
             experiment::Average::Polyak { .. } => 1.0 / (n + 1.0),
         };
         no_grad(|| self.pairs.iter_mut().try_for_each(|(weights, average)| average.f_lerp_(weights, rest).map(drop)))?;

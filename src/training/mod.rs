@@ -23,6 +23,7 @@ use std::time::Instant;
 use anyhow::{Error, Result, bail, ensure};
 
 use crate::data::dataset::Dataset;
+use crate::evaluation::NotFinite;
 use crate::experiment::Experiment;
 use crate::metrics::Errors;
 use crate::model::checkpoint::Note;
@@ -118,16 +119,19 @@ impl Trainer<'_> {
             drop(epoch);
             progress.clear();
             ensure!(trained.state.loss_images > 0, "none of the training images could be read");
+            self.end_group(trained, &length)?;
             // Validation may take long or fail; a resumed run continues with it.
             if saves.is_worthwhile() {
                 self.save(trained, &mut saves)?;
             }
-            let Some(found) = validation.run(trained, bad)? else { return self.interrupt(trained, &mut saves) };
+            let Some(found) = self.validate(&validation, trained, bad)? else {
+                return self.interrupt(trained, &mut saves);
+            };
             trained.state.seconds = seconds();
             self.finish_epoch(trained, found, &length, &progress, &mut saves)?;
         }
         saves.finish(trained, &self.note(&trained.state)?)?;
-        self.end(&trained.state)
+        self.end(trained)
     }
 
     /// Learns from a batch, and takes the new weights into their average; returns the number of images learned from.
@@ -139,25 +143,51 @@ impl Trainer<'_> {
         least: usize,
         length: &Length,
     ) -> Result<u64> {
-        let Trained { learner, average, state } = trained;
+        let Trained { learner, state, .. } = trained;
         let ends_group = length.ends_group(state);
         // What is left of an uneven or partly unreadable batch may be too little.
-        if batch.images.len() < least {
-            if ends_group {
-                learner.end_group(rate)?;
-            }
-            return Ok(0);
+        let is_enough = batch.images.len() >= least;
+        let images = if is_enough { batch.images.len() as u64 } else { 0 };
+        if is_enough {
+            let loss = learner.step(&batch.images, &batch.labels, state.step, rate, ends_group)?;
+            ensure!(loss.is_finite(), self.diverged(state, &format!("the loss is {loss}")));
+            state.loss_sum += loss * images as f64;
+            state.loss_images += images;
+        } else if ends_group {
+            learner.end_group(rate)?;
         }
-        let loss = learner.step(&batch.images, &batch.labels, state.step, rate, ends_group)?;
-        ensure!(loss.is_finite(), self.diverged(state, rate, loss));
-        if let Some(average) = average.as_mut().filter(|_| ends_group) {
+        if ends_group {
+            self.average(trained, length)?;
+        }
+        Ok(images)
+    }
+
+    /// Takes the weights into their average.
+    fn average(&self, trained: &mut Trained, length: &Length) -> Result<()> {
+        let Trained { average, state, .. } = trained;
+        if let Some(average) = average {
             average.update(length.share(state))?;
             state.average_updates = average.updates;
         }
-        let images = batch.images.len() as u64;
-        state.loss_sum += loss * images as f64;
-        state.loss_images += images;
-        Ok(images)
+        Ok(())
+    }
+
+    /// Updates the weights by a group of batches that the end of the time has cut short.
+    fn end_group(&self, trained: &mut Trained, length: &Length) -> Result<()> {
+        if trained.learner.has_open_group()? {
+            trained.learner.end_group(length.rate(&self.experiment.training, &trained.state))?;
+            self.average(trained, length)?;
+        }
+        Ok(())
+    }
+
+    /// The errors of the epoch's weights; `None` if interrupted.
+    fn validate(&self, validation: &Validation, trained: &Trained, bad: &mut BadImages) -> Result<Option<Validated>> {
+        ensure!(trained.learner.is_finite()?, self.diverged(&trained.state, "a weight is NaN or infinite"));
+        validation.run(trained, bad).map_err(|error| match error.downcast_ref::<NotFinite>() {
+            Some(problem) => self.diverged(&trained.state, &problem.to_string()),
+            None => error,
+        })
     }
 
     fn validation(&self) -> Validation<'_> {
@@ -214,14 +244,18 @@ impl Trainer<'_> {
         Ok(Ended::Interrupted)
     }
 
-    fn end(&self, state: &State) -> Result<Ended> {
-        if state.epoch < self.experiment.training.epochs {
-            let reason = if self.stops_early(state) {
-                format!("no lower top-1 error for {} epochs", state.stale)
-            } else {
-                "the number of steps or minutes that was asked for".to_string()
-            };
-            self.report.note(format!("ended after {} steps: {reason}", state.step));
+    fn end(&self, trained: &Trained) -> Result<Ended> {
+        let (state, training) = (&trained.state, &self.experiment.training);
+        if self.stops_early(state) {
+            self.report.note(format!("ended early: no lower top-1 error for {} epochs", state.stale));
+        } else if state.epoch < training.epochs {
+            let limit =
+                if training.max_steps.is_some_and(|most| state.step >= most) { "max_steps" } else { "max_minutes" };
+            self.report.note(format!("ended at step {}: training.{limit} is reached", state.step));
+        }
+        if trained.average.as_ref().is_some_and(|average| average.network().is_none()) {
+            self.report
+                .warn("no average of the weights was kept: the run ended before the part that training.average names");
         }
         match (state.best, state.errors) {
             (Some(best), Some(last)) => {
@@ -243,14 +277,17 @@ impl Trainer<'_> {
         })
     }
 
-    fn diverged(&self, state: &State, rate: f64, loss: f64) -> Error {
-        let intact = if state.epoch > 0 { "; earlier checkpoints are intact" } else { "" };
-        let (step, epoch) = (state.step + 1, state.epoch + 1);
+    fn diverged(&self, state: &State, problem: &str) -> Error {
+        let training = &self.experiment.training;
         let problem = format!(
-            "loss is {loss} at step {step} (epoch {epoch}, learning rate {rate:.4}): training diverged{intact}"
+            "{problem} at step {} (epoch {}): training diverged, and only a new run, in another folder, can do better",
+            state.step + 1,
+            state.epoch + 1
         );
-        let lower = self.experiment.training.learning_rate / 10.0;
-        let changes = vec![("training.learning_rate", lower.to_string()), ("training.warmup_epochs", "2".to_string())];
+        let mut changes = vec![("training.learning_rate", (training.learning_rate / 10.0).to_string())];
+        if training.warmup_epochs < 2.0 && training.epochs > 4 {
+            changes.push(("training.warmup_epochs", "2".to_string()));
+        }
         Error::new(Remedy { problem, changes })
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::length::Length;
 use super::state::{State, Validated};
-use crate::report::table::duration;
+use crate::report::table::{duration, significant};
 use crate::report::{Bar, Report};
 
 /// The progress of one epoch.
@@ -58,7 +58,8 @@ impl Progress {
         let left = self.spent.mul_f64(left as f64 / (state.step - self.first_step) as f64);
         let left = self.length.time_left(state).map_or(left, |time| time.min(left));
         let text = format!(
-            "loss {loss:.3}  learning rate {rate:.4}  {:.0} images/s  waiting {:.0} %  {} left",
+            "loss {loss:.3}  learning rate {}  {:.0} images/s  waiting {:.0} %  {} left",
+            significant(rate),
             self.images_per_second(),
             self.waiting(),
             duration(left)
@@ -104,9 +105,10 @@ impl Progress {
             _ => "",
         };
         format!(
-            "epoch {}/{}  training loss {training_loss:.3}  validation loss {:.3}  top-1 error {:.2} %  top-5 error {:.2} %{averaged}{best}  ({:.0} images/s, {})",
-            if self.length.is_whole(state) { state.epoch.to_string() } else { format!("{}, in part", state.epoch + 1) },
+            "epoch {}/{}{}  training loss {training_loss:.3}  validation loss {:.3}  top-1 error {:.2} %  top-5 error {:.2} %{averaged}{best}  ({:.0} images/s, {})",
+            if self.length.is_whole(state) { state.epoch.to_string() } else { (state.epoch + 1).to_string() },
             self.length.epochs,
+            if self.length.is_whole(state) { "" } else { " (partial)" },
             found.weights.loss,
             found.weights.top1_error,
             found.weights.top5_error,

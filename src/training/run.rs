@@ -2,6 +2,7 @@
 //! state and the curves. All its file names are defined here, except those of checkpoints (`model::checkpoint`).
 
 use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -66,6 +67,19 @@ impl RunFolder {
             path.display()
         );
         RunFolder::lock(path)
+    }
+
+    /// Removes the average of weights that the run no longer has.
+    ///
+    /// # Errors
+    /// Returns an error if it is there and cannot be removed.
+    pub fn remove_average(&self) -> Result<()> {
+        match fs::remove_file(self.average()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove {}", self.average().display()))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn lock(path: &Path) -> Result<Self> {

@@ -35,6 +35,9 @@ fn share(training: &Training, step: f64, steps_per_epoch: f64, lowered: u32) -> 
         Schedule::Exponential { factor } => factor.powf(after_warmup),
         Schedule::OneCycle { peak, start_divisor, end_divisor } => {
             let (start, end) = (1.0 / start_divisor, 1.0 / start_divisor / end_divisor);
+            if length <= 0.0 {
+                return start;
+            }
             let step = after_warmup * steps_per_epoch;
             // As in PyTorch, the peak and the end are steps of their own, counted from 0.
             let (top, last) = (peak * length * steps_per_epoch - 1.0, length * steps_per_epoch - 1.0);
@@ -44,8 +47,13 @@ fn share(training: &Training, step: f64, steps_per_epoch: f64, lowered: u32) -> 
                 along_cosine(1.0, end, ((step - top) / (last - top)).min(1.0))
             }
         }
-        Schedule::Plateau { factor, floor, .. } => factor.powi(lowered as i32).max(*floor),
+        Schedule::Plateau { factor, floor, .. } => plateau_share(*factor, *floor, lowered),
     }
+}
+
+/// The share of the learning rate after a plateau has lowered it so often.
+fn plateau_share(factor: f64, floor: f64, lowered: u32) -> f64 {
+    factor.powi(lowered as i32).max(floor)
 }
 
 /// From `from` to `to` along half a cosine.
@@ -65,7 +73,13 @@ pub struct Plateau {
 }
 
 impl Plateau {
-    /// Takes note of an epoch's error; returns whether it lowers the rate.
+    /// Whether the rate fell when it was last lowered: not below the floor.
+    pub fn has_lowered(&self, factor: f64, floor: f64) -> bool {
+        let before = self.lowered.saturating_sub(1);
+        plateau_share(factor, floor, self.lowered) < plateau_share(factor, floor, before)
+    }
+
+    /// Takes note of an epoch's error; returns whether the error has stopped falling, for the rate to be lowered.
     pub fn observe(&mut self, error: f64, patience: u64) -> bool {
         if self.best.is_none_or(|best| error < best * (1.0 - 1e-4)) {
             (self.best, self.stale) = (Some(error), 0);

@@ -67,6 +67,9 @@ pub struct State {
     /// The steps that the average of the weights is over.
     #[serde(default)]
     pub average_updates: u64,
+    /// The threads that computed the last step: their number decides how sums are rounded.
+    #[serde(default)]
+    pub threads: i32,
     /// The fingerprint of the training images.
     #[serde(flatten)]
     pub dataset: Fingerprint,
@@ -135,8 +138,9 @@ impl State {
             self.epoch += 1;
             (self.loss_sum, self.loss_images) = (0.0, 0);
             self.stale = if is_lower { 0 } else { self.stale + 1 };
-            if let Schedule::Plateau { patience, .. } = schedule {
-                lowers_rate = self.plateau.observe(found.weights.top1_error, *patience);
+            if let Schedule::Plateau { patience, factor, floor } = schedule {
+                let is_time = self.plateau.observe(found.weights.top1_error, *patience);
+                lowers_rate = is_time && self.plateau.has_lowered(*factor, *floor);
             }
         }
         Verdict { is_best, lowers_rate }
@@ -161,7 +165,7 @@ pub fn save(run: &RunFolder, trained: &Trained, note: &Note) -> Result<()> {
     checkpoint::write(&run.last(), &learner.network, note)?;
     match average.as_ref().and_then(Average::network) {
         Some(network) => checkpoint::write(&run.average(), network, &state.note_of_average(note)),
-        None => Ok(()),
+        None => run.remove_average(),
     }
 }
 

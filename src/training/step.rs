@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use image::RgbImage;
-use tch::{Reduction, TchError, Tensor};
+use tch::{Kind, Reduction, TchError, Tensor};
 
 use super::accumulation::Accumulation;
 use super::optimizer::Optimizer;
@@ -145,6 +145,28 @@ impl Learner {
         let Some(gradients) = self.accumulation.as_mut().map_or(Ok(None), Accumulation::mean)? else { return Ok(()) };
         self.update(gradients, rate)?;
         self.accumulation.as_mut().map_or(Ok(()), Accumulation::clear)
+    }
+
+    /// Whether batches have been learned from since the last update.
+    ///
+    /// # Errors
+    /// Returns libtorch's error; none is known.
+    pub fn has_open_group(&self) -> Result<bool, TchError> {
+        self.accumulation.as_ref().map_or(Ok(false), Accumulation::is_open)
+    }
+
+    /// Whether all weights are finite.
+    ///
+    /// # Errors
+    /// Returns an error if the device is out of memory.
+    pub fn is_finite(&self) -> Result<bool, TchError> {
+        // A sum of 64-bit floats is finite exactly if all its 32-bit terms are.
+        for weight in &self.weights {
+            if !weight.f_sum(Kind::Double)?.f_double_value(&[])?.is_finite() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn update(&mut self, mut gradients: Vec<Tensor>, rate: f64) -> Result<(), TchError> {

@@ -23,7 +23,7 @@ impl FromStr for Rename {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once('=') {
             Some((old, new)) if old != new => Ok(Rename { old: old.to_string(), new: new.to_string() }),
-            _ => Err("expected OLD=NEW, two beginnings of names: linear=fc, or backbone.= to drop one".to_string()),
+            _ => Err("expected OLD=NEW, two prefixes of names: linear=fc, or backbone.= to drop one".to_string()),
         }
     }
 }
@@ -81,7 +81,7 @@ pub fn rename(tensors: &mut [StoredTensor], renames: &[Rename], wrapping: &str, 
         }
         ensure!(
             seen.insert(tensor.name.clone()),
-            "{}: two tensors would be called {} after renaming; name longer beginnings",
+            "{}: two tensors would be called {} after renaming; give longer prefixes",
             file.display(),
             tensor.name
         );

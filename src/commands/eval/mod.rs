@@ -133,7 +133,7 @@ fn labelled(ensemble: &Ensemble, dir: &Path, list: Option<&Path>, report: Report
     let whole = dir;
     let dir = split::validation_dir(whole);
     if dir != whole && !dir.ends_with("val") {
-        report.note(format!("{}: no folder \"val\", so that {} is evaluated", whole.display(), dir.display()));
+        report.note(format!("{}: no folder \"val\", so {} is evaluated", whole.display(), dir.display()));
     }
     let is_split = |model: &Model| model.experiment.training.val_fraction.is_some();
     if dir == whole && list.is_none() && ensemble.models().iter().any(is_split) {

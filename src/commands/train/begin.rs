@@ -60,7 +60,8 @@ impl<'a> Beginning<'a> {
         let (experiment, learner) = self.learner()?;
         let average = experiment.training.average.as_ref();
         let average = average.map(|kind| Average::new(kind, &learner.network)).transpose()?;
-        let state = State { dataset: self.splits.train.fingerprint(), ..State::default() };
+        let state =
+            State { dataset: self.splits.train.fingerprint(), threads: tch::get_num_threads(), ..State::default() };
         Ok((RunFolder::create(&out, &experiment).map_err(on)?, experiment, Trained { learner, average, state }))
     }
 
@@ -90,7 +91,7 @@ impl<'a> Beginning<'a> {
         if let Some(initial) = initial.as_ref().filter(|initial| initial.is_for(classes)) {
             self.report.note(format!("{} is for these classes: its classifier is kept", initial.file().display()));
         }
-        let experiment = self.complete(Tuning::of_new(self.args, &self.own, initial.as_ref(), classes))?;
+        let experiment = self.complete(Tuning::of_new(self.args, &self.own, initial.as_ref(), classes)?)?;
         let tensors = initial::tensors(initial, &experiment, classes, self.device, self.report)?;
         let network = Network::for_training(experiment.nodes().to_vec(), tensors, self.device)?;
         let learner = learner(network, &experiment, &self.splits.train)?;
@@ -126,6 +127,7 @@ fn way_on(out: &Path, resume: bool) -> &'static str {
     match (resume, run::find(out)) {
         (true, Found::Free) => ". Leave out --resume to start a new run, or choose another folder with --out",
         (false, Found::Run) => ". Continue it with --resume, or choose another folder with --out",
+        (true, Found::Run) => "",
         _ => ". Choose another folder with --out",
     }
 }

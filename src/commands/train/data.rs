@@ -14,10 +14,10 @@ pub fn describe(splits: &Splits, training: &Training, report: Report) {
     match source {
         ValidationSource::Folder("val") => {}
         ValidationSource::Folder(name) => {
-            report.note(format!("no folder \"val\", so that \"{name}\" is used for validation"));
+            report.note(format!("no folder \"val\", so \"{name}\" is used for validation"));
         }
         ValidationSource::Split(fraction) => report.note(format!(
-            "no validation images in {}: {:.0} % of each class are split off, {} of {} images (--val-fraction; the same ones for the same files and --seed)",
+            "no validation images in {}: {:.0} % of each class is split off, {} of {} images (--val-fraction; the same ones for the same files and --seed)",
             train.root.display(),
             100.0 * fraction,
             val.samples.len(),

@@ -68,7 +68,7 @@ pub fn run(beginning: &Beginning, workers: usize) -> Result<Outcome> {
             found.rate,
             found.lowest,
             found.steepest,
-            command(env::args(), found.rate)
+            command(env::args_os().map(|argument| argument.to_string_lossy().into_owned()), found.rate)
         ))?,
         None => report.result(format!(
             "no learning rate: the loss never fell by 2 %; see {picture}. Try other initial weights, a larger batch, or check the data"

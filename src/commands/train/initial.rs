@@ -11,7 +11,7 @@ use crate::cli::{PUBLISHED, Train};
 use crate::commands::models::published_weights;
 use crate::experiment::Experiment;
 use crate::imagenet;
-use crate::model::checkpoint::Note;
+use crate::model::checkpoint::{self, Note};
 use crate::network::classifier::class_parameters;
 use crate::network::parameter::{Parameter, parameters};
 use crate::network::{Tensors, init};
@@ -25,7 +25,7 @@ pub struct Initial {
     file: PathBuf,
     tensors: Vec<StoredTensor>,
     /// The parameters of the experiment's auxiliary classifiers.
-    auxiliary: HashSet<String>,
+    auxiliary: Vec<Parameter>,
     classes: Classes,
     partial: bool,
 }
@@ -51,7 +51,7 @@ impl Initial {
         let file = if file == Path::new(PUBLISHED) {
             published_weights(experiment.weights.as_ref(), &args.experiment, report)?
         } else {
-            file.to_path_buf()
+            if file.is_dir() { checkpoint::of(file)? } else { file.to_path_buf() }
         };
         let mut contents = weights::read(&file)?;
         name(&parameters(experiment.nodes()), &mut contents.tensors, &args.renames, &file)?;
@@ -62,8 +62,7 @@ impl Initial {
             None if outputs == Some(imagenet::CLASSES) => Classes::ImageNets(imagenet::synsets()),
             None => Classes::Unknown,
         };
-        let auxiliary = parameters(experiment.nodes()).into_iter().filter(|parameter| parameter.auxiliary);
-        let auxiliary = auxiliary.map(|parameter| parameter.name).collect();
+        let auxiliary = parameters(experiment.nodes()).into_iter().filter(|parameter| parameter.auxiliary).collect();
         Ok(Some(Initial { file, tensors: contents.tensors, auxiliary, classes, partial: args.partial }))
     }
 
@@ -109,10 +108,13 @@ impl Initial {
         let (own, file) = (parameters(experiment.nodes()), self.file);
         let fit = if self.partial { fit_partly } else { fit };
         let mut tensors = self.tensors;
-        // Fine-tuning may have left out the auxiliary classifiers that the file still has.
-        let is_left_out = |name: &String| self.auxiliary.contains(name) && own.iter().all(|it| it.name != *name);
-        tensors.retain(|tensor| !is_left_out(&tensor.name));
-        let fitted = fit(&own, tensors, &fresh, &file)?;
+        // Fine-tuning may have left out the auxiliary classifiers that the file still has, perhaps under other names.
+        let is_own = |name: &str| own.iter().any(|parameter| parameter.name == name);
+        let left_out: Vec<Parameter> = self.auxiliary.into_iter().filter(|it| !is_own(&it.name)).collect();
+        tensors.retain(|tensor| left_out.iter().all(|parameter| parameter.name != tensor.name));
+        let all: Vec<Parameter> = own.iter().cloned().chain(left_out).collect();
+        let mut fitted = fit(&all, tensors, &fresh, &file)?;
+        fitted.missing.retain(|name| is_own(name));
         report.note(format!("starting from the weights of {}", file.display()));
         if self.partial {
             let taken = own.iter().map(|parameter| &parameter.name).filter(|name| !fitted.missing.contains(name));
@@ -135,7 +137,7 @@ impl fmt::Display for Initial {
         let file = self.file.display();
         match &self.classes {
             Classes::Listed(known) => write!(f, "the {} classes of {file}", known.len()),
-            Classes::ImageNets(_) => write!(f, "ImageNet's, which {file} is for by its thousand outputs"),
+            Classes::ImageNets(_) => write!(f, "ImageNet's, which the thousand outputs of {file} are assumed to be"),
             Classes::Unknown => write!(f, "known to be those of {file}, which names none"),
         }
     }

@@ -62,13 +62,21 @@ impl Saved {
         let tensors = fit(&parameters(experiment.nodes()), self.tensors, &HashSet::new(), &run.last())?;
         let network = Network::for_training(experiment.nodes().to_vec(), tensors.into_tensors(device)?, device)?;
         let learner = learner(network, experiment, train)?;
-        let trained = state::restore(run, self.note.step, learner, &experiment.training)?;
+        let mut trained = state::restore(run, self.note.step, learner, &experiment.training)?;
+        let threads = tch::get_num_threads();
+        let before = std::mem::replace(&mut trained.state.threads, threads);
         let state = &trained.state;
         // The order of the images depends on their number, and the random choices for each on its position in the list.
         ensure!(state.dataset == train.fingerprint(), other_images(run, state, train));
         run.write_experiment(experiment)?;
         run.log().resume(state)?;
-        report.note(format!("resuming after {} epochs, at step {}", state.epoch, state.step));
+        let epochs = if state.epoch == 1 { "epoch" } else { "epochs" };
+        report.note(format!("resuming after {} {epochs}, at step {}", state.epoch, state.step));
+        if before != threads && before > 0 {
+            report.note(format!(
+                "saved with {before} threads, resumed with {threads}: sums are rounded in another order, so the weights will not be to the bit those of a run that was never interrupted; with --threads {before} they will"
+            ));
+        }
         Ok(trained)
     }
 }
@@ -105,10 +113,7 @@ fn compare(saved: &Experiment, now: &Experiment, report: Report) -> Result<()> {
         if is_fixed { &mut refused } else { &mut taken }.push(format!("{path}: {then} then, {now} now"));
     }
     if !refused.is_empty() {
-        bail!(
-            "these fields differ from the saved run: {}; restore them with --set, or start a new run",
-            refused.join("; ")
-        );
+        bail!("these fields differ from the saved run: {}; restore them, or start a new run", refused.join("; "));
     }
     taken.iter().for_each(|change| report.note(format!("changed since the run was saved: {change}")));
     Ok(())
