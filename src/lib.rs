@@ -27,6 +27,7 @@ pub mod cli;
 pub mod commands;
 pub mod data;
 pub mod device;
+pub mod digest;
 pub mod evaluation;
 pub mod experiment;
 pub mod geometry;

@@ -5,6 +5,8 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::digest::{self, digest};
+
 /// The number of the stream that shuffles an epoch; no sample has this number.
 const ORDER: u32 = u32::MAX;
 
@@ -37,9 +39,8 @@ pub fn balanced_order(seed: u64, epoch: u64, classes: &[Vec<u32>]) -> Vec<u32> {
 /// Where a sample stands in the order by which validation images are split off: a number that depends on the seed and its
 /// name.
 pub fn split_rank(seed: u64, name: &[u8]) -> u64 {
-    // FNV-1a, then SplitMix64's finaliser: names that differ in a digit get unrelated ranks.
-    let hash = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
-    mixed(name.iter().fold(0xCBF2_9CE4_8422_2325 ^ mixed(seed), hash))
+    // Mixed, because digests of names that differ in a digit are related.
+    mixed(digest(digest::START ^ mixed(seed), name))
 }
 
 /// The seed of libtorch's random generator, which dropout uses, for one step, counted from 0 over the whole run.
@@ -57,10 +58,9 @@ fn mixed(mut mixed: u64) -> u64 {
 
 /// The stream that a parameter's initial values are drawn from.
 pub fn weights_stream(seed: u64, parameter: &str) -> ChaCha8Rng {
-    // FNV-1a; a key of its own keeps these streams apart from those of samples.
-    let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+    // A key of its own keeps these streams apart from those of samples.
     let mut stream = ChaCha8Rng::seed_from_u64(seed ^ 0x7765_6967_6874_735F);
-    stream.set_stream(parameter.bytes().fold(0xCBF2_9CE4_8422_2325, hash));
+    stream.set_stream(digest(digest::START, parameter.as_bytes()));
     stream
 }
 

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
+use crate::digest::{self, digest};
 use crate::image::decode;
 use crate::nearest::did_you_mean;
 
@@ -105,19 +106,17 @@ impl Dataset {
 
     /// The number of images of each class.
     pub fn class_sizes(&self) -> Vec<usize> {
-        self.by_class().iter().map(Vec::len).collect()
+        let mut sizes = vec![0; self.classes.len()];
+        self.samples.iter().for_each(|sample| sizes[sample.label] += 1);
+        sizes
     }
 
     /// The fingerprint of this data set, which does not depend on its location.
     pub fn fingerprint(&self) -> Fingerprint {
-        let mut digest = 0xCBF2_9CE4_8422_2325;
-        let mut take = |bytes: &[u8]| {
-            bytes.iter().for_each(|&byte| digest = (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3));
+        let sample = |all: u64, Sample { source, label }: &Sample| {
+            digest(digest(all, &source.name_below(&self.root)), &(*label as u64).to_le_bytes())
         };
-        for Sample { source, label } in self.samples.iter() {
-            take(&source.name_below(&self.root));
-            take(&(*label as u64).to_le_bytes());
-        }
+        let digest = self.samples.iter().fold(digest::START, sample);
         Fingerprint { images: self.samples.len() as u64, digest }
     }
 }

@@ -1,9 +1,10 @@
 //! `training.augment`: random changes to a cropped image, in the order in which they are applied.
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
+use super::field;
 use crate::geometry::Size;
 use crate::image::edit::Interpolation;
 use crate::range::{positive, within};
@@ -202,7 +203,7 @@ fn always() -> f64 {
 pub fn check(augment: &[Augmentation]) -> Result<()> {
     augment.iter().enumerate().try_for_each(|(index, augmentation)| {
         let kind: &'static str = augmentation.into();
-        augmentation.check().map_err(|reason| anyhow!("training.augment[{index}].{kind}{reason}"))
+        augmentation.check(&format!("augment[{index}].{kind}"))
     })
 }
 
@@ -213,15 +214,21 @@ pub fn check(augment: &[Augmentation]) -> Result<()> {
 pub fn check_input(augment: &[Augmentation], input: Size) -> Result<()> {
     let most = (2 * input.shorter_side()).saturating_sub(1);
     augment.iter().enumerate().try_for_each(|(index, augmentation)| match augmentation {
-        Augmentation::GaussianBlur(blur) => within(blur.kernel, 1, most).map_err(|reason| {
-            anyhow!("training.augment[{index}].gaussian_blur.kernel: {reason}, for an input of {input}")
-        }),
+        Augmentation::GaussianBlur(blur) => {
+            let fits = within(blur.kernel, 1, most).map_err(|reason| format!("{reason}, for an input of {input}"));
+            field::at(&format!("augment[{index}].gaussian_blur.kernel"), fits)
+        }
         _ => Ok(()),
     })
 }
 
 impl Augmentation {
-    fn check(&self) -> Result<(), String> {
+    /// `place` is its path within `training`.
+    fn check(&self, place: &str) -> Result<()> {
+        let at = |field: &str, checked| field::at(&format!("{place}.{field}"), checked);
+        let ordered = |field: &str, range, least, most| field::ordered(&format!("{place}.{field}"), range, least, most);
+        // At 0 there would be nothing to do.
+        let probability = |probability| at("probability", positive(probability, 1.0));
         match self {
             Augmentation::ColorJitter(jitter) => {
                 at("brightness", within(jitter.brightness, 0.0, 10.0))?;
@@ -229,9 +236,10 @@ impl Augmentation {
                 at("saturation", within(jitter.saturation, 0.0, 10.0))?;
                 at("hue", within(jitter.hue, 0.0, 0.5))?;
                 let amounts = [jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue];
-                if amounts.iter().all(|&amount| amount == 0.0) {
-                    return Err(": expected brightness, contrast, saturation or hue above 0, found none; set one, or remove color_jitter from the list".into());
-                }
+                ensure!(
+                    amounts.iter().any(|&amount| amount != 0.0),
+                    "training.{place}: expected brightness, contrast, saturation or hue above 0, found none; set one, or remove color_jitter from the list"
+                );
                 probability(jitter.probability)
             }
             Augmentation::Lighting(lighting) => {
@@ -252,9 +260,11 @@ impl Augmentation {
             }
             Augmentation::GaussianBlur(blur) => {
                 at("kernel", within(blur.kernel, 1, 1023))?;
-                if blur.kernel.is_multiple_of(2) {
-                    return Err(format!(".kernel: expected an odd number, found {}", blur.kernel));
-                }
+                ensure!(
+                    !blur.kernel.is_multiple_of(2),
+                    "training.{place}.kernel: expected an odd number, found {}",
+                    blur.kernel
+                );
                 ordered("sigma", blur.sigma, 0.01, 1000.0)?;
                 probability(blur.probability)
             }
@@ -265,19 +275,4 @@ impl Augmentation {
             }
         }
     }
-}
-
-/// Checks a probability; at 0 there would be nothing to do.
-fn probability(probability: f64) -> Result<(), String> {
-    at("probability", positive(probability, 1.0))
-}
-
-/// Checks a range: two numbers, the first not above the second.
-fn ordered(field: &str, [low, high]: [f64; 2], least: f64, most: f64) -> Result<(), String> {
-    at(&format!("{field}[0]"), within(low, least, most))?;
-    at(&format!("{field}[1]"), within(high, low, most))
-}
-
-fn at(field: &str, checked: Result<(), String>) -> Result<(), String> {
-    checked.map_err(|reason| format!(".{field}: {reason}"))
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::training::at;
+use super::field::at;
 use crate::range::within;
 
 /// An average over the weights of many steps, updated after every step. Running statistics of batch norms are averaged

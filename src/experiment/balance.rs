@@ -3,9 +3,6 @@
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::training::{Training, at};
-use crate::range::within;
-
 /// How much an image's loss counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -29,25 +26,22 @@ pub enum Sampler {
     Balanced,
 }
 
-/// Checks the keys of this file, and the fraction of validation images.
-pub(super) fn check(training: &Training) -> Result<()> {
-    if let Some(fraction) = training.val_fraction {
-        at("val_fraction", within(fraction, 0.001, 0.9))?;
-    }
-    if training.class_weights == ClassWeights::Balanced {
+impl ClassWeights {
+    /// # Errors
+    /// Returns an error if other fields contradict these weights.
+    pub fn check(self, sampler: Sampler, accumulate: u64) -> Result<()> {
+        let is_free = self == ClassWeights::None;
         ensure!(
-            training.sampler == Sampler::Uniform,
+            is_free || sampler == Sampler::Uniform,
             "training.class_weights: \"balanced\" would even out classes that training.sampler already draws equally often; set one of the two to its default (\"none\", \"uniform\")"
         );
         ensure!(
-            training.accumulate == 1,
+            is_free || accumulate == 1,
             "training.class_weights: the batches of an update (training.accumulate) are averaged by their numbers of images, which \"balanced\" weights contradict; use training.sampler \"balanced\" instead"
         );
+        Ok(())
     }
-    Ok(())
-}
 
-impl ClassWeights {
     /// The weight of each class, for the number of training images in each.
     ///
     /// # Errors

@@ -54,24 +54,19 @@ fn located(path: &str, message: &str) -> anyhow::Error {
 
 /// One of serde's messages in the words of JSON instead of Rust's.
 fn plain(message: &str) -> String {
-    let words = [
-        ("invalid type: ", "found "),
-        ("invalid value: ", "found "),
-        ("unit variant", "a word"),
-        ("struct variant", "an object"),
-        ("newtype variant", "an object"),
-        ("map", "an object"),
-        ("sequence", "a list"),
-        ("floating point ", ""),
-        ("integer ", ""),
-        ("boolean ", ""),
-        ("string ", ""),
-    ];
-    let Some((found, expected)) = message.split_once(", expected ") else { return message.to_string() };
-    if !message.starts_with("invalid") {
+    let wrong = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
+    let Some((found, expected)) = wrong.and_then(|wrong| wrong.rsplit_once(", expected ")) else {
         return message.to_string();
-    }
-    let found = words.iter().fold(found.to_string(), |text, (rust, json)| text.replacen(rust, json, 1));
+    };
+    let found = match found {
+        "unit variant" => "a word",
+        "struct variant" | "newtype variant" | "map" => "an object",
+        "sequence" => "a list",
+        value => ["floating point ", "integer ", "boolean ", "string "]
+            .into_iter()
+            .find_map(|kind| value.strip_prefix(kind))
+            .unwrap_or(value),
+    };
     let expected = match expected {
         "u64" | "u32" | "usize" | "i64" | "i32" | "u8" => "a whole number",
         "f64" => "a number",
@@ -81,7 +76,7 @@ fn plain(message: &str) -> String {
         other if other.starts_with("enum ") => "one of its words",
         other => other,
     };
-    format!("expected {expected}, {found}")
+    format!("expected {expected}, found {found}")
 }
 
 /// Reads an enum whose variants are objects; a bare word is the variant of this name with an empty object.

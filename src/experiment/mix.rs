@@ -1,8 +1,9 @@
 //! `training.mix`: the images of a batch and their labels are mixed in pairs.
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
+use super::field;
 use crate::range::within;
 
 /// How the images of a batch are mixed, each with the one before it. The loss is then that of the mixed labels, with
@@ -46,9 +47,7 @@ impl Mix {
     /// # Errors
     /// Returns an error with the JSON path if a number is out of its range, or if batches have a single image.
     pub fn check(&self, batch_size: usize) -> Result<()> {
-        let at = |field: &str, alpha: f64| {
-            within(alpha, 0.01, 100.0).map_err(|reason| anyhow!("training.mix.{field}: {reason}"))
-        };
+        let at = |field: &str, alpha: f64| field::at(&format!("mix.{field}"), within(alpha, 0.01, 100.0));
         match *self {
             Mix::Mixup { alpha } => at("mixup.alpha", alpha)?,
             Mix::Cutmix { alpha } => at("cutmix.alpha", alpha)?,

@@ -8,8 +8,10 @@ mod average;
 mod balance;
 pub mod builtin;
 mod change;
+mod field;
 pub mod fine_tune;
 mod json;
+mod layers;
 mod mix;
 mod moved;
 mod optimizer;
@@ -201,7 +203,7 @@ impl Experiment {
     pub fn leave_out_auxiliary(&mut self) -> Result<()> {
         let network = without_auxiliary(&self.network);
         let nodes = prove_classifier(&network)?;
-        optimizer::check_layers(&self.training, &nodes)?;
+        layers::check(&self.training, &nodes)?;
         (self.network, self.nodes) = (network, nodes);
         self.withdraw_claims();
         Ok(())
@@ -246,7 +248,7 @@ impl Experiment {
             !self.network.start.zero_residual || has_zero_residual(&self.nodes),
             "network.start.zero_residual: expected a residual block whose body ends in a batch norm, found none; set it to false"
         );
-        optimizer::check_layers(&self.training, &self.nodes)?;
+        layers::check(&self.training, &self.nodes)?;
         let parts = self.parts(&self.evaluation.views).context("evaluation.views")?;
         if parts.iter().any(Part::is_dense) {
             dense(&self.nodes).context("evaluation.views")?;

@@ -1,12 +1,9 @@
-//! The optimisers of the `training` section, the layers that they treat differently, and the gradients they are given.
+//! How the `training` section updates weights: by which optimiser, with gradients cut how far, in which numbers.
 
-use anyhow::{Result, anyhow, bail, ensure};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::training::{Training, at};
-use crate::nearest::did_you_mean;
-use crate::network::node::Node;
-use crate::network::parameter::{Parameter, is_within, parameters};
+use super::field::at;
 use crate::range::{positive, within};
 
 /// An optimiser and its settings; its name alone stands for its defaults.
@@ -130,69 +127,13 @@ impl OptimizerSpec {
     }
 }
 
-impl Training {
-    /// Whether the layer of this name is not trained.
-    pub fn is_frozen(&self, layer: &str) -> bool {
-        self.freeze.iter().any(|frozen| is_within(layer, frozen))
-    }
-}
-
-/// Checks the numbers of the keys of this file, other than the optimiser's own.
-pub(super) fn check(training: &Training) -> Result<()> {
-    training.optimizer.check()?;
-    for (layer, &scale) in &training.rate_scale {
-        at(&format!("rate_scale.{layer}"), positive(scale, 1e4))?;
-    }
-    match training.clip {
-        Some(Clip::Norm(most)) => at("clip.norm", positive(most, 1e9))?,
-        Some(Clip::Value(most)) => at("clip.value", positive(most, 1e9))?,
-        None => {}
-    }
-    at("accumulate", within(training.accumulate, 1, 10_000))
-}
-
-/// Checks that the layers that `freeze` and `rate_scale` name exist, and that some layer is left to train.
-pub(super) fn check_layers(training: &Training, nodes: &[Node]) -> Result<()> {
-    let trainable: Vec<Parameter> = parameters(nodes).into_iter().filter(Parameter::is_trainable).collect();
-    for (index, layer) in training.freeze.iter().enumerate() {
-        find(layer, &trainable).map_err(|reason| anyhow!("training.freeze[{index}]: {reason}"))?;
-    }
-    for layer in training.rate_scale.keys() {
-        find(layer, &trainable).map_err(|reason| anyhow!("training.rate_scale.{layer}: {reason}"))?;
-        if let Some(frozen) = training.freeze.iter().find(|frozen| is_within(layer, frozen)) {
-            bail!(
-                "training.rate_scale.{layer}: training.freeze lists \"{frozen}\", so these layers are not trained; leave one of the two out"
-            );
+impl Clip {
+    /// # Errors
+    /// Returns an error with the JSON path if the number is out of its range.
+    pub(super) fn check(&self) -> Result<()> {
+        match *self {
+            Clip::Norm(most) => at("clip.norm", positive(most, 1e9)),
+            Clip::Value(most) => at("clip.value", positive(most, 1e9)),
         }
     }
-    let is_frozen = |parameter: &Parameter| training.is_frozen(parameter.layer());
-    ensure!(
-        !trainable.iter().all(is_frozen),
-        "training.freeze: expected at least one layer to train, but all are frozen; leave out the last one (\"{}\")",
-        trainable.last().map_or("", Parameter::layer)
-    );
-    Ok(())
-}
-
-fn find(layer: &str, trainable: &[Parameter]) -> Result<(), String> {
-    if trainable.iter().any(|parameter| is_within(parameter.layer(), layer)) {
-        return Ok(());
-    }
-    // Every layer, and every beginning of its name up to a dot.
-    let known = trainable.iter().flat_map(|parameter| {
-        let name = parameter.layer();
-        name.match_indices('.').map(|(end, _)| &name[..end]).chain([name])
-    });
-    let mut layers: Vec<&str> = Vec::new();
-    for parameter in trainable {
-        let first = parameter.layer().split('.').next().unwrap_or_default();
-        if !layers.contains(&first) {
-            layers.push(first);
-        }
-    }
-    Err(format!(
-        "expected the name of a layer with weights, or its beginning up to a dot, found \"{layer}\"{}; this network has {}",
-        did_you_mean(layer, known),
-        layers.join(", ")
-    ))
 }

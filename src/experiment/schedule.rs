@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::training::at;
+use super::field::at;
 use crate::range::{positive, within};
 
 /// How the learning rate moves after the warm-up. A share or a factor is one of the learning rate. Epochs are counted

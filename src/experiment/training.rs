@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::augmentation::{self, Augmentation};
 use super::average::Average;
-use super::balance::{self, ClassWeights, Sampler};
+use super::balance::{ClassWeights, Sampler};
+use super::field::{at, ordered};
 use super::json::{optional_word_or_object, word_or_object, words_or_objects};
 use super::mix::Mix;
-use super::optimizer::{self, Clip, MemoryFormat, OptimizerSpec, Precision, SgdSpec};
+use super::optimizer::{Clip, MemoryFormat, OptimizerSpec, Precision, SgdSpec};
 use super::schedule::{EarlyStopping, Schedule};
+use crate::network::parameter::is_within_any;
 use crate::range::{positive, within};
 
 /// The `training` section: gradient descent on the cross entropy.
@@ -158,14 +160,25 @@ pub enum TrainingCrop {
 }
 
 impl Training {
+    /// Whether the layer of this name is not trained.
+    pub fn is_frozen(&self, layer: &str) -> bool {
+        is_within_any(layer, &self.freeze)
+    }
+
     /// # Errors
     /// Returns an error with the JSON path if a number is out of its range.
     pub fn check(&self) -> Result<()> {
         at("epochs", within(self.epochs, 1, 1_000_000))?;
         at("batch_size", within(self.batch_size, 1, 1_000_000))?;
         at("learning_rate", positive(self.learning_rate, 1e6))?;
-        optimizer::check(self)?;
-        balance::check(self)?;
+        self.optimizer.check()?;
+        self.rate_scale
+            .iter()
+            .try_for_each(|(layer, &scale)| at(&format!("rate_scale.{layer}"), positive(scale, 1e4)))?;
+        self.clip.as_ref().map_or(Ok(()), Clip::check)?;
+        at("accumulate", within(self.accumulate, 1, 10_000))?;
+        self.class_weights.check(self.sampler, self.accumulate)?;
+        at("val_fraction", self.val_fraction.map_or(Ok(()), |fraction| within(fraction, 0.001, 0.9)))?;
         at("weight_decay", within(self.weight_decay, 0.0, 1e3))?;
         at("label_smoothing", within(self.label_smoothing, 0.0, 0.9999))?;
         at("warmup_epochs", within(self.warmup_epochs, 0.0, self.epochs as f64))?;
@@ -215,15 +228,4 @@ impl TrainingCrop {
             TrainingCrop::Padded { pixels } => at("crop.padded.pixels", within(*pixels, 0, 1024)),
         }
     }
-}
-
-/// Checks a range: two numbers, the first not above the second.
-fn ordered(field: &str, [low, high]: [f64; 2], least: f64, most: f64) -> Result<()> {
-    at(&format!("{field}[0]"), within(low, least, most))?;
-    at(&format!("{field}[1]"), within(high, low, most))
-}
-
-/// An error with the JSON path of a field of this section.
-pub(super) fn at(field: &str, checked: Result<(), String>) -> Result<()> {
-    checked.map_err(|reason| anyhow!("training.{field}: {reason}"))
 }

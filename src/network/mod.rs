@@ -25,7 +25,7 @@ use tch::{Device, Kind, Tensor};
 pub use dense::dense;
 pub use forward::{Mode, Output};
 use node::Node;
-use parameter::{Parameter, is_within, parameters};
+use parameter::{Parameter, is_within_any, parameters};
 pub use refusal::Refusal;
 
 /// Tensors by the name of their parameter.
@@ -79,7 +79,7 @@ impl Network {
         self.frozen = layers.to_vec();
         for (name, tensor) in &mut self.tensors {
             let layer = name.rsplit_once('.').map_or("", |(layer, _)| layer);
-            if layers.iter().any(|frozen| is_within(layer, frozen)) {
+            if is_within_any(layer, layers) {
                 *tensor = tensor.f_set_requires_grad(false)?;
             }
         }
@@ -92,7 +92,7 @@ impl Network {
     }
 
     fn is_frozen(&self, layer: &str) -> bool {
-        self.frozen.iter().any(|frozen| is_within(layer, frozen))
+        is_within_any(layer, &self.frozen)
     }
 
     /// The same network, with the same tensors, as a convolution over images at least as large as its input: class

@@ -66,6 +66,11 @@ pub fn is_within(layer: &str, part: &str) -> bool {
     layer.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
+/// Whether a layer is one of these parts or lies in one.
+pub fn is_within_any(layer: &str, parts: &[String]) -> bool {
+    parts.iter().any(|part| is_within(layer, part))
+}
+
 /// The parameters of `nodes` and of all layers inside them, in the order of the forward pass.
 pub fn parameters(nodes: &[Node]) -> Vec<Parameter> {
     let mut all = Vec::new();

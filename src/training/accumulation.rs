@@ -46,8 +46,8 @@ impl Accumulation {
         Ok(self.images.f_double_value(&[])? > 0.0)
     }
 
-    /// The mean gradients over all images, in memory that is the caller's until [`Accumulation::clear`]; `None` if there
-    /// are no images.
+    /// The mean gradients over all images, in memory that is the caller's until [`Accumulation::clear`]; `None`
+    /// before the first image.
     ///
     /// # Errors
     /// Returns an error if the device is out of memory.

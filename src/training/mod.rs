@@ -23,7 +23,6 @@ use std::time::Instant;
 use anyhow::{Error, Result, bail, ensure};
 
 use crate::data::dataset::Dataset;
-use crate::evaluation::NotFinite;
 use crate::experiment::Experiment;
 use crate::metrics::Errors;
 use crate::model::checkpoint::Note;
@@ -37,7 +36,6 @@ use progress::Progress;
 use run::RunFolder;
 use saves::{SaveEvery, Saves};
 use state::{State, Trained, Validated};
-use validation::Validation;
 
 /// How training ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -86,7 +84,6 @@ impl Trainer<'_> {
     pub fn train(&self, trained: &mut Trained, bad: &mut BadImages) -> Result<Ended> {
         let batches = TrainingBatches::new(self.experiment, self.train, self.workers)?;
         let length = Length::new(&self.experiment.training, batches.steps());
-        let validation = self.validation();
         let mut saves = Saves::new(self.run, self.save_every, self.report);
         if trained.state.step > 0 {
             // The interruption may have come in the middle of a save, after the first of its files.
@@ -124,9 +121,7 @@ impl Trainer<'_> {
             if saves.is_worthwhile() {
                 self.save(trained, &mut saves)?;
             }
-            let Some(found) = self.validate(&validation, trained, bad)? else {
-                return self.interrupt(trained, &mut saves);
-            };
+            let Some(found) = self.validate(trained, bad)? else { return self.interrupt(trained, &mut saves) };
             trained.state.seconds = seconds();
             self.finish_epoch(trained, found, &length, &progress, &mut saves)?;
         }
@@ -179,20 +174,6 @@ impl Trainer<'_> {
             self.average(trained, length)?;
         }
         Ok(())
-    }
-
-    /// The errors of the epoch's weights; `None` if interrupted.
-    fn validate(&self, validation: &Validation, trained: &Trained, bad: &mut BadImages) -> Result<Option<Validated>> {
-        ensure!(trained.learner.is_finite()?, self.diverged(&trained.state, "a weight is NaN or infinite"));
-        validation.run(trained, bad).map_err(|error| match error.downcast_ref::<NotFinite>() {
-            Some(problem) => self.diverged(&trained.state, &problem.to_string()),
-            None => error,
-        })
-    }
-
-    fn validation(&self) -> Validation<'_> {
-        let Trainer { experiment, val, workers, report, interrupted, .. } = *self;
-        Validation { experiment, val, workers, report, interrupted }
     }
 
     /// Whether nothing is left to train or to validate.

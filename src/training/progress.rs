@@ -104,11 +104,12 @@ impl Progress {
             (true, false) => "  best",
             _ => "",
         };
+        let is_whole = self.length.is_whole(state);
         format!(
             "epoch {}/{}{}  training loss {training_loss:.3}  validation loss {:.3}  top-1 error {:.2} %  top-5 error {:.2} %{averaged}{best}  ({:.0} images/s, {})",
-            if self.length.is_whole(state) { state.epoch.to_string() } else { (state.epoch + 1).to_string() },
+            if is_whole { state.epoch } else { state.epoch + 1 },
             self.length.epochs,
-            if self.length.is_whole(state) { "" } else { " (partial)" },
+            if is_whole { "" } else { " (partial)" },
             found.weights.loss,
             found.weights.top1_error,
             found.weights.top5_error,

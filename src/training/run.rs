@@ -7,11 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::log::Log;
 use crate::atomic::{TEMPORARY, temporary_prefix, write_atomically};
 use crate::experiment::Experiment;
 use crate::model::checkpoint::{AVERAGE, BEST, LAST};
-use crate::report::curves;
 
 const EXPERIMENT: &str = "experiment.json";
 const LOG: &str = "log.jsonl";
@@ -38,9 +36,7 @@ impl RunFolder {
         let run = RunFolder::lock(path)?;
         // The process that held the lock until now may have saved a checkpoint.
         RunFolder::check_free(path)?;
-        if run.file(LOG).exists() {
-            fs::remove_file(run.file(LOG)).with_context(|| format!("cannot remove {}", run.file(LOG).display()))?;
-        }
+        remove_if_there(&run.log())?;
         run.remove_states_but(None)?;
         run.write_experiment(experiment)?;
         Ok(run)
@@ -74,12 +70,7 @@ impl RunFolder {
     /// # Errors
     /// Returns an error if it is there and cannot be removed.
     pub fn remove_average(&self) -> Result<()> {
-        match fs::remove_file(self.average()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("cannot remove {}", self.average().display()))
-            }
-            _ => Ok(()),
-        }
+        remove_if_there(&self.average())
     }
 
     fn lock(path: &Path) -> Result<Self> {
@@ -161,20 +152,26 @@ impl RunFolder {
     }
 
     /// The log.
-    pub fn log(&self) -> Log {
-        Log::at(self.file(LOG))
+    pub fn log(&self) -> PathBuf {
+        self.file(LOG)
     }
 
-    /// Draws the curves from the log.
-    ///
-    /// # Errors
-    /// Returns an error if the log cannot be read or the picture cannot be written.
-    pub fn draw_curves(&self) -> Result<()> {
-        write_atomically(&self.file(CURVES), &curves::draw(&self.log().epochs()?)?)
+    /// The picture of the curves.
+    pub fn curves(&self) -> PathBuf {
+        self.file(CURVES)
     }
 
     fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+}
+
+fn remove_if_there(file: &Path) -> Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", file.display()))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -10,9 +10,10 @@ use serde_json::Value;
 use super::log::Log;
 use super::run::RunFolder;
 use super::state::{self, State, Trained};
+use crate::atomic::write_atomically;
 use crate::model::checkpoint::{self, Note};
 use crate::network::Network;
-use crate::report::Report;
+use crate::report::{Report, curves};
 use crate::weights::{StoredTensor, safetensors};
 
 /// How often a run is saved besides the ends of its epochs.
@@ -66,7 +67,16 @@ pub struct Saves<'a> {
 impl<'a> Saves<'a> {
     /// Nothing has been saved yet.
     pub fn new(run: &'a RunFolder, every: SaveEvery, report: Report) -> Self {
-        Saves { run, every, report, log: run.log(), last: Instant::now(), saved: None, failure: None, best: None }
+        Saves {
+            run,
+            every,
+            report,
+            log: Log::at(run.log()),
+            last: Instant::now(),
+            saved: None,
+            failure: None,
+            best: None,
+        }
     }
 
     /// Whether it is time for a save between the ends of epochs, after this many steps.
@@ -153,9 +163,13 @@ impl<'a> Saves<'a> {
 
     /// Draws the curves; they are drawn again after the next epoch.
     pub fn draw_curves(&mut self) {
-        if let (Err(error), None) = (self.run.draw_curves(), &self.failure) {
+        if let (Err(error), None) = (self.write_curves(), &self.failure) {
             self.fail(error);
         }
+    }
+
+    fn write_curves(&self) -> Result<()> {
+        write_atomically(&self.run.curves(), &curves::draw(&self.log.epochs()?)?)
     }
 
     fn fail(&mut self, error: Error) {

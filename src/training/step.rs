@@ -66,14 +66,15 @@ impl Learner {
         })
     }
 
-    /// The same with losses that count by their classes.
+    /// The same for classes with these numbers of images, by which losses are weighed if the experiment says so.
     ///
     /// # Errors
-    /// Returns an error if the device is out of memory.
-    pub fn with_class_weights(self, weights: &[f64]) -> Result<Self> {
-        let weights: Vec<f32> = weights.iter().map(|&weight| weight as f32).collect();
-        let weights = Tensor::f_from_slice(&weights)?.f_to_device(self.network.device())?;
-        Ok(Learner { class_weights: Some(weights), ..self })
+    /// See [`Learner::new`] and [`ClassWeights::of`](crate::experiment::ClassWeights::of).
+    pub fn for_classes(network: Network, experiment: &Experiment, sizes: &[usize]) -> Result<Self> {
+        let weights = experiment.training.class_weights.of(sizes)?;
+        let weights = weights.map(|weights| Tensor::f_from_slice(&weights)?.f_to_kind(Kind::Float)).transpose()?;
+        let weights = weights.map(|weights| weights.f_to_device(network.device())).transpose()?;
+        Ok(Learner { class_weights: weights, ..Learner::new(network, experiment)? })
     }
 
     /// Trains on images of the input's size and their classes; returns their mean loss. The weights change once per group of

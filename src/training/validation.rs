@@ -1,41 +1,32 @@
-//! The errors on the validation images, between epochs.
+//! The validation between epochs: the errors of the weights and of their average.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
+use super::Trainer;
 use super::average::Average;
 use super::batches::BadImages;
 use super::state::{Trained, Validated};
-use crate::data::dataset::Dataset;
-use crate::evaluation::{Classification, Measurement, Member, Pace};
-use crate::experiment::Experiment;
+use crate::evaluation::{Classification, Measurement, Member, NotFinite, Pace};
 use crate::metrics::Errors;
 use crate::network::Network;
-use crate::report::Report;
 use crate::views::Views;
 
-/// The validation images, and everything that it takes to measure errors on them.
-#[derive(Debug)]
-pub struct Validation<'a> {
-    /// What is trained.
-    pub experiment: &'a Experiment,
-    /// The images.
-    pub val: &'a Dataset,
-    /// Threads that prepare them.
-    pub workers: usize,
-    /// The terminal output.
-    pub report: Report,
-    /// Set by a signal, which ends a validation.
-    pub interrupted: &'a AtomicBool,
-}
-
-impl Validation<'_> {
-    /// The errors of the weights and of their average; `None` if interrupted.
+impl Trainer<'_> {
+    /// The errors on the validation images; `None` if interrupted.
     ///
     /// # Errors
-    /// Returns an error if no image can be read, an output is NaN, or the device is out of memory.
-    pub fn run(&self, trained: &Trained, bad: &mut BadImages) -> Result<Option<Validated>> {
+    /// Returns an error if training diverged, no image can be read, or the device is out of memory.
+    pub(super) fn validate(&self, trained: &Trained, bad: &mut BadImages) -> Result<Option<Validated>> {
+        ensure!(trained.learner.is_finite()?, self.diverged(&trained.state, "a weight is NaN or infinite"));
+        self.measure(trained, bad).map_err(|error| match error.downcast_ref::<NotFinite>() {
+            Some(problem) => self.diverged(&trained.state, &problem.to_string()),
+            None => error,
+        })
+    }
+
+    fn measure(&self, trained: &Trained, bad: &mut BadImages) -> Result<Option<Validated>> {
         let Some(weights) = self.errors(&trained.learner.network, "validation", bad)? else { return Ok(None) };
         let Some(network) = trained.average.as_ref().and_then(Average::network) else {
             return Ok(Some(Validated { weights, averaged: None }));

@@ -10,7 +10,6 @@ use super::initial::{self, Initial};
 use super::resume::Saved;
 use super::tuning::Tuning;
 use crate::cli::Train;
-use crate::data::dataset::Dataset;
 use crate::data::split::{Splits, ValidationSource};
 use crate::experiment::Experiment;
 use crate::network::Network;
@@ -94,7 +93,7 @@ impl<'a> Beginning<'a> {
         let experiment = self.complete(Tuning::of_new(self.args, &self.own, initial.as_ref(), classes)?)?;
         let tensors = initial::tensors(initial, &experiment, classes, self.device, self.report)?;
         let network = Network::for_training(experiment.nodes().to_vec(), tensors, self.device)?;
-        let learner = learner(network, &experiment, &self.splits.train)?;
+        let learner = Learner::for_classes(network, &experiment, &self.splits.train.class_sizes())?;
         Ok((experiment, learner))
     }
 
@@ -110,15 +109,6 @@ impl<'a> Beginning<'a> {
             experiment.training.val_fraction = Some(fraction);
         }
         Ok(experiment)
-    }
-}
-
-/// A learner of the network, which weighs classes by their numbers of training images if asked to.
-pub fn learner(network: Network, experiment: &Experiment, train: &Dataset) -> Result<Learner> {
-    let learner = Learner::new(network, experiment)?;
-    match experiment.training.class_weights.of(&train.class_sizes())? {
-        Some(weights) => learner.with_class_weights(&weights),
-        None => Ok(learner),
     }
 }
 

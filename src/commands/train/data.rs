@@ -30,9 +30,10 @@ pub fn describe(splits: &Splits, training: &Training, report: Report) {
 
 /// The smallest and the largest class, if they are far apart.
 fn uneven(train: &Dataset, training: &Training) -> Option<String> {
-    let sizes = || train.class_sizes().into_iter().zip(&train.classes);
-    let (least, smallest) = sizes().min_by_key(|&(size, _)| size)?;
-    let (most, largest) = sizes().max_by_key(|&(size, _)| size)?;
+    let sizes = train.class_sizes();
+    let named = || sizes.iter().zip(&train.classes);
+    let (&least, smallest) = named().min_by_key(|(size, _)| **size)?;
+    let (&most, largest) = named().max_by_key(|(size, _)| **size)?;
     let remedy = match (training.class_weights, training.sampler) {
         (ClassWeights::Balanced, _) => "class_weights evens that out in the loss",
         (_, Sampler::Balanced) => "sampler draws them equally often",

@@ -8,7 +8,6 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use super::begin::Beginning;
-
 use crate::atomic::write_atomically;
 use crate::commands::{Outcome, watch_signals};
 use crate::report::rate_curve::{RateCurve, draw};

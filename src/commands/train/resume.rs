@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use tch::Device;
 
-use super::begin::learner;
 use super::differences::{self, Difference};
 use crate::data::dataset::Dataset;
 use crate::experiment::Experiment;
@@ -13,8 +12,10 @@ use crate::model::checkpoint::{self, Note};
 use crate::network::Network;
 use crate::network::parameter::parameters;
 use crate::report::Report;
+use crate::training::log::Log;
 use crate::training::run::RunFolder;
 use crate::training::state::{self, State, Trained};
+use crate::training::step::Learner;
 use crate::weights::StoredTensor;
 use crate::weights::fit::fit;
 
@@ -61,7 +62,7 @@ impl Saved {
         );
         let tensors = fit(&parameters(experiment.nodes()), self.tensors, &HashSet::new(), &run.last())?;
         let network = Network::for_training(experiment.nodes().to_vec(), tensors.into_tensors(device)?, device)?;
-        let learner = learner(network, experiment, train)?;
+        let learner = Learner::for_classes(network, experiment, &train.class_sizes())?;
         let mut trained = state::restore(run, self.note.step, learner, &experiment.training)?;
         let threads = tch::get_num_threads();
         let before = std::mem::replace(&mut trained.state.threads, threads);
@@ -69,7 +70,7 @@ impl Saved {
         // The order of the images depends on their number, and the random choices for each on its position in the list.
         ensure!(state.dataset == train.fingerprint(), other_images(run, state, train));
         run.write_experiment(experiment)?;
-        run.log().resume(state)?;
+        Log::at(run.log()).resume(state)?;
         let epochs = if state.epoch == 1 { "epoch" } else { "epochs" };
         report.note(format!("resuming after {} {epochs}, at step {}", state.epoch, state.step));
         if before != threads && before > 0 {

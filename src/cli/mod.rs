@@ -1,17 +1,17 @@
 //! The command line: commands, arguments and their help texts. No work is done here.
 
-use std::ffi::OsStr;
-use std::path::PathBuf;
-use std::str::FromStr;
+mod value;
 
-use clap::builder::{PossibleValue, TypedValueParser};
-use clap::{Arg, Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::experiment::builtin;
 use crate::training::saves::SaveEvery;
-use crate::views::{Named, Protocol};
 use crate::weights::rename::Rename;
+
+use value::{EXPERIMENT, PROTOCOLS, RECIPE, ViewsParser, WEIGHTS};
+pub use value::{Format, Input, PUBLISHED, ViewsArgument};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -80,32 +80,6 @@ pub struct Output {
     /// Show only results, warnings and errors
     #[arg(long, short, help_heading = "Common options")]
     pub quiet: bool,
-}
-
-/// A path whose completions also offer the built-in names.
-#[derive(Clone, Copy, Debug)]
-struct PathOrName(fn() -> Vec<&'static str>);
-
-/// Built-in experiments, or files.
-const EXPERIMENT: PathOrName = PathOrName(|| builtin::experiments().collect());
-/// Built-in recipes, or files.
-const RECIPE: PathOrName = PathOrName(|| builtin::recipes().collect());
-/// The word `published`, or files.
-const WEIGHTS: PathOrName = PathOrName(|| vec![PUBLISHED]);
-
-/// On the command line: the published weights, or the protocols with published errors, of an experiment.
-pub const PUBLISHED: &str = "published";
-
-impl TypedValueParser for PathOrName {
-    type Value = PathBuf;
-
-    fn parse_ref(&self, command: &clap::Command, arg: Option<&Arg>, value: &OsStr) -> Result<PathBuf, clap::Error> {
-        clap::builder::PathBufValueParser::new().parse_ref(command, arg, value)
-    }
-
-    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        Some(Box::new(self.0().into_iter().map(PossibleValue::new)))
-    }
 }
 
 /// `topfive train`
@@ -180,90 +154,6 @@ pub struct Train {
     pub common: Common,
 }
 
-/// The value of `--input`, in pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Input {
-    /// Rows.
-    pub height: u32,
-    /// Columns.
-    pub width: u32,
-}
-
-impl FromStr for Input {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (height, width) = text.split_once('x').unwrap_or((text, text));
-        match (height.parse(), width.parse()) {
-            (Ok(height), Ok(width)) => Ok(Input { height, width }),
-            _ => Err("expected a number of pixels such as 64, or HEIGHTxWIDTH such as 64x96".to_string()),
-        }
-    }
-}
-
-/// A value of `--views`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ViewsArgument {
-    /// A protocol.
-    Named(Named),
-    /// The experiment's own.
-    Paper,
-    /// Every protocol for which the experiment publishes an error; for `eval` only.
-    Published,
-    /// Every protocol; for `eval` only.
-    All,
-}
-
-/// Parses a value of `--views`; completions offer the names of the protocols.
-#[derive(Clone, Copy, Debug)]
-struct ViewsParser;
-
-impl TypedValueParser for ViewsParser {
-    type Value = ViewsArgument;
-
-    fn parse_ref(
-        &self,
-        command: &clap::Command,
-        arg: Option<&Arg>,
-        value: &OsStr,
-    ) -> Result<ViewsArgument, clap::Error> {
-        let parse = |text: &str| match text {
-            "paper" => Ok(ViewsArgument::Paper),
-            PUBLISHED => Ok(ViewsArgument::Published),
-            "all" => Ok(ViewsArgument::All),
-            _ => text.parse().map(ViewsArgument::Named),
-        };
-        TypedValueParser::parse_ref(&parse, command, arg, value)
-    }
-
-    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        let names = Protocol::all().map(Protocol::name).chain(["paper", PUBLISHED, "all"]);
-        Some(Box::new(names.map(PossibleValue::new)))
-    }
-}
-
-/// The protocols, as `--help` describes them.
-const PROTOCOLS: &str = "\
-Protocols (sizes for an input of 224 pixels; they follow the input):
-  center                    shorter side 256, the central crop
-  mirror                    the central crop and its mirror image
-  ten-crop                  AlexNet: corners and center, and their mirror images
-  googlenet-144             GoogLeNet: scales 256, 288, 320, 352, three squares
-                            each, six crops of each square, and their mirrors
-  dense                     VGG: run as a convolution over the whole image and
-                            its mirror, at the (middle) scale of training
-  dense-multiscale          dense at three scales: 224, 256, 288, or the smallest,
-                            middle and largest of training
-  multi-crop-50             VGG: a 5x5 grid and its mirrors, at dense's scale
-  multi-crop-150            the same at the three scales of dense-multiscale
-  dense+multi-crop          the mean of dense-multiscale and multi-crop-150
-  resnet-multiscale         ResNet: run as a convolution over the image, at the
-                            scales 224, 256, 384, 480, 640
-  resnet-multiscale-mirror  the same with mirrors
-  paper                     the experiment's own (evaluation.views), which may
-                            be custom views
-A protocol with a single scale accepts another one after a colon: dense:384.";
-
 /// `topfive eval`
 #[derive(Debug, Args)]
 #[command(after_help = "Example: topfive eval runs/resnet34-photos --data photos/ --views ten-crop", after_long_help = format!("{PROTOCOLS}\n\nExamples:\n  topfive eval runs/resnet34-photos --data photos/ --views center,ten-crop\n  topfive eval resnet34 --data imagenet/val --views published"))]
@@ -335,17 +225,6 @@ pub struct Predict {
     /// Options of all commands that run a network.
     #[command(flatten)]
     pub common: Common,
-}
-
-/// How `predict` prints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people
-    Text,
-    /// One JSON object per line
-    Jsonl,
-    /// path,rank,class,name,probability,error,views
-    Csv,
 }
 
 /// `topfive summary`

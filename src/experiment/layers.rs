@@ -1,0 +1,57 @@
+//! The layers that `training.freeze` and `training.rate_scale` name.
+
+use anyhow::{Result, anyhow, bail, ensure};
+
+use super::training::Training;
+use crate::nearest::did_you_mean;
+use crate::network::node::Node;
+use crate::network::parameter::{Parameter, is_within, parameters};
+
+/// Checks that the layers exist, and that some layer is left to train.
+///
+/// # Errors
+/// Returns an error with the JSON path of the name that is wrong, and the nearest one.
+pub fn check(training: &Training, nodes: &[Node]) -> Result<()> {
+    let trainable: Vec<Parameter> = parameters(nodes).into_iter().filter(Parameter::is_trainable).collect();
+    for (index, layer) in training.freeze.iter().enumerate() {
+        find(layer, &trainable).map_err(|reason| anyhow!("training.freeze[{index}]: {reason}"))?;
+    }
+    for layer in training.rate_scale.keys() {
+        find(layer, &trainable).map_err(|reason| anyhow!("training.rate_scale.{layer}: {reason}"))?;
+        if let Some(frozen) = training.freeze.iter().find(|frozen| is_within(layer, frozen)) {
+            bail!(
+                "training.rate_scale.{layer}: training.freeze lists \"{frozen}\", so these layers are not trained; leave one of the two out"
+            );
+        }
+    }
+    let is_frozen = |parameter: &Parameter| training.is_frozen(parameter.layer());
+    ensure!(
+        !trainable.iter().all(is_frozen),
+        "training.freeze: expected at least one layer to train, but all are frozen; leave out the last one (\"{}\")",
+        trainable.last().map_or("", Parameter::layer)
+    );
+    Ok(())
+}
+
+fn find(layer: &str, trainable: &[Parameter]) -> Result<(), String> {
+    if trainable.iter().any(|parameter| is_within(parameter.layer(), layer)) {
+        return Ok(());
+    }
+    // Every layer, and every beginning of its name up to a dot.
+    let known = trainable.iter().flat_map(|parameter| {
+        let name = parameter.layer();
+        name.match_indices('.').map(|(end, _)| &name[..end]).chain([name])
+    });
+    let mut layers: Vec<&str> = Vec::new();
+    for parameter in trainable {
+        let first = parameter.layer().split('.').next().unwrap_or_default();
+        if !layers.contains(&first) {
+            layers.push(first);
+        }
+    }
+    Err(format!(
+        "expected the name of a layer with weights, or its beginning up to a dot, found \"{layer}\"{}; this network has {}",
+        did_you_mean(layer, known),
+        layers.join(", ")
+    ))
+}
