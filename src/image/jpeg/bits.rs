@@ -129,7 +129,9 @@ impl<'a> Bits<'a> {
     /// # Errors
     /// Returns an error if one has.
     pub fn check(&self) -> Result<()> {
-        ensure!(self.padding <= self.count, "truncated or corrupt JPEG: a scan ends before its last block");
+        let has_ended = self.padding > self.count;
+        ensure!(!has_ended || self.at < self.bytes.len(), "truncated JPEG: the file ends within a scan");
+        ensure!(!has_ended, "corrupt JPEG: a scan ends before its last block");
         Ok(())
     }
 
