@@ -6,13 +6,13 @@ use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use image::metadata::Orientation;
-use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 use indicatif::DecimalBytes;
 
-use super::jpeg;
 use super::share::Share;
+use super::{icon, jpeg};
 
 /// Twice the size at which Pillow warns; at this size Pillow refuses an image, too. 512 MiB of RGB.
 const MAX_PIXELS: u64 = 178_956_970;
@@ -70,8 +70,11 @@ pub fn decode(bytes: &[u8], name: &Path, upright: bool) -> Result<Decoded> {
 }
 
 fn upright_rgb(bytes: &[u8], name: &Path, upright: bool) -> Result<Decoded> {
-    let (image, orientation, mut share) =
-        if jpeg::is_jpeg(bytes) { decode_jpeg(bytes)? } else { decode_other(bytes, name)? };
+    let (image, orientation, mut share) = match bytes {
+        _ if jpeg::is_jpeg(bytes) => decode_jpeg(bytes)?,
+        _ if icon::is_icon(bytes) => decode_other(&icon::largest(bytes)?, name)?,
+        _ => decode_other(bytes, name)?,
+    };
     let mut image = DynamicImage::from(image);
     if let (true, Some(orientation)) = (upright, orientation) {
         image.apply_orientation(orientation);
@@ -104,6 +107,9 @@ fn decode_other(bytes: &[u8], name: &Path) -> Result<Stored> {
         }
     }
     let format = reader.format();
+    if let Some(format) = format.filter(|format| !format.reading_enabled()) {
+        bail!("{format:?} images are not supported; save it as 8-bit PNG or JPEG");
+    }
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_HEADER_BYTES);
     reader.limits(limits.clone());
@@ -169,6 +175,12 @@ fn rgb(image: DynamicImage) -> RgbImage {
     }
 }
 
-fn undecodable(error: image::ImageError) -> anyhow::Error {
-    anyhow::anyhow!("cannot be decoded: {error}")
+fn undecodable(error: ImageError) -> Error {
+    match error {
+        // Palettes and floats in TIFF files, for instance.
+        ImageError::Unsupported(error) => {
+            anyhow!("this kind of image is not supported ({error}); save it as 8-bit PNG or JPEG")
+        }
+        error => anyhow!("cannot be decoded: {error}"),
+    }
 }

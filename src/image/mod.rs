@@ -1,4 +1,4 @@
-//! The bytes of one file become pixels (`decode`, on `jpeg`, with a `share` of the memory there is), pixels a crop of the
+//! The bytes of one file become pixels (`decode`, on `jpeg` and `icon`, with a `share` of the memory there is), pixels a crop of the
 //! network's size (`crop`, on `resize`), in training changed by `edit`, crops a batch (`batch`), and a batch the values
 //! that a network takes (`normalise`). Nothing here depends on networks or experiments.
 
@@ -6,6 +6,7 @@ pub mod batch;
 pub mod crop;
 pub mod decode;
 pub mod edit;
+mod icon;
 mod jpeg;
 pub mod normalise;
 pub mod resize;

@@ -234,8 +234,9 @@ fn ac_refining(bits: &mut Bits, table: &Huffman, band: &mut Band, block: &mut [i
                 break;
             }
             place = refine(bits, block, place..=band.last, zeros, bit);
-            if new != 0 && place <= band.last {
-                block[ZIGZAG[place]] = new;
+            if new != 0 {
+                // In a corrupt scan the band may have no place left; libjpeg then writes behind its end.
+                block[ZIGZAG[place.min(63)]] = new;
             }
             place += 1;
         }
