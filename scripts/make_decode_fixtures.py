@@ -6,6 +6,7 @@ Needs Pillow 13 and opencv-python-headless, which writes chroma subsamplings tha
 """
 
 import pathlib
+import re
 
 import cv2
 import numpy
@@ -39,6 +40,30 @@ def save(image, name, **options):
 def expect(name):
     upright = ImageOps.exif_transpose(Image.open(OUT / name))
     upright.convert("RGB").save(OUT / f"{name}.expected.png")
+
+
+def with_scans(name, keep, new_name):
+    """A JPEG file with some of another's scans only, as a viewer sees it that is still loading."""
+    parts = re.split(rb"(?=\xff\xda)", (OUT / name).read_bytes())
+    head, scans = parts[0], parts[1:]
+    # What stands behind a scan (its successor's tables) stays, but for the last one's end-of-image marker.
+    kept = [scan if index in keep else tables_after(scan) for index, scan in enumerate(scans)]
+    (OUT / new_name).write_bytes(head + b"".join(kept).removesuffix(b"\xff\xd9") + b"\xff\xd9")
+    expect(new_name)
+
+
+def tables_after(scan):
+    tables = re.search(rb"\xff[\xc4\xdb].*", scan, re.DOTALL)
+    return tables.group() if tables else b""
+
+
+def with_large_values(name, new_name):
+    """A JPEG file whose quantization tables are so coarse that values overflow on the way to pixels."""
+    jpeg = bytearray((OUT / name).read_bytes())
+    for table in re.finditer(rb"\xff\xdb\x00\x43.", jpeg, re.DOTALL):
+        jpeg[table.end() : table.end() + 64] = [255] * 64
+    (OUT / new_name).write_bytes(jpeg)
+    expect(new_name)
 
 
 def main():
@@ -77,6 +102,18 @@ def main():
         sampling = getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR_{name}")
         cv2.imwrite(str(OUT / f"{name}.jpg"), numpy.asarray(picture)[:, :, ::-1], [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling])
         expect(f"{name}.jpg")
+    for kind in ("420", "grey"):
+        scans = len(re.findall(rb"\xff\xda", (OUT / f"progressive-{kind}.jpg").read_bytes()))
+        with_scans(f"progressive-{kind}.jpg", range(1), f"progressive-{kind}-first-scan.jpg")
+        with_scans(f"progressive-{kind}.jpg", range(2), f"progressive-{kind}-two-scans.jpg")
+        with_scans(f"progressive-{kind}.jpg", range(scans - 2), f"progressive-{kind}-without-two-scans.jpg")
+    save(textured(7, 300), "progressive-thin.jpg", quality=75, progressive=True)
+    with_scans("progressive-thin.jpg", range(1), "progressive-thin-first-scan.jpg")
+    save(textured(150, 9), "progressive-low.jpg", quality=75, progressive=True)
+    with_scans("progressive-low.jpg", range(1), "progressive-low-first-scan.jpg")
+    with_scans("progressive-low.jpg", range(4), "progressive-low-four-scans.jpg")
+    with_large_values("finest.jpg", "overflowing.jpg")
+    with_large_values("progressive-grey-first-scan.jpg", "overflowing-progressive.jpg")
     for orientation in range(1, 9):
         exif = Image.Exif()
         exif[0x0112] = orientation

@@ -243,7 +243,7 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path) -> T {
 }
 
 fn decoded(path: &Path) -> image::RgbImage {
-    Source::file(path.to_path_buf()).image(true).expect("a photograph")
+    Source::file(path.to_path_buf()).image(true).expect("a photograph").clone()
 }
 
 /// The input that a photograph becomes under the center view: decoded, resized, cropped, normalised.
@@ -251,7 +251,7 @@ fn prepared(path: &Path, experiment: &Experiment) -> Tensor {
     let image = decoded(path);
     let mut plan = Plan::new(image.dimensions().into());
     let view = plan.views(&experiment.parts(&Views::center()).expect("parts")[0], experiment.input())[0];
-    let planes = planes(image, &plan).expect("planes");
+    let planes = planes(&image, &plan).expect("planes");
     let mut batch = Batch::with_capacity(experiment.input(), 1).expect("a batch");
     batch.push(&planes[view.plane], view.crop, view.mirror);
     let normalisation = Normalisation::new(&experiment.preprocess.constants(), Device::Cpu).expect("a normalisation");

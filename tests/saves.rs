@@ -116,8 +116,66 @@ fn a_state_without_a_checkpoint_is_what_is_left_of_a_run_that_begins_again() {
     }
     place.train("run", &["--epochs", "2"]).succeeds();
     assert!(!place.path("run/state-2.safetensors").exists() && place.path("run/state-4.safetensors").exists());
-    // Without a last checkpoint, what looks like the result of a run stays as it is.
-    fs::remove_file(place.path("run/last.safetensors")).expect("removed");
-    place.train("run", &[]).fails_saying(&["run: already contains other files", "another folder with --out"]);
-    place.train("run", &["--resume"]).fails_saying(&["nothing to resume. Choose another folder with --out"]);
+}
+
+#[test]
+fn every_state_that_a_crash_or_a_full_disk_leaves_has_one_way_on() {
+    let place = Workplace::with_shapes(4, 2);
+    place.train("whole", &["--epochs", "1"]).succeeds();
+    let begins: [&[&str]; 6] = [
+        &[],
+        &[".lock"],
+        &[".lock", "experiment.json", ".topfive-last.safetensors-a1B2c3"],
+        &["experiment.json", "log.jsonl"],
+        &["experiment.json", "log.jsonl", "state-2.safetensors", "curves.svg"],
+        &["log.jsonl", "state-2.safetensors", ".topfive-state-2.safetensors-a1B2c3"],
+    ];
+    for (index, files) in begins.into_iter().enumerate() {
+        let out = format!("begins-{index}");
+        lay(&place, &out, files);
+        place.train(&out, &["--resume"]).fails_saying(&["nothing to resume", "Leave out --resume"]);
+        place.train(&out, &["--epochs", "1"]).succeeds();
+    }
+    let ends: [&[&str]; 3] = [
+        &["last.safetensors", "state-2.safetensors"],
+        &["last.safetensors", "state-2.safetensors", "best.safetensors", "state-9.safetensors", "log.jsonl"],
+        &["last.safetensors", "state-2.safetensors", "experiment.json", ".topfive-log.jsonl-a1B2c3"],
+    ];
+    for (index, files) in ends.into_iter().enumerate() {
+        let out = format!("goes-on-{index}");
+        lay(&place, &out, files);
+        place.train(&out, &["--epochs", "2"]).fails_saying(&["already contains a run", "Continue it with --resume"]);
+        place.train(&out, &["--epochs", "2", "--resume"]).succeeds();
+    }
+}
+
+#[test]
+fn the_best_weights_of_a_run_without_a_last_checkpoint_are_kept_and_begin_another_run() {
+    let place = Workplace::with_shapes(4, 2);
+    place.train("whole", &["--epochs", "1"]).succeeds();
+    for (index, files) in
+        [&["best.safetensors"][..], &["best.safetensors", "state-2.safetensors", "log.jsonl"]].into_iter().enumerate()
+    {
+        let out = format!("run-{index}");
+        lay(&place, &out, files);
+        let best = format!("{out}/best.safetensors");
+        for arguments in [&[][..], &["--resume"]] {
+            let way_on = format!("another folder with --out, and add --weights {best}");
+            place.train(&out, arguments).fails_saying(&["cannot be resumed", &way_on]);
+        }
+        assert!(place.read(&best) == place.read("whole/best.safetensors"));
+        place.train(&format!("another-{index}"), &["--epochs", "1", "--weights", &best]).succeeds();
+    }
+    // With anything else beside it, it is not taken for a run's.
+    place.write("run-0/notes.txt", "mine");
+    place.train("run-0", &[]).fails_saying(&["run-0: already contains other files", "another folder with --out"]);
+}
+
+/// Makes a run folder of some of the whole run's files; those that it lacks are what a killed process leaves.
+fn lay(place: &Workplace, out: &str, files: &[&str]) {
+    fs::create_dir(place.path(out)).expect("a folder");
+    for file in files {
+        let content = fs::read(place.path("whole").join(file)).unwrap_or_else(|_| b"incomplete".to_vec());
+        fs::write(place.path(out).join(file), content).expect("a file");
+    }
 }

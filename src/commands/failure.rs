@@ -13,11 +13,26 @@ pub fn describe(error: &Error) -> String {
             (_, Some(unfit)) => unfit_text(unfit),
             _ => cause.to_string(),
         };
+        let text = text.split('\n').map(shortened).collect::<Vec<_>>().join("\n");
         if depth == 0 { format!("error: {text}") } else { format!("  because: {text}") }
     });
     let mut described = lines.next().unwrap_or_default();
     lines.for_each(|line| described += &format!("\n{line}"));
     described
+}
+
+/// The most characters of a line: a hostile file may have names of any length.
+const LONGEST_LINE: usize = 2000;
+
+/// The beginning and the end of a line that is too long.
+fn shortened(line: &str) -> String {
+    let count = line.chars().count();
+    if count <= LONGEST_LINE {
+        return line.to_string();
+    }
+    let half = LONGEST_LINE / 2;
+    let (begin, end): (String, String) = (line.chars().take(half).collect(), line.chars().skip(count - half).collect());
+    format!("{begin} ... ({} characters left out) ... {end}", count - 2 * half)
 }
 
 /// Weights that do not fit, with the renames with which they would.
@@ -36,5 +51,20 @@ fn flag(field: &str, value: &str) -> String {
         "training.learning_rate" => format!("--lr {value}"),
         "training.val_fraction" => format!("--val-fraction {value}"),
         _ => format!("--set {field}={value}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_any_length_is_shown_by_its_beginning_and_its_end() {
+        let error = anyhow::anyhow!("network.{}: unknown field", "é".repeat(1_000_000)).context("mine.json");
+        let described = describe(&error);
+        assert!(
+            described.starts_with("error: mine.json\n  because: network.éé") && described.ends_with("é: unknown field")
+        );
+        assert!(described.chars().count() < 2200, "{} characters", described.chars().count());
     }
 }

@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{self, digest};
-use crate::image::decode;
+use crate::image::decode::{self, Decoded};
 use crate::nearest::did_you_mean;
 
 /// Where an image's bytes come from: a file.
@@ -35,7 +34,7 @@ impl Source {
     ///
     /// # Errors
     /// Returns the reason if it cannot be read or decoded, without the name, which the caller adds.
-    pub fn image(&self, upright: bool) -> Result<RgbImage> {
+    pub fn image(&self, upright: bool) -> Result<Decoded> {
         decode::decode(&decode::read(&self.0)?, &self.0, upright)
     }
 }

@@ -91,7 +91,7 @@ impl Request {
                 crop.size()
             );
         }
-        let planes = planes(image, &plan)?;
+        let planes = planes(&image, &plan)?;
         Ok(Viewed { planes: planes.into_iter().map(Arc::new).collect(), views })
     }
 }
@@ -138,13 +138,13 @@ impl MemberRequest {
 ///
 /// # Errors
 /// Returns an error if one of them would not fit in memory.
-pub fn planes(image: RgbImage, plan: &Plan) -> Result<Vec<RgbImage>> {
+pub fn planes(image: &RgbImage, plan: &Plan) -> Result<Vec<RgbImage>> {
     for plane in plan.planes() {
         check_size(image.dimensions().into(), plane.resize.to)?;
     }
     let mut planes: Vec<RgbImage> = Vec::with_capacity(plan.planes().len());
     for plane in plan.planes() {
-        let source = plane.of.map_or(&image, |index| &planes[index]);
+        let source = plane.of.map_or(image, |index| &planes[index]);
         let Size { width, height } = plane.resize.to;
         planes.push(resize(source, plane.resize.from, width, height));
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use crate::nearest::did_you_mean;
 use crate::text;
@@ -45,8 +45,16 @@ fn find(files: &[(&'static str, &'static str)], name: &str) -> Option<&'static s
     files.iter().find(|(known, _)| *known == name).map(|&(_, text)| text)
 }
 
+/// The longest JSON file that is read: more than the layers of any network take.
+const MOST_BYTES: u64 = 2 << 20;
+
 fn read(name: &Path, built_in: &[(&'static str, &'static str)], what: &str) -> Result<String> {
     if name.is_file() {
+        let (at, found) = (name.display(), name.metadata().map_or(0, |metadata| metadata.len()));
+        ensure!(
+            found <= MOST_BYTES,
+            "{at}: the {what}'s file has {found} bytes, expected at most {MOST_BYTES}. Is this the right file?"
+        );
         return text::read(name);
     }
     let asked = name.to_string_lossy();

@@ -2,21 +2,29 @@
 
 use std::fs;
 use std::io::Cursor;
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
+use indicatif::DecimalBytes;
 
-use super::jpeg;
+use super::share::Share;
+use super::{icon, jpeg};
 
 /// Twice the size at which Pillow warns; at this size Pillow refuses an image, too. 512 MiB of RGB.
 const MAX_PIXELS: u64 = 178_956_970;
 /// The largest file that is read.
 const MAX_FILE_BYTES: u64 = 1 << 30;
-/// Enough for the most pixels in 16-bit RGBA.
-const MAX_DECODED_BYTES: u64 = 8 * MAX_PIXELS;
+/// The memory that a file of any size may take to be decoded.
+const GRANTED_BYTES: u64 = 768 << 20;
+/// Beyond that, how many bytes of memory a file may take per byte of its own: only files made to exhaust memory or time
+/// take more.
+const GRANTED_PER_BYTE: u64 = 400;
+/// What decoders may allocate before they know the size of an image, for colour profiles for instance.
+const MAX_HEADER_BYTES: u64 = 64 << 20;
 
 /// Reads the bytes of an image file for [`decode`]. The path is left out of messages: callers print it before them.
 ///
@@ -28,36 +36,69 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).context("cannot be read")
 }
 
+/// A decoded image. It keeps its share of the memory for images until it is dropped.
+#[derive(Debug)]
+pub struct Decoded {
+    image: RgbImage,
+    _share: Share,
+}
+
+impl Deref for Decoded {
+    type Target = RgbImage;
+
+    fn deref(&self) -> &RgbImage {
+        &self.image
+    }
+}
+
 /// Decodes the bytes of an image file. Grey, palette, 16-bit and CMYK images are converted, alpha is dropped as
 /// Pillow's `convert("RGB")` drops it, and an animation yields its first frame. The format follows from the content;
 /// only TGA, which has no signature, is recognised by the extension of the file's `name`. `upright` applies the EXIF
 /// orientation.
 ///
+/// Waits until the memory that it takes is free: a thread must drop one image before it decodes another.
+///
 /// # Errors
-/// Returns an error if the bytes are empty, truncated, corrupt or not an image, or if the image has more than
-/// 178,956,970 pixels. The name is left out of messages: callers print it before them.
-pub fn decode(bytes: &[u8], name: &Path, upright: bool) -> Result<RgbImage> {
+/// Returns an error if the bytes are empty, truncated, corrupt or not an image, if the image has more than
+/// 178,956,970 pixels, or takes more memory than there is or than such a file should. The name is left out of messages:
+/// callers print it before them.
+pub fn decode(bytes: &[u8], name: &Path, upright: bool) -> Result<Decoded> {
     ensure!(!bytes.is_empty(), "the file is empty (0 bytes)");
     // A corrupt file that makes a decoder panic must not abort the run.
     catch_unwind(AssertUnwindSafe(|| upright_rgb(bytes, name, upright)))
         .unwrap_or_else(|_| bail!("cannot be decoded: the file is probably corrupt (its decoder panicked)"))
 }
 
-fn upright_rgb(bytes: &[u8], name: &Path, upright: bool) -> Result<RgbImage> {
-    let (mut image, orientation) = if jpeg::is_jpeg(bytes) {
-        let jpeg = jpeg::decode(bytes, MAX_PIXELS)?;
-        (DynamicImage::from(jpeg.image), jpeg.exif.and_then(Orientation::from_exif_chunk))
-    } else {
-        decode_other(bytes, name)?
+fn upright_rgb(bytes: &[u8], name: &Path, upright: bool) -> Result<Decoded> {
+    let (image, orientation, mut share) = match bytes {
+        _ if jpeg::is_jpeg(bytes) => decode_jpeg(bytes)?,
+        _ if icon::is_icon(bytes) => decode_other(&icon::largest(bytes)?, name)?,
+        _ => decode_other(bytes, name)?,
     };
+    let mut image = DynamicImage::from(image);
     if let (true, Some(orientation)) = (upright, orientation) {
         image.apply_orientation(orientation);
     }
-    Ok(image.into_rgb8())
+    let image = image.into_rgb8();
+    share.shrink(image.len() as u64);
+    Ok(Decoded { image, _share: share })
 }
 
-/// The pixels of any format but JPEG as stored, and their EXIF orientation.
-fn decode_other(bytes: &[u8], name: &Path) -> Result<(DynamicImage, Option<Orientation>)> {
+/// The pixels as stored, how to turn them, and the memory that they may take.
+type Stored = (RgbImage, Option<Orientation>, Share);
+
+fn decode_jpeg(bytes: &[u8]) -> Result<Stored> {
+    let (jpeg, share) = jpeg::decode(bytes, |width, height, needed| {
+        check_size(width, height)?;
+        let pixels = u64::from(width) * u64::from(height);
+        // The image and its turned copy take more than the decoder if the image is grey.
+        take_share(needed.max(2 * 3 * pixels), bytes)
+    })?;
+    Ok((jpeg.image, jpeg.exif.and_then(Orientation::from_exif_chunk), share))
+}
+
+/// Decodes any format but JPEG.
+fn decode_other(bytes: &[u8], name: &Path) -> Result<Stored> {
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().context("cannot be read")?;
     if reader.format().is_none() {
         match ImageFormat::from_path(name) {
@@ -65,26 +106,81 @@ fn decode_other(bytes: &[u8], name: &Path) -> Result<(DynamicImage, Option<Orien
             _ => bail!("not an image: its content does not match any known image format"),
         }
     }
+    let format = reader.format();
+    if let Some(format) = format.filter(|format| !format.reading_enabled()) {
+        bail!("{format:?} images are not supported; save it as 8-bit PNG or JPEG");
+    }
     let mut limits = Limits::default();
-    limits.max_alloc = Some(3 * MAX_PIXELS * 2);
-    reader.limits(limits);
+    limits.max_alloc = Some(MAX_HEADER_BYTES);
+    reader.limits(limits.clone());
     let mut decoder = reader.into_decoder().map_err(undecodable)?;
     let (width, height) = decoder.dimensions();
+    check_size(width, height)?;
+    let (pixels, stored) = (u64::from(width) * u64::from(height), decoder.total_bytes());
+    let orientation = decoder.orientation().map_err(undecodable)?;
+    let decoding = stored
+        + match format {
+            Some(ImageFormat::Png) => 0,
+            // An animation's canvas, a frame and its planes.
+            Some(ImageFormat::WebP) => 9 * pixels,
+            // A copy of what is output.
+            _ => stored,
+        };
+    let converting = if decoder.color_type() == ColorType::Rgb8 { 0 } else { stored + 3 * pixels };
+    let turning = if swaps_sides(orientation) { 2 * 3 * pixels } else { 0 };
+    let share = take_share(decoding.max(converting).max(turning), bytes)?;
+    limits.max_alloc = Some(decoding + MAX_HEADER_BYTES);
+    decoder.set_limits(limits).map_err(undecodable)?;
+    let image = DynamicImage::from_decoder(decoder).map_err(undecodable)?;
+    Ok((rgb(image), Some(orientation), share))
+}
+
+fn check_size(width: u32, height: u32) -> Result<()> {
     let pixels = u64::from(width) * u64::from(height);
     ensure!(pixels > 0, "the image has no pixels ({width}x{height})");
     ensure!(
         pixels <= MAX_PIXELS,
         "the image has {width}x{height} = {pixels} pixels, more than the limit of {MAX_PIXELS}. Scale it down first"
     );
-    let bytes = decoder.total_bytes();
-    ensure!(
-        bytes <= MAX_DECODED_BYTES,
-        "the image takes {bytes} bytes when decoded, more than the limit of {MAX_DECODED_BYTES}. Scale it down first"
-    );
-    let orientation = decoder.orientation().map_err(undecodable)?;
-    Ok((DynamicImage::from_decoder(decoder).map_err(undecodable)?, Some(orientation)))
+    Ok(())
 }
 
-fn undecodable(error: image::ImageError) -> anyhow::Error {
-    anyhow::anyhow!("cannot be decoded: {error}")
+/// Takes the memory that the image in these bytes needs to be decoded.
+fn take_share(needed: u64, bytes: &[u8]) -> Result<Share> {
+    let granted = GRANTED_BYTES.max(GRANTED_PER_BYTE * bytes.len() as u64);
+    ensure!(
+        needed <= granted,
+        "takes {} of memory to be decoded, more than the limit of {} for a file of {}. Scale the image down",
+        DecimalBytes(needed),
+        DecimalBytes(granted),
+        DecimalBytes(bytes.len() as u64)
+    );
+    Share::take(needed)
+}
+
+fn swaps_sides(orientation: Orientation) -> bool {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
+}
+
+/// Converts to RGB; alpha is dropped.
+fn rgb(image: DynamicImage) -> RgbImage {
+    match image {
+        // The general conversion takes ten times as long.
+        DynamicImage::ImageLuma8(grey) => {
+            let values = grey.iter().flat_map(|&value| [value; 3]).collect();
+            RgbImage::from_raw(grey.width(), grey.height(), values).unwrap_or_default()
+        }
+        other => other.into_rgb8(),
+    }
+}
+
+fn undecodable(error: ImageError) -> Error {
+    match error {
+        // Palettes and floats in TIFF files, for instance.
+        ImageError::Unsupported(error) => {
+            anyhow!("this kind of image is not supported ({error}); save it as 8-bit PNG or JPEG")
+        }
+        error => anyhow!("cannot be decoded: {error}"),
+    }
 }

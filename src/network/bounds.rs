@@ -16,6 +16,8 @@ const LARGEST_WINDOW: i64 = 1024;
 const LARGEST_INPUT: i64 = 65_536;
 /// How often a row of the file may repeat its layers.
 const MOST_REPEATS: usize = 10_000;
+/// The most layers of a network, those that its rows stand for included.
+const MOST_LAYERS: usize = 10_000;
 
 /// Checks the network's own numbers and those of all its layers.
 pub fn check(spec: &NetworkSpec) -> Proof<()> {
@@ -32,7 +34,30 @@ pub fn check(spec: &NetworkSpec) -> Proof<()> {
         above_zero("network.start.weights", "normal", deviation, 1e3)?;
     }
     above_zero("network", "batch_norm_epsilon", spec.batch_norm_epsilon, 1.0)?;
-    layers(&spec.layers, "network.layers")
+    layers(&spec.layers, "network.layers")?;
+    let count = count(&spec.layers);
+    if count > MOST_LAYERS {
+        let found = format!("expected at most {MOST_LAYERS} layers, found {count}, those of its rows included");
+        return refuse("network.layers", format!("{found}; leave some out"));
+    }
+    Ok(())
+}
+
+/// How many layers these are when their rows are written out, roughly: only as many as they could be matters.
+pub fn count(layers: &[Layer]) -> usize {
+    let of = |layer: &Layer| match layer {
+        Layer::Sequence(sequence) => count(&sequence.layers),
+        Layer::Residual(residual) => 4 + count(&residual.body),
+        Layer::Branches(row) => count(&row.branches),
+        Layer::Auxiliary(head) => count(&head.layers),
+        Layer::BasicConv(_) => 4,
+        Layer::VggStage(row) => 4 * row.convs,
+        Layer::Inception(_) => 32,
+        Layer::ResidualStage(row) => 12 * row.blocks,
+        _ => 0,
+    };
+    // Layers that contain none are counted, too: a file may hold any number of empty ones.
+    layers.iter().map(|layer| 1 + of(layer)).sum()
 }
 
 fn layers(layers: &[Layer], at: &str) -> Proof<()> {

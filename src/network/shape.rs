@@ -28,11 +28,14 @@ pub fn prove(spec: &NetworkSpec) -> Proof<Vec<Node>> {
 
 /// Inputs past this are not tried in the search for one that is large enough.
 const LARGEST_TRIED: i64 = 512;
+/// Nor are more layers than this proved in it, all together.
+const MOST_PROVED: usize = 1_000_000;
 
-/// The side of the smallest square input, not below the present one, with which the network can be proved.
+/// The side of the smallest square input, not below the present one, with which the network can be proved; `None` if it
+/// is not found soon.
 pub fn smallest_side(spec: &NetworkSpec) -> Option<i64> {
     let [channels, height, width] = spec.input;
-    let mut sides = height.max(width)..=LARGEST_TRIED;
+    let mut sides = (height.max(width)..=LARGEST_TRIED).take(MOST_PROVED / bounds::count(&spec.layers).max(1));
     sides.find(|&side| prove(&NetworkSpec { input: [channels, side, side], ..spec.clone() }).is_ok())
 }
 

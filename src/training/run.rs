@@ -5,7 +5,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 
 use crate::atomic::{TEMPORARY, temporary_prefix, write_atomically};
 use crate::experiment::Experiment;
@@ -48,6 +48,7 @@ impl RunFolder {
         match find(path) {
             Found::Free => Ok(()),
             Found::Run => bail!("{}: already contains a run", path.display()),
+            Found::Best => bail!("{}: {WITHOUT_LAST}", path.display()),
             Found::Other => bail!("{}: already contains other files", path.display()),
         }
     }
@@ -57,12 +58,13 @@ impl RunFolder {
     /// # Errors
     /// Returns an error if there is none, or another process trains into the folder.
     pub fn open(path: &Path) -> Result<Self> {
-        ensure!(
-            path.join(LAST).is_file(),
-            "{}: no {LAST} in this folder, so there is nothing to resume",
-            path.display()
-        );
-        RunFolder::lock(path)
+        match find(path) {
+            Found::Run => RunFolder::lock(path),
+            Found::Best => bail!("{}: {WITHOUT_LAST}", path.display()),
+            Found::Free | Found::Other => {
+                bail!("{}: no {LAST} in this folder, so there is nothing to resume", path.display())
+            }
+        }
     }
 
     /// Removes the average of weights that the run no longer has.
@@ -166,6 +168,8 @@ impl RunFolder {
     }
 }
 
+const WITHOUT_LAST: &str = "contains the best weights of a run that ended before its first last.safetensors was written, \
+                            on a full disk perhaps, so it cannot be resumed";
 fn remove_if_there(file: &Path) -> Result<()> {
     match fs::remove_file(file) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -182,7 +186,9 @@ pub enum Found {
     Free,
     /// A run that can be resumed.
     Run,
-    /// Something else, or what is left of a run whose last checkpoint is gone.
+    /// The best weights of a run that cannot be resumed, because it has no last checkpoint. They are never overwritten.
+    Best,
+    /// Something else.
     Other,
 }
 
@@ -197,7 +203,11 @@ pub fn find(folder: &Path) -> Found {
     let is_ours =
         |name: &str| [EXPERIMENT, LOG, CURVES, LOCK].contains(&name) || is_state(name) || name.starts_with(TEMPORARY);
     let mut names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-    if names.all(|name| is_ours(&name)) { Found::Free } else { Found::Other }
+    match names.all(|name| is_ours(&name) || name == BEST) {
+        true if folder.join(BEST).is_file() => Found::Best,
+        true => Found::Free,
+        false => Found::Other,
+    }
 }
 
 /// Whether a file name is that of a state.

@@ -175,6 +175,8 @@ fn wrapping(parameters: &[Parameter], tensors: &[StoredTensor]) -> usize {
 
 /// Further faults are listed without the nearest name: a hostile file may have any number.
 const MOST_HINTS: usize = 50;
+/// Nor are more names than this compared, all together.
+const MOST_COMPARED: usize = 500_000;
 
 /// Further faults are only counted.
 const MOST_FAULTS: usize = 1000;
@@ -231,6 +233,7 @@ impl Compared {
 fn compare(parameters: &[Parameter], stored: &[StoredTensor], fresh: &HashSet<String>) -> Compared {
     let known: HashSet<&str> = parameters.iter().map(|parameter| parameter.name.as_str()).collect();
     let index: HashMap<&str, &StoredTensor> = stored.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
+    let most_hints = MOST_HINTS.min(MOST_COMPARED / stored.len().max(parameters.len()).max(1));
     let (mut compared, mut absent) = (Compared::default(), Vec::new());
     let faults = &mut compared.faults;
     for (place, parameter) in parameters.iter().enumerate() {
@@ -244,7 +247,7 @@ fn compare(parameters: &[Parameter], stored: &[StoredTensor], fresh: &HashSet<St
             None if is_fresh => absent.push(place),
             None => {
                 let others = index.keys().copied().filter(|name| !known.contains(name));
-                let near = if faults.len() < MOST_HINTS { hint(name, others) } else { String::new() };
+                let near = if faults.len() < most_hints { hint(name, others) } else { String::new() };
                 faults.push(format!("missing     {name} {expected:?}{near}"));
                 compared.lacking.push((place, expected));
             }
@@ -262,7 +265,7 @@ fn compare(parameters: &[Parameter], stored: &[StoredTensor], fresh: &HashSet<St
     let mut unexpected: Vec<(&String, usize)> = unexpected.map(|(place, tensor)| (&tensor.name, place)).collect();
     unexpected.sort();
     for (count, &(name, place)) in unexpected.iter().enumerate() {
-        let near = if count < MOST_HINTS { hint(name, known.iter().copied()) } else { String::new() };
+        let near = if count < most_hints { hint(name, known.iter().copied()) } else { String::new() };
         faults.push(format!("unexpected  {name} {:?}{near}", stored[place].shape));
     }
     compared.unexpected = unexpected.into_iter().map(|(_, place)| place).collect();

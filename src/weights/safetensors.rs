@@ -22,8 +22,13 @@ const CHECKSUM: &str = "checksum";
 /// The field in which version 0.1.0 kept a checksum of the tensors alone.
 const EARLIER_CHECKSUM: &str = "crc32";
 
-/// The longest header that the format permits, in bytes.
-const MAX_HEADER: u64 = 100_000_000;
+/// The longest header, in bytes: enough for [`MAX_TENSORS`] and for the names of a million classes. The format permits
+/// four times as much, which would take seconds and gigabytes to read.
+const MAX_HEADER: u64 = 24_000_000;
+/// The most tensors in a file: enough for the state of an optimiser with two tensors per parameter, and for averages.
+const MAX_TENSORS: usize = 200_000;
+/// The most axes of a tensor, as in PyTorch.
+pub const MAX_AXES: usize = 64;
 
 /// Reads the tensors and the note of a file. No memory is allocated for the tensors until the header has been proved to
 /// describe exactly the bytes that the file has.
@@ -54,9 +59,16 @@ fn contents(file: &mut File, length: u64) -> Result<Contents> {
     let header: Metadata = serde_json::from_slice(&header).context("the header is corrupt")?;
     let (found, listed) = (length - 8 - header_length, header.data_len());
     ensure!(found == listed as u64, "the header lists {listed} bytes of tensors, but {found} follow");
+    let names = header.offset_keys();
+    ensure!(names.len() <= MAX_TENSORS, "expected at most {MAX_TENSORS} tensors, found {}", names.len());
     let mut tensors = Vec::new();
-    for name in header.offset_keys() {
+    for name in names {
         let info = header.info(&name).with_context(|| format!("the header lacks {name}"))?;
+        ensure!(
+            info.shape.len() <= MAX_AXES,
+            "tensor {name}: expected at most {MAX_AXES} axes, found {}",
+            info.shape.len()
+        );
         let mut data = vec![0; info.data_offsets.1 - info.data_offsets.0];
         file.read_exact(&mut data)?;
         tensors.push(StoredTensor { name, dtype: info.dtype, shape: info.shape.clone(), data });

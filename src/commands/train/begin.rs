@@ -12,6 +12,7 @@ use super::tuning::Tuning;
 use crate::cli::Train;
 use crate::data::split::{Splits, ValidationSource};
 use crate::experiment::Experiment;
+use crate::model::checkpoint::BEST;
 use crate::network::Network;
 use crate::report::Report;
 use crate::training::average::Average;
@@ -113,11 +114,15 @@ impl<'a> Beginning<'a> {
 }
 
 /// What else a user can do if the run folder cannot be used.
-fn way_on(out: &Path, resume: bool) -> &'static str {
+fn way_on(out: &Path, resume: bool) -> String {
     match (resume, run::find(out)) {
-        (true, Found::Free) => ". Leave out --resume to start a new run, or choose another folder with --out",
-        (false, Found::Run) => ". Continue it with --resume, or choose another folder with --out",
-        (true, Found::Run) => "",
-        _ => ". Choose another folder with --out",
+        (true, Found::Free) => ". Leave out --resume to start a new run, or choose another folder with --out".into(),
+        (false, Found::Run) => ". Continue it with --resume, or choose another folder with --out".into(),
+        (true, Found::Run) => String::new(),
+        (_, Found::Best) => {
+            let best = out.join(BEST);
+            format!(". Choose another folder with --out, and add --weights {} to begin with them", best.display())
+        }
+        _ => ". Choose another folder with --out".into(),
     }
 }

@@ -12,12 +12,14 @@ pub struct Bits<'a> {
     count: u32,
     /// How many zero bits have been supplied past the end of the data.
     padding: u32,
+    /// How many restart markers have been passed.
+    restarts: u8,
 }
 
 impl<'a> Bits<'a> {
     /// Starts at the first of `bytes`, which follow a scan's header.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Bits { bytes, at: 0, buffer: 0, count: 0, padding: 0 }
+        Bits { bytes, at: 0, buffer: 0, count: 0, padding: 0, restarts: 0 }
     }
 
     /// Makes at least 32 bits valid, enough for a Huffman code and the bits after it.
@@ -129,7 +131,9 @@ impl<'a> Bits<'a> {
     /// # Errors
     /// Returns an error if one has.
     pub fn check(&self) -> Result<()> {
-        ensure!(self.padding <= self.count, "truncated or corrupt JPEG: a scan ends before its last block");
+        let has_ended = self.padding > self.count;
+        ensure!(!has_ended || self.at < self.bytes.len(), "truncated JPEG: the file ends within a scan");
+        ensure!(!has_ended, "corrupt JPEG: a scan ends before its last block");
         Ok(())
     }
 
@@ -140,9 +144,11 @@ impl<'a> Bits<'a> {
     pub fn restart(&mut self) -> Result<()> {
         self.check()?;
         let at = self.position();
-        let is_restart = matches!(self.bytes.get(at..), Some([0xFF, 0xD0..=0xD7, ..]));
-        ensure!(is_restart, "corrupt JPEG: a restart marker is missing");
-        *self = Bits { at: at + 2, ..Bits::new(self.bytes) };
+        // They are counted from 0 to 7 again and again.
+        let expected = 0xD0 + self.restarts % 8;
+        let is_next = self.bytes.get(at..).is_some_and(|rest| rest.starts_with(&[0xFF, expected]));
+        ensure!(is_next, "corrupt JPEG: a restart marker is missing or out of order");
+        *self = Bits { at: at + 2, restarts: self.restarts.wrapping_add(1), ..Bits::new(self.bytes) };
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::idct::inverse;
 use super::markers::be16;
+use super::smooth;
 use super::tables::Tables;
 
 /// The frame: all components of an image.
@@ -43,32 +44,35 @@ pub struct Component {
     pub height: usize,
     /// Blocks per row of blocks; rows consist of complete units.
     pub blocks_across: usize,
-    /// The blocks in row-major order, each with 64 coefficients in row-major order.
+    /// Rows of blocks; columns consist of complete units.
+    pub blocks_down: usize,
+    /// The blocks in row-major order, each with 64 coefficients in row-major order; empty until [`Frame::allocate`].
     pub coefficients: Vec<[i16; 64]>,
+    /// In a progressive frame, for each coefficient in zigzag order the bits that no scan has contained yet; `None` if no
+    /// scan has contained any.
+    pub missing_bits: [Option<u32>; 64],
     /// Samples in rows of `8 * blocks_across`; empty until [`Frame::finish`].
     pub samples: Vec<u8>,
     quantization_number: usize,
     /// The quantization table as defined at the component's first scan.
-    quantization: Option<[u16; 64]>,
+    pub quantization: Option<[u16; 64]>,
 }
 
 impl Frame {
     /// Reads a frame header (T.81, B.2.2).
     ///
     /// # Errors
-    /// Returns an error if the header is too short or contradicts itself, or if the image has no pixels, more than
-    /// `max_pixels`, or a number of channels or of bits per channel that is not supported.
-    pub fn new(content: &[u8], is_progressive: bool, max_pixels: u64) -> Result<Self> {
+    /// Returns an error if the header is too short or contradicts itself, or if the image has no pixels, or a number of
+    /// channels or of bits per channel that is not supported.
+    pub fn new(content: &[u8], is_progressive: bool) -> Result<Self> {
         let too_short = "corrupt JPEG: the frame header is too short";
         let &[precision, _, _, _, _, count] = content.first_chunk().context(too_short)?;
         let (height, width) = (usize::from(be16(content, 1)?), usize::from(be16(content, 3)?));
-        ensure!(precision == 8, "JPEG with {precision} bits per channel is not supported; expected 8");
-        ensure!(width > 0 && height > 0, "the image has no pixels ({width}x{height})");
-        let pixels = width as u64 * height as u64;
         ensure!(
-            pixels <= max_pixels,
-            "the image has {width}x{height} = {pixels} pixels, more than the limit of {max_pixels}. Scale it down first"
+            precision == 8,
+            "JPEG with {precision} bits per channel is not supported, expected 8; save the image as an ordinary JPEG"
         );
+        ensure!(width > 0 && height > 0, "the image has no pixels ({width}x{height})");
         ensure!(matches!(count, 1 | 3 | 4), "JPEG with {count} channels is not supported; expected 1, 3 or 4");
         let described = content.get(6..6 + 3 * usize::from(count)).context(too_short)?;
         let factors = |byte: u8| Factors { across: usize::from(byte >> 4), down: usize::from(byte & 15) };
@@ -85,14 +89,15 @@ impl Frame {
             let divides =
                 max_sampling.across.is_multiple_of(sampling.across) && max_sampling.down.is_multiple_of(sampling.down);
             ensure!(divides, "JPEG with sampling factors that do not divide the largest is not supported");
-            let blocks = units.across * sampling.across * units.down * sampling.down;
             Ok(Component {
                 identifier: three[0],
                 sampling,
                 width: (width * sampling.across).div_ceil(max_sampling.across),
                 height: (height * sampling.down).div_ceil(max_sampling.down),
                 blocks_across: units.across * sampling.across,
-                coefficients: vec![[0; 64]; blocks],
+                blocks_down: units.down * sampling.down,
+                coefficients: Vec::new(),
+                missing_bits: [None; 64],
                 samples: Vec::new(),
                 quantization_number: usize::from(three[2]),
                 quantization: None,
@@ -100,6 +105,18 @@ impl Frame {
         });
         let components = components.collect::<Result<_>>()?;
         Ok(Frame { width, height, is_progressive, max_sampling, units, components })
+    }
+
+    /// The most memory that is in use at any time from [`Frame::allocate`] to the image's pixels: coefficients and
+    /// samples, then samples and pixels.
+    pub fn bytes_needed(&self) -> u64 {
+        let samples = 64 * self.components.iter().map(Component::blocks).sum::<usize>() as u64;
+        (3 * samples).max(samples + 3 * self.width as u64 * self.height as u64)
+    }
+
+    /// Allocates the coefficients, all zero.
+    pub fn allocate(&mut self) {
+        self.components.iter_mut().for_each(|component| component.coefficients = vec![[0; 64]; component.blocks()]);
     }
 
     /// The components' identifiers, in their order.
@@ -112,8 +129,12 @@ impl Frame {
     /// # Errors
     /// Returns an error if no scan contained one of the components.
     pub fn finish(&mut self) -> Result<()> {
+        let is_smoothed = self.is_progressive && smooth::is_useful(&self.components);
         for component in &mut self.components {
             let quantization = component.quantization.context("corrupt JPEG: a colour channel has no data")?;
+            if is_smoothed {
+                smooth::smooth(component, &quantization, self.units.down);
+            }
             let coefficients = std::mem::take(&mut component.coefficients);
             component.samples = inverse(&coefficients, &quantization, component.blocks_across);
         }
@@ -122,6 +143,10 @@ impl Frame {
 }
 
 impl Component {
+    fn blocks(&self) -> usize {
+        self.blocks_across * self.blocks_down
+    }
+
     /// Keeps the current quantization table at the component's first scan; a later segment may redefine it.
     ///
     /// # Errors

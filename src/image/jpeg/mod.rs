@@ -2,8 +2,8 @@
 //! rest on those pixels.
 //!
 //! [`markers`] splits a file into segments, [`tables`] holds what some of them define, [`frame`] holds the components'
-//! coefficients, [`scan`] reads those with [`bits`], [`idct`] turns them into samples, and [`pixels`] the samples into
-//! RGB. Decoders agree on a JPEG's coefficients but may round every later step differently: other fast ones differ from
+//! coefficients, [`scan`] reads those with [`bits`], [`smooth`] estimates those that are missing, [`idct`] turns them into
+//! samples, and [`pixels`] the samples into RGB. Decoders agree on a JPEG's coefficients but may round every later step differently: other fast ones differ from
 //! libjpeg-turbo by one or two units in one value of seven, mostly because they upsample colours in another way.
 
 mod bits;
@@ -12,6 +12,7 @@ mod idct;
 mod markers;
 mod pixels;
 mod scan;
+mod smooth;
 mod tables;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -21,7 +22,11 @@ use bits::Bits;
 use frame::Frame;
 use markers::{Segments, be16};
 use pixels::Colours;
+use scan::Scan;
 use tables::Tables;
+
+const TOO_MANY_SCANS: &str = "JPEG with more scans of the whole image than encoders write, which would take too long to \
+                              read; save the image as an ordinary JPEG";
 
 /// A decoded file.
 pub struct Jpeg<'a> {
@@ -31,53 +36,64 @@ pub struct Jpeg<'a> {
     pub exif: Option<&'a [u8]>,
 }
 
-/// The limit of libjpeg-turbo's fuzzers: each scan may traverse the whole image.
-const MAX_SCANS: usize = 500;
+/// How many blocks the scans of a file may visit, all together: about a second's work. Each of a progressive file's
+/// scans may traverse the whole image in a few bytes.
+const GRANTED_VISITS: u64 = 12 << 20;
+/// The same per byte of a larger file.
+const GRANTED_VISITS_PER_BYTE: u64 = 16;
 
 /// Whether `bytes` start like a JPEG file.
 pub fn is_jpeg(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0xFF, 0xD8, 0xFF])
 }
 
-/// Decodes a baseline, extended or progressive JPEG with 8 bits per channel: grey, YCbCr, RGB, CMYK or YCCK.
+/// Decodes a baseline, extended or progressive JPEG with 8 bits per channel: grey, YCbCr, RGB, CMYK or YCCK. Before
+/// memory is allocated, `admit` is asked with the width, the height and the bytes needed; what it returns is returned with
+/// the image.
 ///
 /// # Errors
-/// Returns an error if the file is truncated or corrupt, if the image has more than `max_pixels` (before memory is
-/// allocated for it), or if the file is of a kind that Pillow does not read either.
-pub fn decode(bytes: &[u8], max_pixels: u64) -> Result<Jpeg<'_>> {
+/// Returns an error if the file is truncated or corrupt, not admitted, made of more scans than any encoder writes, or of
+/// a kind that Pillow does not read either.
+pub fn decode<T>(bytes: &[u8], admit: impl Fn(u32, u32, u64) -> Result<T>) -> Result<(Jpeg<'_>, T)> {
     let mut segments = Segments::new(bytes);
-    let (mut tables, mut frame, mut exif, mut scans) = (Tables::default(), None::<Frame>, None, 0);
+    let (mut tables, mut frame, mut exif) = (Tables::default(), None::<(Frame, T)>, None);
     let (mut has_jfif, mut adobe_transform) = (false, None);
+    let mut visits = GRANTED_VISITS.max(GRANTED_VISITS_PER_BYTE * bytes.len() as u64);
     loop {
         let (marker, content) = segments.next()?;
         match marker {
             0xC0..=0xC2 => {
                 ensure!(frame.is_none(), "corrupt JPEG: more than one frame");
-                frame = Some(Frame::new(content, marker == 0xC2, max_pixels)?);
+                let mut new = Frame::new(content, marker == 0xC2)?;
+                let admitted = admit(new.width as u32, new.height as u32, new.bytes_needed())?;
+                new.allocate();
+                frame = Some((new, admitted));
             }
             0xC4 => tables.define_huffman(content)?,
             0xDB => tables.define_quantization(content)?,
             0xDD => tables.restart_interval = usize::from(be16(content, 0)?),
             0xDA => {
-                let frame = frame.as_mut().context("corrupt JPEG: a scan comes before the frame header")?;
-                scans += 1;
-                ensure!(scans <= MAX_SCANS, "corrupt JPEG: more than {MAX_SCANS} scans, which no encoder writes");
+                let (frame, _) = frame.as_mut().context("corrupt JPEG: a scan comes before the frame header")?;
+                let scan = Scan::new(frame, &tables, content)?;
+                visits = visits.checked_sub(scan.visits()).context(TOO_MANY_SCANS)?;
                 let mut bits = Bits::new(segments.rest());
-                scan::read(frame, &tables, content, &mut bits)?;
+                scan.read(frame, tables.restart_interval, &mut bits)?;
                 segments.skip(bits.position());
             }
             0xD9 => break,
             0xE0 => has_jfif |= content.starts_with(b"JFIF\0"),
             0xE1 => exif = exif.or(content.strip_prefix(b"Exif\0\0")),
             0xEE if content.starts_with(b"Adobe") => adobe_transform = content.get(11).copied(),
-            0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF => bail!("{} JPEG is not supported", process(marker)),
+            0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF => {
+                bail!("{} JPEG is not supported; save the image as an ordinary JPEG or PNG", process(marker))
+            }
             _ => {}
         }
     }
-    let mut frame = frame.context("corrupt JPEG: it ends without an image")?;
+    let (mut frame, admitted) = frame.context("corrupt JPEG: it ends without an image")?;
     let colours = Colours::of(&frame.identifiers(), has_jfif, adobe_transform);
     frame.finish()?;
-    Ok(Jpeg { image: pixels::rgb(&frame, colours), exif })
+    Ok((Jpeg { image: pixels::rgb(&frame, colours), exif }, admitted))
 }
 
 /// The name of a coding process that is not supported (T.81, table B.1).

@@ -28,50 +28,82 @@ struct Band {
     empty_blocks: i32,
 }
 
-/// Reads a scan with the header `content` into the coefficients of `frame`; `bits` start after the header.
-///
-/// # Errors
-/// Returns an error if the scan is truncated or corrupt, or refers to a table that has not been defined.
-pub fn read(frame: &mut Frame, tables: &Tables, content: &[u8], bits: &mut Bits) -> Result<()> {
-    let (mut parts, mut band) = header(frame, tables, content)?;
-    for part in &parts {
-        frame.components[part.component].keep_quantization(tables)?;
-    }
-    let (units_across, units_down) = match parts.as_slice() {
-        // A scan of a single component leaves out blocks that lie outside the image.
-        [part] => {
-            let component = &frame.components[part.component];
-            (component.width.div_ceil(8), component.height.div_ceil(8))
-        }
-        _ => (frame.units.across, frame.units.down),
-    };
-    let is_alone = parts.len() == 1;
-    for unit in 0..units_across * units_down {
-        if tables.restart_interval > 0 && unit > 0 && unit % tables.restart_interval == 0 {
-            bits.restart()?;
-            band.empty_blocks = 0;
-            parts.iter_mut().for_each(|part| part.previous = 0);
-        }
-        let (x, y) = (unit % units_across, unit / units_across);
-        for part in &mut parts {
+/// A scan whose header has been read.
+pub struct Scan<'a> {
+    parts: Vec<Part<'a>>,
+    band: Band,
+    units_across: usize,
+    units_down: usize,
+}
+
+impl<'a> Scan<'a> {
+    /// Reads a scan header (T.81, B.2.3), and keeps in `frame` what it says about the components.
+    ///
+    /// # Errors
+    /// Returns an error if it is too short, contradicts the frame, or refers to a quantization table that has not been
+    /// defined.
+    pub fn new(frame: &mut Frame, tables: &'a Tables, content: &[u8]) -> Result<Self> {
+        let (parts, band) = header(frame, tables, content)?;
+        for part in &parts {
             let component = &mut frame.components[part.component];
-            let (across, down) = if is_alone { (1, 1) } else { (component.sampling.across, component.sampling.down) };
+            component.keep_quantization(tables)?;
+            component.missing_bits[band.first..=band.last].fill(Some(band.shift));
+        }
+        let (units_across, units_down) = match parts.as_slice() {
+            // A scan of a single component leaves out blocks that lie outside the image.
+            [part] => {
+                let component = &frame.components[part.component];
+                (component.width.div_ceil(8), component.height.div_ceil(8))
+            }
+            _ => (frame.units.across, frame.units.down),
+        };
+        Ok(Scan { parts, band, units_across, units_down })
+    }
+
+    /// How many blocks, or units of blocks, the scan visits.
+    pub fn visits(&self) -> u64 {
+        (self.units_across * self.units_down) as u64
+    }
+
+    /// Reads the scan into the coefficients of `frame`; `bits` start after the header, and restart every
+    /// `restart_interval` visits unless it is 0.
+    ///
+    /// # Errors
+    /// Returns an error if the scan is truncated or corrupt, or refers to a Huffman table that has not been defined.
+    pub fn read(mut self, frame: &mut Frame, restart_interval: usize, bits: &mut Bits) -> Result<()> {
+        for y in 0..self.units_down {
+            for x in 0..self.units_across {
+                let unit = y * self.units_across + x;
+                if restart_interval > 0 && unit > 0 && unit.is_multiple_of(restart_interval) {
+                    bits.restart()?;
+                    self.band.empty_blocks = 0;
+                    self.parts.iter_mut().for_each(|part| part.previous = 0);
+                }
+                // Past the end of the data, zeros are read as codes, so that any fault may come of them.
+                self.read_unit(frame, x, y, bits).map_err(|error| bits.check().err().unwrap_or(error))?;
+            }
+            bits.check()?;
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn read_unit(&mut self, frame: &mut Frame, x: usize, y: usize, bits: &mut Bits) -> Result<()> {
+        let is_alone = self.parts.len() == 1;
+        for part in &mut self.parts {
+            let Component { coefficients, blocks_across, sampling, .. } = &mut frame.components[part.component];
+            let (across, down) = if is_alone { (1, 1) } else { (sampling.across, sampling.down) };
             for row in y * down..(y + 1) * down {
                 for column in x * across..(x + 1) * across {
-                    let Component { coefficients, blocks_across, .. } = component;
                     let block = &mut coefficients[row * *blocks_across + column];
-                    read_block(bits, part, &mut band, frame.is_progressive, block)?;
+                    read_block(bits, part, &mut self.band, frame.is_progressive, block)?;
                 }
             }
         }
-        if x + 1 == units_across {
-            bits.check()?;
-        }
+        Ok(())
     }
-    Ok(())
 }
 
-/// Reads a scan header (T.81, B.2.3).
 fn header<'a>(frame: &Frame, tables: &'a Tables, content: &[u8]) -> Result<(Vec<Part<'a>>, Band)> {
     let too_short = "corrupt JPEG: a scan header is too short";
     let count = usize::from(*content.first().context(too_short)?);
@@ -202,14 +234,18 @@ fn ac_refining(bits: &mut Bits, table: &Huffman, band: &mut Band, block: &mut [i
                 break;
             }
             place = refine(bits, block, place..=band.last, zeros, bit);
-            if new != 0 && place <= band.last {
-                block[ZIGZAG[place]] = new;
+            if new != 0 {
+                // In a corrupt scan the band may have no place left; libjpeg then writes behind its end.
+                block[ZIGZAG[place.min(63)]] = new;
             }
             place += 1;
         }
     }
     if band.empty_blocks > 0 {
-        refine(bits, block, place..=band.last, i32::MAX, bit);
+        // Most of these blocks have nothing that could be refined.
+        if block[1..].iter().any(|&value| value != 0) {
+            refine(bits, block, place..=band.last, i32::MAX, bit);
+        }
         band.empty_blocks -= 1;
     }
     Ok(())

@@ -8,6 +8,7 @@ use super::dictionary::Dictionary;
 use super::object::{Storage, Tensor};
 use super::refusal::refuse;
 use crate::weights::StoredTensor;
+use crate::weights::safetensors::MAX_AXES;
 
 /// All tensors of a file together may take this many times the file's length. More than once is legitimate, as tied
 /// weights are stored once and read twice, but an expanded tensor (stride 0) could claim any length.
@@ -70,6 +71,8 @@ fn check_claims(entries: &[(String, Tensor)], length: u64) -> Result<()> {
 /// The bytes that a tensor takes in row-major order, checked to lie within its storage.
 fn byte_length(tensor: &Tensor) -> Result<usize> {
     let Tensor { storage, offset, shape, strides } = tensor;
+    ensure!(shape.len() <= MAX_AXES, "expected at most {MAX_AXES} axes, found {}", shape.len());
+    ensure!(strides.len() <= MAX_AXES, "expected at most {MAX_AXES} strides, found {}", strides.len());
     ensure!(shape.len() == strides.len(), "its shape {shape:?} and strides {strides:?} differ in length");
     let width = storage.value_width();
     let bytes = shape.iter().try_fold(width, |bytes, size| bytes.checked_mul(*size));
