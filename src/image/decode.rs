@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
-use super::jpeg;
+use super::{format, jpeg};
 
 /// Twice the size at which Pillow warns; at this size Pillow refuses an image, too. 512 MiB of RGB.
 const MAX_PIXELS: u64 = 178_956_970;
@@ -58,6 +58,9 @@ fn upright_rgb(bytes: &[u8], name: &Path, upright: bool) -> Result<RgbImage> {
 
 /// The pixels of any format but JPEG as stored, and their EXIF orientation.
 fn decode_other(bytes: &[u8], name: &Path) -> Result<(DynamicImage, Option<Orientation>)> {
+    if let Some(name) = format::unsupported(bytes) {
+        bail!("{name} is not supported; convert the image to JPEG or PNG");
+    }
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().context("cannot be read")?;
     if reader.format().is_none() {
         match ImageFormat::from_path(name) {

@@ -1,4 +1,4 @@
-//! The bytes of one file become pixels (`decode`, on `jpeg`), pixels a crop of the network's size (`crop`, on
+//! The bytes of one file, of a `format`, become pixels (`decode`, on `jpeg`), pixels a crop of the network's size (`crop`, on
 //! `resize`), in training changed by `edit`, crops a batch (`batch`), and a batch the values that a network takes
 //! (`normalise`). Nothing here depends on networks or experiments.
 
@@ -6,6 +6,7 @@ pub mod batch;
 pub mod crop;
 pub mod decode;
 pub mod edit;
-mod jpeg;
+pub mod format;
+pub mod jpeg;
 pub mod normalise;
 pub mod resize;
