@@ -23,7 +23,7 @@ pub fn symmetric(mut matrix: [[f64; 3]; 3]) -> ([f64; 3], [[f64; 3]; 3]) {
     (order.map(|index| matrix[index][index]), vectors.map(|row| order.map(|column| sign(column) * row[column])))
 }
 
-/// Rotates so that one entry beside the diagonal becomes 0 (Golub and Van Loan, Matrix Computations, section 8.5).
+/// Rotates so that the entry in row `p` and column `q`, p < q, becomes 0 (Golub and Van Loan, Matrix Computations, section 8.5).
 fn rotate(matrix: &mut [[f64; 3]; 3], vectors: &mut [[f64; 3]; 3], p: usize, q: usize) {
     if matrix[p][q] == 0.0 {
         return;
@@ -35,8 +35,8 @@ fn rotate(matrix: &mut [[f64; 3]; 3], vectors: &mut [[f64; 3]; 3], p: usize, q: 
     for row in matrix.iter_mut().chain(vectors.iter_mut()) {
         (row[p], row[q]) = (cosine * row[p] - sine * row[q], sine * row[p] + cosine * row[q]);
     }
-    for column in 0..3 {
-        let (above, below) = (matrix[p][column], matrix[q][column]);
-        (matrix[p][column], matrix[q][column]) = (cosine * above - sine * below, sine * above + cosine * below);
+    let (upper, lower) = matrix.split_at_mut(q);
+    for (above, below) in upper[p].iter_mut().zip(&mut lower[0]) {
+        (*above, *below) = (cosine * *above - sine * *below, sine * *above + cosine * *below);
     }
 }

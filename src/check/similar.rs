@@ -13,7 +13,7 @@ const MOST_BITS: u32 = 7;
 const MOST_MEAN: u32 = 4;
 const MOST_ONE: u8 = 32;
 /// How many others an image is compared with. Only among very many images of one look is this too few.
-const MOST_COMPARED: usize = 4000;
+const MOST_COMPARED: usize = 2000;
 
 /// What an image looks like: scaled, recompressed and slightly retouched copies look nearly the same, cut or mirrored ones
 /// do not.
@@ -31,9 +31,9 @@ impl Look {
         let small = thumbnail(image, GRID.0, GRID.1);
         // ITU-R BT.601, in thousandths.
         let grey = |pixel: &[u8; 3]| 299 * u32::from(pixel[0]) + 587 * u32::from(pixel[1]) + 114 * u32::from(pixel[2]);
-        let rows = small.as_raw().chunks_exact(3 * GRID.0 as usize);
-        let brighter =
-            rows.flat_map(|row| row.as_chunks::<3>().0.array_windows().map(|[left, right]| grey(right) > grey(left)));
+        let pixels = small.as_raw().as_chunks::<3>().0;
+        let pairs = pixels.chunks_exact(GRID.0 as usize).flat_map(|row| row.windows(2));
+        let brighter = pairs.map(|pair| grey(&pair[1]) > grey(&pair[0]));
         let hash = brighter.fold(0, |hash, bit| hash << 1 | u64::from(bit));
         let mut bytes = Box::new([0; BYTES]);
         bytes.copy_from_slice(small.as_raw());
@@ -70,7 +70,7 @@ pub fn groups(looks: &[&Look]) -> Vec<Vec<usize>> {
         });
         for &other in near.take(MOST_COMPARED) {
             let other = other as usize;
-            if look.is_near(looks[other]) {
+            if !sets.are_joined(index, other) && look.is_near(looks[other]) {
                 sets.join(index, other);
             }
         }
@@ -126,6 +126,10 @@ impl Sets {
             element = self.parents[element];
         }
         element
+    }
+
+    fn are_joined(&mut self, a: usize, b: usize) -> bool {
+        self.first(a) == self.first(b)
     }
 
     fn join(&mut self, a: usize, b: usize) {

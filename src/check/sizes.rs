@@ -8,15 +8,16 @@ use std::ops::RangeInclusive;
 pub struct Sizes {
     /// Images by the binary logarithm of their shorter side in pixels, rounded down.
     bins: BTreeMap<u32, usize>,
-    /// Images by width and height.
-    exact: BTreeMap<(u32, u32), usize>,
+    /// The width and height of all images, as long as they are the same.
+    only: Option<(u32, u32)>,
 }
 
 impl Sizes {
     /// Counts an image.
     pub fn count(&mut self, (width, height): (u32, u32)) {
+        let is_first = self.bins.is_empty();
+        self.only = Some((width, height)).filter(|size| is_first || self.only == Some(*size));
         *self.bins.entry(width.min(height).max(1).ilog2()).or_default() += 1;
-        *self.exact.entry((width, height)).or_default() += 1;
     }
 
     /// The bins, from the smallest size to the largest: shorter sides in pixels, and the number of images. Bins between
@@ -31,6 +32,6 @@ impl Sizes {
 
     /// The size that all images have, if it is the same.
     pub fn only(&self) -> Option<(u32, u32)> {
-        self.exact.keys().next().copied().filter(|_| self.exact.len() == 1)
+        self.only
     }
 }

@@ -86,27 +86,25 @@ impl ClassFolders {
             found.left_out.push(LeftOut { path: entry.path, reason });
         }
         found.classes.sort_by(|a, b| a.name.cmp(&b.name));
-        if let Some([first, second]) = found.classes.array_windows().find(|[a, b]| a.name == b.name) {
+        if let Some(pair) = found.classes.windows(2).find(|pair| pair[0].name == pair[1].name) {
             bail!(
                 "{}: two class folders are called \"{}\", in different Unicode forms ({:?} and {:?}); merge them",
                 dir.display(),
-                first.name,
-                first.path.file_name().unwrap_or_default(),
-                second.path.file_name().unwrap_or_default()
+                pair[0].name,
+                pair[0].path.file_name().unwrap_or_default(),
+                pair[1].path.file_name().unwrap_or_default()
             );
         }
         Ok(found)
     }
 
-    /// Lists the images of each class.
+    /// Lists the images of each class. What cannot be read of a class is left out.
     ///
     /// # Errors
-    /// Returns an error if a class folder cannot be read, or is a link into another one.
+    /// Returns an error if a class folder is a link into another one.
     pub fn list(&self) -> Result<Vec<Listing>> {
-        let canonical = |class: &ClassFolder| {
-            class.path.canonicalize().with_context(|| format!("{}: cannot read this folder", class.path.display()))
-        };
-        let places = self.classes.iter().map(canonical).collect::<Result<Vec<_>>>()?;
+        let place = |class: &ClassFolder| class.path.canonicalize().unwrap_or_else(|_| class.path.clone());
+        let places: Vec<PathBuf> = self.classes.iter().map(place).collect();
         let classes: HashMap<&Path, usize> = places.iter().zip(0..).map(|(place, index)| (&**place, index)).collect();
         let mut listings = Vec::with_capacity(self.classes.len());
         for (index, (class, place)) in self.classes.iter().zip(&places).enumerate() {
@@ -118,7 +116,11 @@ impl ClassFolders {
                     self.classes[other].path.display()
                 );
             }
-            listings.push(list(&class.path, &places)?);
+            let unreadable = || LeftOut { path: class.path.clone(), reason: Reason::Unreadable };
+            listings.push(
+                list(&class.path, &places)
+                    .unwrap_or_else(|_| Listing { left_out: vec![unreadable()], ..Listing::default() }),
+            );
         }
         Ok(listings)
     }
