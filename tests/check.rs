@@ -78,10 +78,10 @@ fn everything_that_is_wrong_is_named_and_makes_the_exit_status_1() {
     assert_eq!(names(&same[1]["paths"]), ["star-0002.jpg", "leaked.jpg"]);
     for word in [
         "wrong: 2 images cannot be read",
-        "HEIC, which is not supported",
+        "wrong: 1 x HEIC, which is not supported",
         "train/nothing: no images in this class folder",
         "val/Cross: not one of the classes in shapes/train (did you mean \"cross\"? Upper and lower case differ)",
-        "the same image in two classes, 1 time",
+        "wrong: 1 x the same image in two classes\n",
     ] {
         assert!(ran.stdout.contains(word), "no '{word}' in:\n{}", ran.stdout);
     }
@@ -187,6 +187,9 @@ fn a_data_set_need_not_have_parts_or_classes() {
     place.run(&["check", "shapes/train"]).succeeds();
     let flat = place.run(&["check", "shapes/train/star"]).succeeds();
     assert!(flat.stdout.contains("shapes/train/star: 2 images without class folders"), "{}", flat.stdout);
+    let single = place.run(&["check", "shapes/.."]);
+    assert_eq!(single.status, 1, "{}", single.stdout);
+    assert!(single.stdout.contains("only one class folder, \"shapes\""), "{}", single.stdout);
     place.write("nothing/notes.txt", "none");
     place.run(&["check", "nothing"]).fails_saying(&["nothing: no images in this folder"]);
     place.run(&["check", "missing"]).fails_saying(&["missing: not a folder", "expected a folder of images"]);

@@ -45,7 +45,7 @@ pub enum Kind {
     TwoClasses,
     /// In two or more parts: what is validated on was trained on.
     TwoParts,
-    /// In one class of one part.
+    /// In one class of one part, or in one folder without classes.
     OneClass,
 }
 
@@ -55,12 +55,12 @@ impl Kind {
         self != Kind::OneClass
     }
 
-    /// The places, in words.
+    /// The places, in words to be put after "the same image".
     pub fn text(self) -> &'static str {
         match self {
-            Kind::TwoClasses => "in two classes",
-            Kind::TwoParts => "in two parts of the data set",
-            Kind::OneClass => "in one class",
+            Kind::TwoClasses => " in two classes",
+            Kind::TwoParts => " in two parts of the data set",
+            Kind::OneClass => "",
         }
     }
 }

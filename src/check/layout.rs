@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
 
-use crate::data::folder::{ClassFolders, holds_folders, names};
+use crate::data::folder::{ClassFolders, holds_folders, names, single_class};
 use crate::data::listing::{Kind, LeftOut, entries, list};
 use crate::data::split::parts;
 use crate::nearest::did_you_mean;
@@ -102,6 +102,7 @@ impl Layout {
 
     fn add_classes(&mut self, part: &mut Part, index: usize) -> Result<()> {
         let folders = ClassFolders::of(&part.dir)?;
+        self.faults.extend(folders.refuse_parts(&part.dir).err().map(|error| error.to_string()));
         for (class, (folder, listing)) in folders.classes.iter().zip(folders.list()?).enumerate() {
             if listing.images.is_empty() {
                 self.faults.push(format!("{}: no images in this class folder", folder.path.display()));
@@ -116,19 +117,22 @@ impl Layout {
         Ok(())
     }
 
-    /// The classes of the other parts must be among those of the first.
+    /// There must be two classes in the first part, and the same ones in the others.
     fn compare_classes(&mut self) {
         let [train, others @ ..] = self.parts.as_slice() else { return };
-        if train.classes.is_empty() {
-            return;
+        match train.classes.as_slice() {
+            [] => return,
+            [only] => self.faults.push(single_class(&train.dir, only)),
+            _ => {}
         }
+        let lacks = |part: &Part, class: &String| part.classes.binary_search(class).is_err();
         for part in others {
-            for class in part.classes.iter().filter(|class| !train.classes.contains(class)) {
+            for class in part.classes.iter().filter(|class| lacks(train, class)) {
                 let near = did_you_mean(class, train.classes.iter().map(String::as_str));
                 let (folder, train) = (part.dir.join(class), train.dir.display());
                 self.faults.push(format!("{}: not one of the classes in {train}{near}", folder.display()));
             }
-            let missing = train.classes.iter().filter(|class| !part.classes.contains(class));
+            let missing = train.classes.iter().filter(|class| lacks(part, class));
             let missing: Vec<&str> = missing.map(String::as_str).collect();
             if !part.classes.is_empty() && !missing.is_empty() {
                 let missing = names(missing.into_iter());

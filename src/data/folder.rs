@@ -125,9 +125,11 @@ impl ClassFolders {
         Ok(listings)
     }
 
+    /// Checks that these are classes.
+    ///
     /// # Errors
     /// Returns an error if these are the parts of a data set rather than classes, with the folder that was meant.
-    fn refuse_parts(&self, dir: &Path) -> Result<()> {
+    pub fn refuse_parts(&self, dir: &Path) -> Result<()> {
         let is_part = |class: &&ClassFolder| PARTS.contains(&class.name.to_lowercase().as_str());
         let parts: Vec<&ClassFolder> = self.classes.iter().filter(is_part).collect();
         let nested = parts.iter().find(|part| holds_folders(&part.path));
@@ -139,7 +141,7 @@ impl ClassFolders {
             );
         }
         ensure!(
-            parts.len() < self.classes.len(),
+            parts.is_empty() || parts.len() < self.classes.len(),
             "{dir}: expected one folder per class, found the parts of a data set ({names}), and no class folders in them. Sort the images into {dir}/{}/CLASS, or give their labels in a list",
             self.classes[0].name
         );
@@ -167,13 +169,13 @@ pub fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// The reason why a data set with a single class cannot be trained on, and the classes that were probably meant.
-pub fn single_class(dataset: &Dataset) -> String {
-    let (root, class) = (dataset.root.display(), &dataset.classes[0]);
-    let only = format!("{root}: only one class folder, \"{class}\", and telling classes apart takes two");
-    let inside = ClassFolders::of(&dataset.root.join(class)).unwrap_or_default();
+pub fn single_class(root: &Path, class: &str) -> String {
+    let inside = ClassFolders::of(&root.join(class)).unwrap_or_default();
+    let only = format!("{}: only one class folder, \"{class}\", and telling classes apart takes two", root.display());
     if inside.classes.is_empty() {
-        return format!("{only}; training expects\n{}", expected_splits(&dataset.root));
+        return format!("{only}; training expects\n{}", expected_splits(root));
     }
+    let root = root.display();
     let found = names(inside.classes.iter().map(|class| class.name.as_str()));
     format!("{only}. It holds the folders {found}: did you mean {root}/{class}? Otherwise move them up into {root}")
 }

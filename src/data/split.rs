@@ -65,7 +65,7 @@ impl Splits {
                     dir.join(name).display()
                 );
                 let train = open(&inner)?;
-                ensure!(train.classes.len() > 1, single_class(&train));
+                ensure!(train.classes.len() > 1, single_class(&train.root, &train.classes[0]));
                 let val = open(&dir.join(name))?.with_classes(&train.classes, &train.root.display().to_string())?;
                 Ok(Splits { train, val, source: ValidationSource::Folder(name), unlabelled })
             }
@@ -100,7 +100,7 @@ pub fn validation_dir(dir: &Path) -> PathBuf {
 /// alone: images added later move few others.
 fn split(whole: Dataset, fraction: f64, seed: u64) -> Result<(Dataset, Dataset)> {
     let root = whole.root.display();
-    ensure!(whole.classes.len() > 1, single_class(&whole));
+    ensure!(whole.classes.len() > 1, single_class(&whole.root, &whole.classes[0]));
     let mut is_val = vec![false; whole.samples.len()];
     for (class, images) in whole.by_class().iter().enumerate() {
         let count = images.len();

@@ -74,7 +74,10 @@ fn colours(findings: &Findings, lighting: bool) -> Vec<String> {
     let (Some(mean), Some(deviation)) = (colours.mean(), colours.deviation()) else { return Vec::new() };
     let of = if part.is_empty() { String::new() } else { format!(" of {part}") };
     let (mean, std) = (list(&mean), list(&deviation));
-    let mut lines = vec![format!("colours{of}: --set preprocess.mean={mean} --set preprocess.std={std}")];
+    let mut lines = vec![match deviation.contains(&0.0) {
+        false => format!("colours{of}: --set preprocess.mean={mean} --set preprocess.std={std}"),
+        true => format!("colours{of}: mean {mean}, deviation {std}, which cannot be normalised"),
+    }];
     if let (true, Some(components)) = (lighting, colours.components()) {
         let (values, vectors) =
             (list(&components.eigenvalues), components.eigenvectors.map(|row| list(&row)).join(","));
@@ -101,7 +104,7 @@ fn wrong(findings: &Findings) -> Vec<String> {
     lines.extend(section("wrong", &format!("{} cannot be read", images(unreadable.len())), unreadable, reason));
     lines.extend(left_out(findings, "wrong", Reason::is_loss));
     let faults = &findings.layout.faults;
-    lines.extend(section("wrong", &format!("{} class folders", faults.len()), faults, String::clone));
+    lines.extend(section("wrong", &format!("class folders ({})", faults.len()), faults, String::clone));
     for kind in [Kind::TwoClasses, Kind::TwoParts] {
         lines.extend(copies(findings, &findings.copies.exact, kind, "wrong", "the same image"));
     }
@@ -128,16 +131,14 @@ fn left_out(findings: &Findings, judgement: &str, is_meant: impl Fn(Reason) -> b
         reasons.entry(it.reason).or_default().push(it);
     }
     let lines = reasons.iter().flat_map(|(reason, found)| {
-        section(judgement, &format!("left out {}: {reason}", found.len()), found, |it| it.path.display().to_string())
+        section(judgement, &format!("{} x {reason}", found.len()), found, |it| it.path.display().to_string())
     });
     lines.collect()
 }
 
 fn copies(findings: &Findings, groups: &[Group], kind: Kind, judgement: &str, what: &str) -> Vec<String> {
     let groups: Vec<&Group> = groups.iter().filter(|group| group.kind == kind).collect();
-    let count = groups.len();
-    let heading = format!("{what} {}, {count} {}", kind.text(), if count == 1 { "time" } else { "times" });
-    section(judgement, &heading, &groups, |group| {
+    section(judgement, &format!("{} x {what}{}", groups.len(), kind.text()), &groups, |group| {
         let shown = group.images.iter().take(SHOWN).map(|&number| findings.path(number));
         let shown: Vec<String> = shown.map(|path: &Path| path.display().to_string()).collect();
         let more = group.images.len() - shown.len();
