@@ -133,17 +133,19 @@ impl ClassFolders {
         let is_part = |class: &&ClassFolder| PARTS.contains(&class.name.to_lowercase().as_str());
         let parts: Vec<&ClassFolder> = self.classes.iter().filter(is_part).collect();
         let nested = parts.iter().find(|part| holds_folders(&part.path));
-        let (dir, names) = (dir.display(), names(parts.iter().map(|part| part.name.as_str())));
+        let names = names(parts.iter().map(|part| part.name.as_str()));
         if let Some(nested) = nested {
             bail!(
-                "{dir}: expected one folder per class, found the parts of a data set ({names}). Did you mean {}? Training takes both parts from {dir} if they are called train and val",
-                nested.path.display()
+                "{root}: expected one folder per class, found the parts of a data set ({names}). Did you mean {}? Training takes both parts from {root} if they are called train and val",
+                nested.path.display(),
+                root = dir.display()
             );
         }
         ensure!(
             parts.is_empty() || parts.len() < self.classes.len(),
-            "{dir}: expected one folder per class, found the parts of a data set ({names}), and no class folders in them. Sort the images into {dir}/{}/CLASS, or give their labels in a list",
-            self.classes[0].name
+            "{}: found the parts of a data set ({names}), but no class folders in them; expected\n{}",
+            dir.display(),
+            expected_splits(dir)
         );
         Ok(())
     }
