@@ -6,7 +6,7 @@
 //! ones.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Error, Result, ensure};
@@ -14,7 +14,7 @@ use image::RgbImage;
 use tch::Device;
 use topfive::data::dataset::{Dataset, Sample, Source};
 use topfive::data::example::{Examples, Visit};
-use topfive::data::folder;
+use topfive::data::listing::{Listing, list};
 use topfive::experiment::{Change, Experiment};
 use topfive::image::batch::Batch;
 use topfive::image::normalise::Normalisation;
@@ -50,11 +50,14 @@ fn main() -> Result<()> {
 }
 
 fn photographs(dir: &Path) -> Result<Dataset> {
-    let mut samples = Vec::new();
-    let mut add = |path: PathBuf| samples.push(Sample { source: Source::file(path), label: 0 });
-    folder::images(dir, &mut add)?;
-    ensure!(!samples.is_empty(), "{}: contains no images", dir.display());
-    Ok(Dataset { root: dir.to_path_buf(), classes: vec!["photograph".to_string()], samples: samples.into() })
+    let Listing { images, left_out } = list(dir, &[])?;
+    ensure!(!images.is_empty(), "{}: contains no images", dir.display());
+    Ok(Dataset {
+        root: dir.to_path_buf(),
+        classes: vec!["photograph".to_string()],
+        samples: images.into_iter().map(|path| Sample { source: Source::file(path), label: 0 }).collect(),
+        left_out: left_out.into(),
+    })
 }
 
 struct Loading {

@@ -14,8 +14,10 @@
 //! 4. image -> [`views`] -> [`evaluation`] (forward, averaged over views and the models of an ensemble, [`model`]) ->
 //!    [`metrics`] -> [`report`], in the `eval` and `predict` [`commands`].
 //!
+//! [`check`] reads a data set for people rather than for networks.
+//!
 //! Invariants: [`network::spec`], [`network::shape`], [`training::schedule`], [`views`] and [`geometry`] use no tensors;
-//! [`image`] depends on neither networks nor experiments; [`data`] does not depend on networks; only [`cli`] and
+//! [`image`] depends on neither networks nor experiments; [`data`] and [`check`] do not depend on networks; only [`cli`] and
 //! [`commands`] deal with command-line arguments; only [`model::checkpoint`] and [`weights`] know the layout of weight
 //! files; [`evaluation`] does not depend on [`training`]; every random stream and seed is keyed by its purpose
 //! ([`random`]; [`shapes`] keys its own by image). The test `structure` enforces what a text search can.
@@ -23,6 +25,7 @@
 #![warn(missing_docs)]
 
 pub mod atomic;
+pub mod check;
 pub mod cli;
 pub mod commands;
 pub mod data;

@@ -1,9 +1,11 @@
-//! Text files as people's programs save them: UTF-8 with or without a byte order mark, and UTF-16.
+//! Text as people's programs save it: files in UTF-8 with or without a byte order mark and in UTF-16, and names in either
+//! of Unicode's forms.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use unicode_normalization::UnicodeNormalization;
 
 /// Reads a text file. Without a byte order mark it is UTF-8.
 ///
@@ -27,4 +29,10 @@ fn utf_16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<String> {
     let (units, rest) = bytes.as_chunks::<2>();
     let units: Vec<u16> = units.iter().map(|&pair| unit(pair)).collect();
     String::from_utf16(&units).ok().filter(|_| rest.is_empty())
+}
+
+/// A name in Unicode's composed form (NFC), in which names are compared: macOS writes "é" as two characters, and most
+/// others as one.
+pub fn composed(name: &str) -> String {
+    name.nfc().collect()
 }

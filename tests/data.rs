@@ -335,7 +335,7 @@ fn validation_classes_are_matched_by_name_not_by_position() {
     for name in ["train/ant/1.png", "train/bee/2.png", "train/cat/3.png", "val/cat/4.png"] {
         place.write(name, &png);
     }
-    let Splits { train, val, source } = Splits::open(&place.path(""), None, 0).expect("a data set");
+    let Splits { train, val, source, .. } = Splits::open(&place.path(""), None, 0).expect("a data set");
     assert_eq!(source, ValidationSource::Folder("val"));
     assert_eq!((val.classes.clone(), val.samples[0].label), (train.classes, 2));
     place.write("val/cap/5.png", &png);

@@ -43,13 +43,14 @@ fn sizes_schedules_views_and_geometry_do_not_use_tensors() {
 #[test]
 fn image_depends_on_neither_networks_nor_experiments_and_data_not_on_networks() {
     never(&["image"], &["crate::network", "crate::experiment"]);
-    never(&["data"], &["crate::network"]);
+    never(&["data", "check"], &["crate::network"]);
 }
 
 #[test]
 fn only_cli_and_commands_know_command_line_arguments() {
     let rooms = [
         "atomic",
+        "check",
         "data",
         "device",
         "evaluation",

@@ -40,6 +40,8 @@ pub enum Command {
     Predict(Predict),
     /// Show the layers, parameters and multiply-adds of networks
     Summary(Summary),
+    /// Read every image of a data set once, and show what is wrong or odd
+    Check(Check),
     /// Draw a small labelled data set of JPEG files for trying things out
     Shapes(Shapes),
     /// Show which libtorch and devices are available, and what is missing
@@ -239,6 +241,29 @@ pub struct Summary {
     /// Set a field of the experiment first; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE", help_heading = "Common options")]
     pub sets: Vec<String>,
+    /// How results are shown.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `topfive check`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit status 1 means that something is wrong: images or folders that cannot be read, classes without
+images or unknown in training, or the same image in two classes or in two parts of the data set.
+Everything else is only noted.
+Example: topfive check photos/ --lighting"
+)]
+pub struct Check {
+    /// Folder with train/ and val/ (or valid/, validation/, test/), each with one folder of images per class; or a folder
+    /// of class folders; or a folder of images
+    pub dir: PathBuf,
+    /// Compute the principal components of the colours, for AlexNet's augmentation (training.augment: lighting)
+    #[arg(long)]
+    pub lighting: bool,
+    /// Number of threads that read images [default: number of cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024), help_heading = "Common options")]
+    pub workers: Option<u32>,
     /// How results are shown.
     #[command(flatten)]
     pub output: Output,

@@ -1,5 +1,6 @@
 //! One file per subcommand: arguments in, work called, result shown.
 
+mod check;
 mod completions;
 mod doctor;
 mod eval;
@@ -13,6 +14,7 @@ mod train;
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
 use std::num::NonZero;
+use std::path::Path;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -23,6 +25,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
 use tch::Device;
 
 use crate::cli::{Command, Common};
+use crate::data::listing::{self, LeftOut};
 use crate::device;
 use crate::evaluation::BadImage;
 use crate::experiment::Change;
@@ -35,7 +38,7 @@ pub use failure::describe;
 pub enum Outcome {
     /// Everything was done.
     Done,
-    /// Some images could not be read; each was named.
+    /// Some images could not be read, or are wrong in another way; each was named.
     SomeBad,
     /// Interrupted by a signal; a training run has saved its state.
     Interrupted,
@@ -66,6 +69,7 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Eval(args) => eval::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Summary(args) => summary::run(args),
+        Command::Check(args) => check::run(args),
         Command::Shapes(args) => shapes::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Completions(args) => completions::run(args),
@@ -78,10 +82,24 @@ fn prepare(common: &Common) -> Result<(Device, usize, Report)> {
     if let Some(threads) = common.threads {
         tch::set_num_threads(threads as i32);
     }
-    let workers =
-        common.workers.map_or_else(|| available_parallelism().map_or(1, NonZero::get), |workers| workers as usize);
+    let workers = workers(common.workers);
     let device = device::parse(&common.device).map_err(|error| anyhow!("--device {error:#}"))?;
     Ok((device, workers, report))
+}
+
+/// The number of threads that read images.
+fn workers(asked: Option<u32>) -> usize {
+    asked.map_or_else(|| available_parallelism().map_or(1, NonZero::get), |workers| workers as usize)
+}
+
+/// Says what a folder holds besides the images that are read: a warning if images may be missing.
+fn say_left_out(left_out: &[LeftOut], dir: &Path, report: Report) {
+    let Some(summary) = listing::summary(left_out) else { return };
+    let line = format!("{}: {summary}", dir.display());
+    match left_out.iter().any(|it| it.reason.is_loss()) {
+        true => report.warn(format!("{line}. `topfive check` lists them all")),
+        false => report.note(line),
+    }
 }
 
 /// The changes that `--set` requests.

@@ -8,10 +8,10 @@ use anyhow::{Result, bail, ensure};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Outcome, models, watch_signals};
+use super::{Outcome, models, say_left_out, watch_signals};
 use crate::cli::{Format, Predict, ViewsArgument};
 use crate::data::dataset::Source;
-use crate::data::folder;
+use crate::data::listing;
 use crate::evaluation::{BadImage, Classification};
 use crate::experiment::builtin;
 use crate::imagenet;
@@ -43,7 +43,7 @@ pub fn run(args: Predict) -> Result<Outcome> {
     };
     let (ensemble, pace, report) = models::open(names, &args.weights, &args.renames, &args.common)?;
     let views = views.map_or_else(|| ensemble.paper_views().cloned(), Ok)?;
-    let images: Arc<[Source]> = found(images)?.into();
+    let images: Arc<[Source]> = found(images, report)?.into();
 
     let interrupted = watch_signals()?;
     let mut lines = Lines::new(args.common.output.json.as_deref(), args.format, &views, report)?;
@@ -99,13 +99,14 @@ fn split(inputs: &[PathBuf]) -> Result<(&[PathBuf], &[PathBuf])> {
 }
 
 /// The given image files, and all images in the given folders.
-fn found(named: &[PathBuf]) -> Result<Vec<Source>> {
+fn found(named: &[PathBuf], report: Report) -> Result<Vec<Source>> {
     let mut images = Vec::new();
     for path in named {
         if path.is_dir() {
-            let before = images.len();
-            folder::images(path, &mut |image| images.push(Source::file(image)))?;
-            ensure!(images.len() > before, "{}: no images in this folder", path.display());
+            let listing = listing::list(path, &[])?;
+            say_left_out(&listing.left_out, path, report);
+            ensure!(!listing.images.is_empty(), "{}: no images in this folder", path.display());
+            images.extend(listing.images.into_iter().map(Source::file));
         } else {
             // A missing file is reported like any other unreadable one, and the remaining images are still processed.
             images.push(Source::file(path.clone()));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
+use super::listing::LeftOut;
 use crate::digest::{self, digest};
 use crate::image::decode::{self, Decoded};
 use crate::nearest::did_you_mean;
@@ -69,6 +70,8 @@ pub struct Dataset {
     pub classes: Vec<String>,
     /// The images, shared with the workers that read them: the one thing in memory that grows with the data set.
     pub samples: Arc<[Sample]>,
+    /// What the folder holds besides.
+    pub left_out: Arc<[LeftOut]>,
 }
 
 /// A fingerprint of a list of samples.
@@ -95,7 +98,7 @@ impl Dataset {
         }
         let relabelled = |sample: &Sample| Sample { source: sample.source.clone(), label: labels[sample.label] };
         let samples = self.samples.iter().map(relabelled).collect();
-        Ok(Dataset { root: self.root, classes: classes.to_vec(), samples })
+        Ok(Dataset { root: self.root, classes: classes.to_vec(), samples, left_out: self.left_out })
     }
 
     /// The indices of each class's images.

@@ -1,46 +1,185 @@
 //! A data set on disk: one folder of images per class.
 
-use std::fs;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use image::ImageFormat;
 
 use super::dataset::{Dataset, Sample, Source};
+use super::listing::{Kind, LeftOut, Listing, Reason, entries, judge, list};
+use crate::text::composed;
 
-/// Reads the class folders in `dir`, sorted by name. Links are followed; hidden files and files that are not images are
-/// skipped.
+/// The class folders in a folder.
+#[derive(Debug, Default)]
+pub struct ClassFolders {
+    /// Sorted by name.
+    pub classes: Vec<ClassFolder>,
+    /// What lies beside them.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// The folder of a class.
+#[derive(Debug)]
+pub struct ClassFolder {
+    /// The name of the class: that of the folder, composed as in Unicode's form NFC.
+    pub name: String,
+    /// The folder's path.
+    pub path: PathBuf,
+}
+
+/// Reads the class folders in `dir`, sorted by name.
 ///
 /// # Errors
-/// Returns an error if the folder is missing or empty, with the tree that was expected, or a class has no images.
+/// Returns an error if the folder is missing or has no class folders, with the tree that was expected; if it holds the
+/// parts of a data set instead; or if a class cannot be read or has no images.
 pub fn open(dir: &Path) -> Result<Dataset> {
     ensure!(dir.is_dir(), "{}: not a folder; expected\n{}", dir.display(), expected_tree(dir));
-    let mut classes = Vec::new();
-    for path in entries(dir)?.into_iter().filter(|path| path.is_dir()) {
-        match path.file_name().and_then(|name| name.to_str()) {
-            Some(name) => classes.push(name.to_string()),
-            None => bail!("{path:?}: the name of this class folder is not valid UTF-8; rename the folder"),
-        }
-    }
-    classes.sort();
-    ensure!(!classes.is_empty(), "{}: no class folders inside; expected\n{}", dir.display(), expected_tree(dir));
-    // A link in a class folder that leads back here would lead to the images of other classes.
-    let root = dir.canonicalize().with_context(|| format!("cannot read the folder {}", dir.display()))?;
-    let mut samples = Vec::new();
-    for (label, name) in classes.iter().enumerate() {
-        let (folder, before) = (dir.join(name), samples.len());
-        images_below(&folder, &mut vec![root.clone()], &mut |path| {
-            samples.push(Sample { source: Source::file(path), label });
-        })?;
+    let folders = ClassFolders::of(dir)?;
+    ensure!(
+        !folders.classes.is_empty(),
+        "{}: no class folders inside; expected\n{}",
+        dir.display(),
+        expected_tree(dir)
+    );
+    folders.refuse_parts(dir)?;
+    let (mut samples, mut left_out) = (Vec::new(), Vec::new());
+    for (label, listing) in folders.list()?.into_iter().enumerate() {
         ensure!(
-            samples.len() > before,
-            "{}: no images in this class folder; add some, or remove the folder if there is no such class",
-            folder.display()
+            !listing.images.is_empty(),
+            "{}: no images in this class folder{}; add some, or remove the folder if there is no such class",
+            folders.classes[label].path.display(),
+            listing.left_out.first().map_or(String::new(), |first| format!(
+                " ({}: {})",
+                first.path.file_name().unwrap_or_default().display(),
+                first.reason
+            ))
         );
+        samples.extend(listing.images.into_iter().map(|path| Sample { source: Source::file(path), label }));
+        left_out.extend(listing.left_out);
     }
     let count = samples.len();
     ensure!(u32::try_from(count).is_ok(), "{}: {count} images, more than the limit of {}", dir.display(), u32::MAX);
-    Ok(Dataset { root: dir.to_path_buf(), classes, samples: samples.into() })
+    left_out.extend(folders.left_out);
+    let classes = folders.classes.into_iter().map(|class| class.name).collect();
+    Ok(Dataset { root: dir.to_path_buf(), classes, samples: samples.into(), left_out: left_out.into() })
+}
+
+impl ClassFolders {
+    /// Finds the class folders in `dir`.
+    ///
+    /// # Errors
+    /// Returns an error if it cannot be read, or a folder's name is not UTF-8 or the same as another's.
+    pub fn of(dir: &Path) -> Result<Self> {
+        let mut found = ClassFolders::default();
+        for entry in entries(dir)? {
+            let reason = match entry.kind {
+                Ok(Kind::Folder) => {
+                    let name = entry.path.file_name().and_then(|name| name.to_str()).with_context(|| {
+                        format!("{:?}: the name of this class folder is not valid UTF-8; rename the folder", entry.path)
+                    })?;
+                    found.classes.push(ClassFolder { name: composed(name), path: entry.path });
+                    continue;
+                }
+                Ok(Kind::File) => judge(&entry.path).err().unwrap_or(Reason::Classless),
+                Err(reason) => reason,
+            };
+            found.left_out.push(LeftOut { path: entry.path, reason });
+        }
+        found.classes.sort_by(|a, b| a.name.cmp(&b.name));
+        if let Some(pair) = found.classes.windows(2).find(|pair| pair[0].name == pair[1].name) {
+            bail!(
+                "{}: two class folders are called \"{}\", in different Unicode forms ({:?} and {:?}); merge them",
+                dir.display(),
+                pair[0].name,
+                pair[0].path.file_name().unwrap_or_default(),
+                pair[1].path.file_name().unwrap_or_default()
+            );
+        }
+        Ok(found)
+    }
+
+    /// Lists the images of each class. What cannot be read of a class is left out.
+    ///
+    /// # Errors
+    /// Returns an error if a class folder is a link into another one.
+    pub fn list(&self) -> Result<Vec<Listing>> {
+        let place = |class: &ClassFolder| class.path.canonicalize().unwrap_or_else(|_| class.path.clone());
+        let places: Vec<PathBuf> = self.classes.iter().map(place).collect();
+        let classes: HashMap<&Path, usize> = places.iter().zip(0..).map(|(place, index)| (&**place, index)).collect();
+        let mut listings = Vec::with_capacity(self.classes.len());
+        for (index, (class, place)) in self.classes.iter().zip(&places).enumerate() {
+            let mut around = place.ancestors().filter_map(|folder| classes.get(folder));
+            if let Some(&other) = around.find(|other| **other != index) {
+                bail!(
+                    "{}: a link into the folder of another class, {}; remove the link",
+                    class.path.display(),
+                    self.classes[other].path.display()
+                );
+            }
+            let unreadable = || LeftOut { path: class.path.clone(), reason: Reason::Unreadable };
+            listings.push(
+                list(&class.path, &places)
+                    .unwrap_or_else(|_| Listing { left_out: vec![unreadable()], ..Listing::default() }),
+            );
+        }
+        Ok(listings)
+    }
+
+    /// Checks that these are classes.
+    ///
+    /// # Errors
+    /// Returns an error if these are the parts of a data set rather than classes, with the folder that was meant.
+    pub fn refuse_parts(&self, dir: &Path) -> Result<()> {
+        let is_part = |class: &&ClassFolder| PARTS.contains(&class.name.to_lowercase().as_str());
+        let parts: Vec<&ClassFolder> = self.classes.iter().filter(is_part).collect();
+        let nested = parts.iter().find(|part| holds_folders(&part.path));
+        let names = names(parts.iter().map(|part| part.name.as_str()));
+        if let Some(nested) = nested {
+            bail!(
+                "{root}: expected one folder per class, found the parts of a data set ({names}). Did you mean {}? Training takes both parts from {root} if they are called train and val",
+                nested.path.display(),
+                root = dir.display()
+            );
+        }
+        ensure!(
+            parts.is_empty() || parts.len() < self.classes.len(),
+            "{}: found the parts of a data set ({names}), but no class folders in them; expected\n{}",
+            dir.display(),
+            expected_splits(dir)
+        );
+        Ok(())
+    }
+}
+
+/// Names of a data set's parts, in lower case.
+const PARTS: [&str; 8] = ["train", "training", "val", "valid", "validation", "test", "testing", "eval"];
+
+/// Whether a folder holds further folders, as a part of a data set does; a class called "train" holds images.
+pub fn holds_folders(dir: &Path) -> bool {
+    entries(dir).is_ok_and(|entries| entries.iter().any(|entry| entry.kind == Ok(Kind::Folder)))
+}
+
+/// How many names a message lists.
+const SHOWN: usize = 5;
+
+/// The first names of a list, for messages.
+pub fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.collect();
+    let more = names.len().saturating_sub(SHOWN);
+    let shown = names[..names.len() - more].join(", ");
+    if more == 0 { shown } else { format!("{shown} and {more} more") }
+}
+
+/// The reason why a data set with a single class cannot be trained on, and the classes that were probably meant.
+pub fn single_class(root: &Path, class: &str) -> String {
+    let inside = ClassFolders::of(&root.join(class)).unwrap_or_default();
+    let only = format!("{}: only one class folder, \"{class}\", and telling classes apart takes two", root.display());
+    if inside.classes.is_empty() {
+        return format!("{only}; training expects\n{}", expected_splits(root));
+    }
+    let root = root.display();
+    let found = names(inside.classes.iter().map(|class| class.name.as_str()));
+    format!("{only}. It holds the folders {found}: did you mean {root}/{class}? Otherwise move them up into {root}")
 }
 
 /// The tree that training expects, for messages.
@@ -54,49 +193,4 @@ pub fn expected_splits(dir: &Path) -> String {
 fn expected_tree(dir: &Path) -> String {
     let dir = dir.display();
     format!("  {dir}/cat/1.jpg\n  {dir}/cat/2.jpg  ...\n  {dir}/dog/3.jpg  ...")
-}
-
-/// Calls `found` for every image in `dir` and the folders below it, sorted.
-///
-/// # Errors
-/// Returns an error if a folder cannot be read.
-pub fn images(dir: &Path, found: &mut impl FnMut(PathBuf)) -> Result<()> {
-    images_below(dir, &mut Vec::new(), found)
-}
-
-/// `above` guards against links to a parent folder.
-fn images_below(dir: &Path, above: &mut Vec<PathBuf>, found: &mut impl FnMut(PathBuf)) -> Result<()> {
-    let here = dir.canonicalize().with_context(|| format!("cannot read the folder {}", dir.display()))?;
-    if above.contains(&here) {
-        return Ok(());
-    }
-    above.push(here);
-    for path in entries(dir)? {
-        if path.is_dir() {
-            images_below(&path, above, found)?;
-        } else if is_image(&path) {
-            found(path);
-        }
-    }
-    above.pop();
-    Ok(())
-}
-
-/// Whether the file's extension is that of a supported image format.
-fn is_image(path: &Path) -> bool {
-    ImageFormat::from_path(path).is_ok_and(|format| format.reading_enabled())
-}
-
-/// The entries of `dir`, sorted, without hidden files.
-fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
-    let unreadable = || format!("cannot read the folder {}", dir.display());
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(dir).with_context(unreadable)? {
-        let entry = entry.with_context(unreadable)?;
-        if !entry.file_name().to_string_lossy().starts_with('.') {
-            paths.push(entry.path());
-        }
-    }
-    paths.sort();
-    Ok(paths)
 }

@@ -7,10 +7,10 @@ use anyhow::{Context, Result, bail, ensure};
 use image::ImageFormat;
 
 use super::dataset::{Dataset, Sample, Source};
-use super::folder::images;
 use super::list::{Row, rows};
+use super::listing::{self, Listing};
 use crate::nearest::did_you_mean;
-use crate::text;
+use crate::text::{self, composed};
 
 /// What a list and a folder have in common.
 #[derive(Clone, Debug)]
@@ -33,11 +33,11 @@ pub struct Labelled {
 /// holds only numbers: those of ILSVRC's own `validation_ground_truth.txt` count classes in the order of its development
 /// kit, not in that of published weights.
 pub fn open(dir: &Path, list: &Path, classes: Option<&[String]>) -> Result<Labelled> {
-    let mut paths = Vec::new();
-    images(dir, &mut |path| paths.push(path))?;
+    let Listing { images: paths, left_out } = listing::list(dir, &[])?;
     ensure!(!paths.is_empty(), "{}: no images in this folder", dir.display());
     let mut rows = rows(&text::read(list)?).with_context(|| list.display().to_string())?;
     ensure!(!rows.is_empty(), "{}: no labels in this file", list.display());
+    rows.iter_mut().for_each(Row::compose);
     rows.iter_mut().for_each(Row::shorten_kaggles_label);
     let own = own_classes(&rows);
     let reader = List { path: list, dir, classes: classes.unwrap_or(&own) };
@@ -47,11 +47,18 @@ pub fn open(dir: &Path, list: &Path, classes: Option<&[String]>) -> Result<Label
     };
     let sample = |(path, label)| Sample { source: Source::file(path), label };
     let samples = paths.into_iter().zip(labels).map(sample).collect();
-    let dataset = Dataset { root: dir.to_path_buf(), classes: reader.classes.to_vec(), samples };
+    let classes = reader.classes.to_vec();
+    let dataset = Dataset { root: dir.to_path_buf(), classes, samples, left_out: left_out.into() };
     Ok(Labelled { dataset, absent })
 }
 
 impl Row {
+    /// Names compare in their composed form.
+    fn compose(&mut self) {
+        self.label = composed(&self.label);
+        self.file = self.file.as_deref().map(composed);
+    }
+
     /// In Kaggle's LOC_val_solution.csv boxes follow the synset: `n01751748 111 108 230 708`.
     fn shorten_kaggles_label(&mut self) {
         if let Some((synset, boxes)) = self.label.split_once(' ')
@@ -172,7 +179,7 @@ impl Names {
             }
         };
         for (index, path) in paths.iter().enumerate() {
-            let whole = path.strip_prefix(dir).unwrap_or(path).to_string_lossy().replace('\\', "/");
+            let whole = composed(&path.strip_prefix(dir).unwrap_or(path).to_string_lossy().replace('\\', "/"));
             for name in [whole.as_str(), without_extension(&whole)] {
                 insert(&mut names.wholes, name, index);
                 ends_of(name).for_each(|end| insert(&mut names.ends, end, index));

@@ -1,4 +1,4 @@
-//! A data set (`dataset`), found in folders of images (`folder`), of which `split` makes two parts, or in one folder with a
+//! A data set (`dataset`), found in folders of images (`folder`, on `listing`), of which `split` makes two parts, or in one folder with a
 //! list (`list`) of labels (`labels`), and the way from there to what training sees: worker threads (`loader`) make
 //! examples (`example`), changed at random (`augment`) and, as a batch, mixed in pairs (`mix`). Nothing here depends on
 //! networks.
@@ -9,6 +9,7 @@ pub mod example;
 pub mod folder;
 pub mod labels;
 pub mod list;
+pub mod listing;
 pub mod loader;
 pub mod mix;
 pub mod split;

@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail, ensure};
 
 use super::dataset::{Dataset, Sample};
-use super::folder::{expected_splits, open};
+use super::folder::{expected_splits, holds_folders, open, single_class};
 use crate::random;
 
 /// The folder of the training images.
 const TRAIN: &str = "train";
 /// Folders of validation images; the first that exists is taken.
-const VALIDATION: [&str; 4] = ["val", "valid", "validation", "test"];
+const VALIDATION: [&str; 4] = ["val", "valid", "validation", TEST];
+/// A test set that was published without labels is a folder without class folders.
+const TEST: &str = "test";
 /// The share of each class that is split off unless it is given.
 pub const DEFAULT_FRACTION: f64 = 0.2;
 
@@ -24,6 +26,8 @@ pub struct Splits {
     pub val: Dataset,
     /// Where the latter come from.
     pub source: ValidationSource,
+    /// A folder "test" without class folders, which cannot be used.
+    pub unlabelled: Option<PathBuf>,
 }
 
 /// Where validation images come from.
@@ -44,33 +48,47 @@ impl Splits {
     /// Returns an error if there are no images, a validation class has no training images, a class is too small to be split,
     /// or a fraction is given although there are validation images.
     pub fn open(dir: &Path, fraction: Option<f64>, seed: u64) -> Result<Splits> {
-        let (inner, validation) = (dir.join(TRAIN), VALIDATION.into_iter().find(|name| dir.join(name).is_dir()));
-        match (inner.is_dir(), validation) {
-            (true, Some(name)) => {
+        // A class may be called "train" (or "test"): its folder holds no folders.
+        let inner = Some(dir.join(TRAIN)).filter(|inner| inner.is_dir() && holds_folders(inner));
+        let test = dir.join(TEST);
+        let unlabelled = Some(test).filter(|test| inner.is_some() && test.is_dir() && !holds_folders(test));
+        let is_there = |name: &&str| match inner {
+            Some(_) if *name != TEST => dir.join(name).is_dir(),
+            _ => holds_folders(&dir.join(name)),
+        };
+        let validation = VALIDATION.into_iter().find(is_there);
+        match (inner, validation) {
+            (Some(inner), Some(name)) => {
                 ensure!(
                     fraction.is_none(),
                     "{}: has validation images of its own, so none are split off; leave out training.val_fraction, or move that folder away",
                     dir.join(name).display()
                 );
                 let train = open(&inner)?;
+                ensure!(train.classes.len() > 1, single_class(&train.root, &train.classes[0]));
                 let val = open(&dir.join(name))?.with_classes(&train.classes, &train.root.display().to_string())?;
-                Ok(Splits { train, val, source: ValidationSource::Folder(name) })
+                Ok(Splits { train, val, source: ValidationSource::Folder(name), unlabelled })
             }
-            (false, Some(name)) => {
+            (None, Some(name)) => {
                 bail!(
                     "{}: a folder \"{name}\", but no folder \"{TRAIN}\" inside; training expects\n{}",
                     dir.display(),
                     expected_splits(dir)
                 )
             }
-            (has_train, None) => {
+            (inner, None) => {
                 ensure!(dir.is_dir(), "{}: not a folder; training expects\n{}", dir.display(), expected_splits(dir));
                 let fraction = fraction.unwrap_or(DEFAULT_FRACTION);
-                let (train, val) = split(open(if has_train { &inner } else { dir })?, fraction, seed)?;
-                Ok(Splits { train, val, source: ValidationSource::Split(fraction) })
+                let (train, val) = split(open(inner.as_deref().unwrap_or(dir))?, fraction, seed)?;
+                Ok(Splits { train, val, source: ValidationSource::Split(fraction), unlabelled })
             }
         }
     }
+}
+
+/// The names that the folders of a data set's parts may have, that of the training images first.
+pub fn parts() -> impl Iterator<Item = &'static str> {
+    [TRAIN].into_iter().chain(VALIDATION)
 }
 
 /// The folder with the class folders to evaluate: `dir/val` or its like, otherwise `dir` itself.
@@ -82,12 +100,7 @@ pub fn validation_dir(dir: &Path) -> PathBuf {
 /// alone: images added later move few others.
 fn split(whole: Dataset, fraction: f64, seed: u64) -> Result<(Dataset, Dataset)> {
     let root = whole.root.display();
-    ensure!(
-        whole.classes.len() > 1,
-        "{root}: only one class folder, \"{}\", and telling classes apart takes two; training expects\n{}",
-        whole.classes[0],
-        expected_splits(&whole.root)
-    );
+    ensure!(whole.classes.len() > 1, single_class(&whole.root, &whole.classes[0]));
     let mut is_val = vec![false; whole.samples.len()];
     for (class, images) in whole.by_class().iter().enumerate() {
         let count = images.len();
@@ -110,7 +123,12 @@ fn split(whole: Dataset, fraction: f64, seed: u64) -> Result<(Dataset, Dataset)>
     let part = |wanted: bool| {
         let samples = whole.samples.iter().zip(&is_val).filter(|(_, is_val)| **is_val == wanted);
         let samples: Vec<Sample> = samples.map(|(sample, _)| sample.clone()).collect();
-        Dataset { root: whole.root.clone(), classes: whole.classes.clone(), samples: samples.into() }
+        Dataset {
+            root: whole.root.clone(),
+            classes: whole.classes.clone(),
+            samples: samples.into(),
+            left_out: whole.left_out.clone(),
+        }
     };
     Ok((part(false), part(true)))
 }

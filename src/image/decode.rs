@@ -12,7 +12,7 @@ use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, Imag
 use indicatif::DecimalBytes;
 
 use super::share::Share;
-use super::{icon, jpeg};
+use super::{format, icon, jpeg};
 
 /// Twice the size at which Pillow warns; at this size Pillow refuses an image, too. 512 MiB of RGB.
 const MAX_PIXELS: u64 = 178_956_970;
@@ -99,6 +99,9 @@ fn decode_jpeg(bytes: &[u8]) -> Result<Stored> {
 
 /// Decodes any format but JPEG.
 fn decode_other(bytes: &[u8], name: &Path) -> Result<Stored> {
+    if let Some(name) = format::unsupported(bytes) {
+        bail!("{name} is not supported; convert the image to JPEG or PNG");
+    }
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().context("cannot be read")?;
     if reader.format().is_none() {
         match ImageFormat::from_path(name) {

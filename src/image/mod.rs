@@ -1,13 +1,14 @@
-//! The bytes of one file become pixels (`decode`, on `jpeg` and `icon`, with a `share` of the memory there is), pixels a crop of the
-//! network's size (`crop`, on `resize`), in training changed by `edit`, crops a batch (`batch`), and a batch the values
-//! that a network takes (`normalise`). Nothing here depends on networks or experiments.
+//! The bytes of one file, of a `format`, become pixels (`decode`, on `jpeg` and `icon`, with a `share` of the memory
+//! there is), pixels a crop of the network's size (`crop`, on `resize`), in training changed by `edit`, crops a batch
+//! (`batch`), and a batch the values that a network takes (`normalise`). Nothing here depends on networks or experiments.
 
 pub mod batch;
 pub mod crop;
 pub mod decode;
 pub mod edit;
+pub mod format;
 mod icon;
-mod jpeg;
+pub mod jpeg;
 pub mod normalise;
 pub mod resize;
 mod share;

@@ -16,6 +16,8 @@ pub struct Tally {
     pub top1_wrong: u64,
     /// Images whose true class is not among the five most probable.
     pub top5_wrong: u64,
+    /// The number of classes; 0 if nothing was counted.
+    pub classes: usize,
     /// The sum of -ln(probability of the true class).
     pub loss: f64,
 }
@@ -25,8 +27,10 @@ pub struct Tally {
 pub struct Errors {
     /// Percentage of images whose most probable class is not the true one.
     pub top1_error: f64,
-    /// Percentage of images whose true class is not among the five most probable.
-    pub top5_error: f64,
+    /// Percentage of images whose true class is not among the five most probable; `None` if there are only five classes
+    /// or fewer, since it would always be 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top5_error: Option<f64>,
     /// The mean cross entropy, in nats.
     pub loss: f64,
 }
@@ -36,6 +40,7 @@ impl Tally {
     pub fn count(&mut self, probabilities: &[f32], label: usize) {
         let rank = rank(probabilities, label);
         self.images += 1;
+        self.classes = probabilities.len();
         self.top1_wrong += u64::from(rank >= 1);
         self.top5_wrong += u64::from(rank >= 5);
         // A probability that was rounded to 0 counts as the smallest normal float, as its logarithm would be infinite.
@@ -47,9 +52,17 @@ impl Tally {
         let images = self.images as f64;
         (self.images > 0).then(|| Errors {
             top1_error: 100.0 * self.top1_wrong as f64 / images,
-            top5_error: 100.0 * self.top5_wrong as f64 / images,
+            top5_error: (self.classes > 5).then(|| 100.0 * self.top5_wrong as f64 / images),
             loss: self.loss / images,
         })
+    }
+}
+
+impl Errors {
+    /// `top-1 error 12.34 %`, and the top-5 error after the separator if there is one.
+    pub fn text(&self, separator: &str) -> String {
+        let top5 = self.top5_error.map_or(String::new(), |error| format!("{separator}top-5 error {error:.2} %"));
+        format!("top-1 error {:.2} %{top5}", self.top1_error)
     }
 }
 
@@ -95,17 +108,21 @@ mod tests {
     }
 
     #[test]
-    fn with_fewer_than_five_classes_no_image_is_a_top5_error() {
-        let mut tally = Tally::default();
-        tally.count(&[0.7, 0.2, 0.1], 2);
-        assert_eq!(tally.top5_wrong, 0);
+    fn with_five_classes_or_fewer_there_is_no_top5_error() {
+        let top5 = |probabilities: &[f32]| {
+            let mut tally = Tally::default();
+            tally.count(probabilities, 2);
+            tally.errors().expect("errors").top5_error
+        };
+        assert_eq!(top5(&[0.2; 5]), None);
+        assert_eq!(top5(&[0.16; 6]), Some(0.0));
         assert_eq!(top(&[0.7, 0.2, 0.1], 5), [0, 1, 2]);
     }
 
     #[test]
     fn errors_are_percentages_of_all_images() {
-        let tally = Tally { images: 8, top1_wrong: 3, top5_wrong: 1, loss: 4.0 };
-        let errors = Errors { top1_error: 37.5, top5_error: 12.5, loss: 0.5 };
+        let tally = Tally { images: 8, top1_wrong: 3, top5_wrong: 1, classes: 10, loss: 4.0 };
+        let errors = Errors { top1_error: 37.5, top5_error: Some(12.5), loss: 0.5 };
         assert_eq!(tally.errors(), Some(errors));
         assert_eq!(Tally::default().errors(), None);
     }

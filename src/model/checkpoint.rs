@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use tch::Kind;
 
 use crate::experiment::{Change, Experiment};
 use crate::metrics::Errors;
 use crate::network::Network;
+use crate::text::composed;
 use crate::weights::{StoredTensor, read, safetensors};
 
 /// The file name of a run's best checkpoint.
@@ -27,6 +28,7 @@ pub struct Note {
     /// The complete experiment, as that version wrote it.
     pub experiment: Value,
     /// The names of the classes, in the order of the network's outputs.
+    #[serde(deserialize_with = "composed_names")]
     pub classes: Vec<String>,
     /// Complete epochs trained.
     pub epoch: u64,
@@ -37,6 +39,11 @@ pub struct Note {
     /// Whether the weights are an average over many steps (`training.average`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub averaged: bool,
+}
+
+fn composed_names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let names = Vec::<String>::deserialize(deserializer)?;
+    Ok(names.iter().map(|name| composed(name)).collect())
 }
 
 impl Note {

@@ -120,16 +120,17 @@ pub fn per_class(confusion: &Confusion, title: &str, name: &dyn Fn(usize) -> Str
             area.draw(&PathElement::new([(x, top), (x, bottom)], GRID))?;
             write(area, &format!("{percent} %"), (x, bottom + 6), text(LABEL, HPos::Center, VPos::Top))?;
         }
-        for (colour, name, x) in [(WRONG.mix(0.45), "top-1 error", left), (WRONG.mix(1.0), "top-5 error", left + 110)] {
+        let has_top5 = classes.iter().any(|class| class.errors.top5_error.is_some());
+        let legend = [(WRONG.mix(0.45), "top-1 error", left), (WRONG.mix(1.0), "top-5 error", left + 110)];
+        for (colour, name, x) in legend.into_iter().take(if has_top5 { 2 } else { 1 }) {
             area.draw(&Rectangle::new([(x, top - 18), (x + 12, top - 6)], colour.filled()))?;
             write(area, name, (x + 18, top - 17), text(LABEL, HPos::Left, VPos::Top))?;
         }
         for (index, class) in classes.iter().enumerate() {
             let y = top + bar * index as i32;
             name_row(area, &short(&name(class.class)), left - 6, y + bar / 2)?;
-            for (colour, error) in
-                [(WRONG.mix(0.45), class.errors.top1_error), (WRONG.mix(1.0), class.errors.top5_error)]
-            {
+            let top5 = class.errors.top5_error.map(|error| (WRONG.mix(1.0), error));
+            for (colour, error) in [(WRONG.mix(0.45), class.errors.top1_error)].into_iter().chain(top5) {
                 let width = (f64::from(full) * error / 100.0).round() as i32;
                 if width > 0 {
                     area.draw(&Rectangle::new([(left, y + 3), (left + width, y + bar - 3)], colour.filled()))?;

@@ -36,7 +36,8 @@ pub fn per_class(confusion: &Confusion, name: &dyn Fn(usize) -> String) -> Resul
         let (other, times) =
             mistaken_for.map_or_else(Default::default, |(other, times)| (name(other), times.to_string()));
         let Errors { top1_error, top5_error, loss } = errors;
-        let [top1, top5, loss] = [top1_error, top5_error, loss].map(|number| number.to_string());
+        let [top1, loss] = [top1_error, loss].map(|number| number.to_string());
+        let top5 = top5_error.map_or(String::new(), |error| error.to_string());
         let class = name(class);
         let readable = imagenet::readable(&class).to_string();
         [class, readable, images.to_string(), top1, top5, loss, other, times]

@@ -44,7 +44,8 @@ fn chart(area: &Area, title: &str, epochs: &[Value], curves: &[Curve]) -> Drawn 
         .light_line_style(WHITE)
         .x_label_formatter(&|epoch| format!("{epoch:.0}"))
         .draw()?;
-    for &(field, name, colour) in curves {
+    // With five classes or fewer there is no top-5 error.
+    for &(field, name, colour) in curves.iter().filter(|(field, ..)| !points(field).is_empty()) {
         let line = chart.draw_series(LineSeries::new(points(field), colour.stroke_width(2)).point_size(2))?;
         line.label(name).legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
     }

@@ -78,10 +78,13 @@ impl Progress {
     pub fn epoch(&self, state: &State, training_loss: f64, found: Validated, is_best: bool) -> Value {
         let mut line = json!({
             "kind": "epoch", "epoch": state.epoch, "step": state.step, "training_loss": training_loss,
-            "loss": found.weights.loss, "top1_error": found.weights.top1_error, "top5_error": found.weights.top5_error,
+            "loss": found.weights.loss, "top1_error": found.weights.top1_error,
             "images_per_second": self.images_per_second(), "waiting_percent": self.waiting(),
             "seconds": self.begun.elapsed().as_secs_f64(),
         });
+        if let Some(error) = found.weights.top5_error {
+            line["top5_error"] = json!(error);
+        }
         if !self.length.is_whole(state) {
             line["epoch"] = json!(state.step as f64 / self.length.steps_per_epoch as f64);
         }
@@ -96,9 +99,8 @@ impl Progress {
 
     /// The same for the terminal.
     pub fn epoch_text(&self, state: &State, training_loss: f64, found: Validated, is_best: bool) -> String {
-        let averaged = found.averaged.map_or(String::new(), |errors| {
-            format!("  averaged weights: {:.2} % and {:.2} %", errors.top1_error, errors.top5_error)
-        });
+        let averaged =
+            found.averaged.map_or(String::new(), |errors| format!("  averaged weights: {}", errors.text(", ")));
         let best = match (is_best, state.best_is_averaged) {
             (true, true) => "  best: the averaged weights",
             (true, false) => "  best",
@@ -106,13 +108,12 @@ impl Progress {
         };
         let is_whole = self.length.is_whole(state);
         format!(
-            "epoch {}/{}{}  training loss {training_loss:.3}  validation loss {:.3}  top-1 error {:.2} %  top-5 error {:.2} %{averaged}{best}  ({:.0} images/s, {})",
+            "epoch {}/{}{}  training loss {training_loss:.3}  validation loss {:.3}  {}{averaged}{best}  ({:.0} images/s, {})",
             if is_whole { state.epoch } else { state.epoch + 1 },
             self.length.epochs,
             if is_whole { "" } else { " (partial)" },
             found.weights.loss,
-            found.weights.top1_error,
-            found.weights.top5_error,
+            found.weights.text("  "),
             self.images_per_second(),
             duration(self.begun.elapsed())
         )

@@ -170,6 +170,7 @@ impl RunFolder {
 
 const WITHOUT_LAST: &str = "contains the best weights of a run that ended before its first last.safetensors was written, \
                             on a full disk perhaps, so it cannot be resumed";
+
 fn remove_if_there(file: &Path) -> Result<()> {
     match fs::remove_file(file) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -9,12 +9,11 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{Outcome, models, watch_signals};
+use super::{Outcome, models, say_left_out, watch_signals};
 use crate::cli::{Eval, ViewsArgument};
 use crate::data::dataset::Dataset;
 use crate::data::{folder, labels, split};
 use crate::evaluation::{Classification, Measurement};
-use crate::metrics::Errors;
 use crate::model::{Ensemble, Model};
 use crate::network::dense;
 use crate::report::Report;
@@ -32,6 +31,7 @@ pub fn run(args: Eval) -> Result<Outcome> {
         report.note(format!("weights: {files}"));
     }
     let dataset = labelled(&ensemble, &args.data, args.labels.as_deref(), report)?;
+    say_left_out(&dataset.left_out, &dataset.root, report);
     let interrupted = watch_signals()?;
     let mut details = Details::new(&args, &protocols, &ensemble)?;
 
@@ -45,7 +45,7 @@ pub fn run(args: Eval) -> Result<Outcome> {
         measurement.count(&outcome, sample.label);
         details.count(sample, &outcome)?;
         let errors = measurement.protocols.last().and_then(|measured| measured.tally.errors());
-        bar.at(index as u64 + 1, errors.map_or(String::new(), so_far));
+        bar.at(index as u64 + 1, errors.map_or(String::new(), |errors| errors.text("  ")));
         if interrupted.load(Ordering::Relaxed) {
             bar.clear();
             report.note("interrupted; nothing was written");
@@ -63,10 +63,6 @@ pub fn run(args: Eval) -> Result<Outcome> {
     details.finish()?;
     written.and(shown)?;
     Ok(Outcome::of(&measurement.bad))
-}
-
-fn so_far(errors: Errors) -> String {
-    format!("top-1 error {:.2} %  top-5 error {:.2} %", errors.top1_error, errors.top5_error)
 }
 
 fn bar_name(protocols: &[Views]) -> String {

@@ -37,8 +37,10 @@ impl Results<'_> {
             ([views], [measured], [_]) => {
                 let errors = measured.tally.errors().unwrap_or_default();
                 report.result(format!(
-                    "{name}, {views} view{without}: top-1 error {:.2} %, top-5 error {:.2} %, loss {:.4}, on {} images ({time})",
-                    errors.top1_error, errors.top5_error, errors.loss, measured.tally.images,
+                    "{name}, {views} view{without}: {}, loss {:.4}, on {} images ({time})",
+                    errors.text(", "),
+                    errors.loss,
+                    measured.tally.images,
                 ))?;
                 published(self.ensemble.first(), views)
                     .map_or(Ok(()), |published| report.result(beside(&errors, published)))
@@ -83,7 +85,8 @@ impl Results<'_> {
             let row = |name: &str, tally: &Tally, center: Option<&Tally>| {
                 let errors = tally.errors().unwrap_or_default();
                 let gain = center.and_then(Tally::errors).map(|center| errors.top1_error - center.top1_error);
-                let [top1, top5] = [errors.top1_error, errors.top5_error].map(|error| format!("{error:.2} %"));
+                let [top1, top5] = [Some(errors.top1_error), errors.top5_error]
+                    .map(|error| error.map_or("-".to_string(), |error| format!("{error:.2} %")));
                 let gain = gain.map_or(String::new(), |gain| format!("{gain:+.2}"));
                 [name.to_string(), views.to_string(), String::new(), top1, top5, gain, String::new()]
             };
@@ -146,10 +149,7 @@ impl Results<'_> {
     }
 
     fn result(&self, views: &Views, measured: &Measured) -> Value {
-        let numbers = |tally: &Tally| {
-            let Errors { top1_error, top5_error, loss } = tally.errors().unwrap_or_default();
-            json!({ "top1_error": top1_error, "top5_error": top5_error, "loss": loss })
-        };
+        let numbers = |tally: &Tally| json!(tally.errors().unwrap_or_default());
         let own = |(model, tally): (&Model, &Tally)| {
             let mut result = numbers(tally);
             if let Some(published) = published(model, views) {
@@ -193,9 +193,10 @@ fn percent(errors: [Option<f64>; 2]) -> String {
 
 /// Measured minus published: "+0.12 / -0.03".
 fn differences(measured: &Errors, published: &Published) -> String {
-    let pairs = [(measured.top1_error, published.top1_error), (measured.top5_error, published.top5_error)];
-    let difference = |(measured, published): (f64, Option<f64>)| {
-        published.map_or("-".to_string(), |published| format!("{:+.2}", measured - published))
+    let pairs = [(Some(measured.top1_error), published.top1_error), (measured.top5_error, published.top5_error)];
+    let difference = |(measured, published): (Option<f64>, Option<f64>)| {
+        let pair = measured.zip(published);
+        pair.map_or("-".to_string(), |(measured, published)| format!("{:+.2}", measured - published))
     };
     pairs.map(difference).join(" / ")
 }

@@ -1,5 +1,6 @@
 //! What there is to say about the data of a run.
 
+use crate::commands::say_left_out;
 use crate::data::dataset::Dataset;
 use crate::data::split::{Splits, ValidationSource};
 use crate::experiment::{ClassWeights, Sampler, Training};
@@ -10,7 +11,14 @@ const UNEVEN: f64 = 1.5;
 
 /// Says where validation images come from, how uneven the classes are, and which have no validation images.
 pub fn describe(splits: &Splits, training: &Training, report: Report) {
-    let Splits { train, val, source } = splits;
+    let Splits { train, val, source, unlabelled } = splits;
+    say_left_out(&train.left_out, &train.root, report);
+    if train.root != val.root {
+        say_left_out(&val.left_out, &val.root, report);
+    }
+    if let Some(test) = unlabelled {
+        report.note(format!("{}: no class folders inside, so these images are not used", test.display()));
+    }
     match source {
         ValidationSource::Folder("val") => {}
         ValidationSource::Folder(name) => {

@@ -92,9 +92,8 @@ fn show(
         write_json(path, &result)?;
     }
     report.result(format!(
-        "best top-1 error {:.2} %, top-5 error {:.2} % (center view{}): {}",
-        best.top1_error,
-        best.top5_error,
+        "best {} (center view{}): {}",
+        best.text(", "),
         if best_is_averaged { ", averaged weights" } else { "" },
         run.best().display()
     ))?;

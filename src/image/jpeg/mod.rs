@@ -96,6 +96,32 @@ pub fn decode<T>(bytes: &[u8], admit: impl Fn(u32, u32, u64) -> Result<T>) -> Re
     Ok((Jpeg { image: pixels::rgb(&frame, colours), exif }, admitted))
 }
 
+/// What a file says before its first scan.
+pub struct Header<'a> {
+    /// The number of channels: 1 for grey, 3 for colours, 4 for CMYK.
+    pub channels: u8,
+    /// The content of the Exif segment, from its byte order mark on.
+    pub exif: Option<&'a [u8]>,
+}
+
+/// Reads the header without the pixels.
+///
+/// # Errors
+/// Returns an error if the file ends before its first scan, or has no frame before it.
+pub fn header(bytes: &[u8]) -> Result<Header<'_>> {
+    let (mut segments, mut channels, mut exif) = (Segments::new(bytes), None, None);
+    loop {
+        let (marker, content) = segments.next()?;
+        match marker {
+            0xC0..=0xC2 => channels = content.get(5).copied(),
+            0xE1 => exif = exif.or(content.strip_prefix(b"Exif\0\0")),
+            0xD9 | 0xDA => break,
+            _ => {}
+        }
+    }
+    Ok(Header { channels: channels.context("corrupt JPEG: it ends without an image")?, exif })
+}
+
 /// The name of a coding process that is not supported (T.81, table B.1).
 fn process(marker: u8) -> &'static str {
     match marker {
