@@ -133,7 +133,8 @@ pub struct Train {
     /// Recipe to lay over the experiment: a built-in one or a JSON file; may be repeated
     #[arg(long = "recipe", value_name = "NAME|FILE", value_parser = RECIPE, hide_possible_values = true)]
     pub recipes: Vec<PathBuf>,
-    /// Initial weights: a file (safetensors or PyTorch's .pth), or "published" for the experiment's own. If they are for
+    /// Initial weights: a file (safetensors or PyTorch's .pth; FILE:KEY for one of several dictionaries in it), or
+    /// "published" for the experiment's own. If they are for
     /// other classes, the classifier is reinitialised, and the recipe fine-tune applies unless --recipe names another
     #[arg(long, value_name = "FILE|published", value_parser = WEIGHTS, hide_possible_values = true)]
     pub weights: Option<PathBuf>,
@@ -271,14 +272,18 @@ pub struct Eval {
     /// Models: checkpoints, run folders, or experiments with their weights; several form an ensemble
     #[arg(required = true, value_name = "MODEL", value_parser = EXPERIMENT, hide_possible_values = true)]
     pub models: Vec<PathBuf>,
-    /// Weights of an experiment: a safetensors file or PyTorch's .pth, one per experiment, in order
-    /// [default: the experiment's published weights]
+    /// Weights of an experiment: a safetensors file or PyTorch's .pth, one per experiment, in order; FILE:KEY for one of
+    /// several dictionaries in a .pth file [default: the experiment's published weights]
     #[arg(long, value_name = "FILE|published", value_parser = WEIGHTS, hide_possible_values = true)]
     pub weights: Vec<PathBuf>,
     /// Rename tensors of the weights: names that begin with OLD, up to a dot, begin with NEW instead (linear=fc;
     /// backbone.= drops a prefix, =model. adds one); may be repeated, and the longest OLD counts
     #[arg(long = "rename", value_name = "OLD=NEW")]
     pub renames: Vec<Rename>,
+    /// Names of the classes, for weights that contain none: a name per line in the order of the outputs, or JSON (a list, or
+    /// a map between numbers and names)
+    #[arg(long, value_name = "FILE")]
+    pub classes: Option<PathBuf>,
     /// Folder of class folders, or a folder whose val/ (or valid/, validation/, test/) contains them; with --labels, a flat folder of images
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
@@ -315,14 +320,18 @@ pub struct Predict {
     /// and folders of images
     #[arg(required = true, value_name = "MODEL|IMAGE|DIR", value_parser = EXPERIMENT, hide_possible_values = true)]
     pub inputs: Vec<PathBuf>,
-    /// Weights of an experiment: a safetensors file or PyTorch's .pth, one per experiment, in order
-    /// [default: the experiment's published weights]
+    /// Weights of an experiment: a safetensors file or PyTorch's .pth, one per experiment, in order; FILE:KEY for one of
+    /// several dictionaries in a .pth file [default: the experiment's published weights]
     #[arg(long, value_name = "FILE|published", value_parser = WEIGHTS, hide_possible_values = true)]
     pub weights: Vec<PathBuf>,
     /// Rename tensors of the weights: names that begin with OLD, up to a dot, begin with NEW instead (linear=fc;
     /// backbone.= drops a prefix, =model. adds one); may be repeated, and the longest OLD counts
     #[arg(long = "rename", value_name = "OLD=NEW")]
     pub renames: Vec<Rename>,
+    /// Names of the classes, for weights that contain none: a name per line in the order of the outputs, or JSON (a list, or
+    /// a map between numbers and names)
+    #[arg(long, value_name = "FILE")]
+    pub classes: Option<PathBuf>,
     /// Test protocol; --help lists them
     #[arg(long, value_name = "NAME", default_value = "center", value_parser = ViewsParser, hide_possible_values = true)]
     pub views: ViewsArgument,

@@ -8,7 +8,8 @@ use anyhow::{Result, bail, ensure};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Outcome, models, watch_signals};
+use super::models::Models;
+use super::{Outcome, watch_signals};
 use crate::cli::{Format, Predict, ViewsArgument};
 use crate::data::dataset::Source;
 use crate::data::folder;
@@ -41,7 +42,14 @@ pub fn run(args: Predict) -> Result<Outcome> {
         ViewsArgument::Named(named) => Some(Views::Named(named)),
         ViewsArgument::Paper => None,
     };
-    let (ensemble, pace, report) = models::open(names, &args.weights, &args.renames, &args.common)?;
+    let models = Models {
+        names,
+        weights: &args.weights,
+        renames: &args.renames,
+        classes: args.classes.as_deref(),
+        common: &args.common,
+    };
+    let (ensemble, pace, report) = models.open()?;
     let views = views.map_or_else(|| ensemble.paper_views().cloned(), Ok)?;
     let images: Arc<[Source]> = found(images)?.into();
 

@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{Outcome, models, watch_signals};
+use super::models::Models;
+use super::{Outcome, watch_signals};
 use crate::cli::{Eval, ViewsArgument};
 use crate::data::dataset::Dataset;
 use crate::data::{folder, labels, split};
@@ -26,7 +27,14 @@ use results::Results;
 
 /// Evaluates.
 pub fn run(args: Eval) -> Result<Outcome> {
-    let (ensemble, pace, report) = models::open(&args.models, &args.weights, &args.renames, &args.common)?;
+    let models = Models {
+        names: &args.models,
+        weights: &args.weights,
+        renames: &args.renames,
+        classes: args.classes.as_deref(),
+        common: &args.common,
+    };
+    let (ensemble, pace, report) = models.open()?;
     let protocols = protocols(&args.views, &ensemble, report)?;
     if let Some(files) = chosen_weights(&args, &ensemble) {
         report.note(format!("weights: {files}"));
