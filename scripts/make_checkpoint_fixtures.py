@@ -128,6 +128,7 @@ def trainers(state):
         },
         "compiled-ddp.pth": prefixed(state, "module._orig_mod."),
         "distillation.pth": {"teacher": {"fc.weight": torch.ones(2, 2), "fc.bias": torch.ones(2)}, "pupil": state},
+        "optimizer-by-name.pth": {"momentum": {name: tensor + 1 for name, tensor in state.items()}, "learned": state},
         "two-networks.pth": prefixed(state, "model.") | prefixed({n: t + 1 for n, t in state.items()}, "model_ema."),
     }
 
@@ -171,6 +172,7 @@ def refused(folder, state):
     files = {
         "missing.pth": prefixed(missing, "model.") | {"criterion.weight": torch.ones(3)},
         "list.pth": list(state.items()),
+        "pupil-and-teacher.pth": prefixed(state, "pupil.") | prefixed(spoilt, "teacher."),
         "empty.pth": {},
         "nan.pth": spoilt,
         "infinity.pth": infinite,

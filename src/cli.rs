@@ -123,6 +123,13 @@ pub struct Train {
     /// of class folders, of which a part is split off for validation
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
+    /// Labels of the training images, which then need no class folders: a table of files and labels, as CSV (Kaggle's
+    /// labels.csv) or lines of FILE LABEL. Files are found by their paths below DIR; images without a label are left out
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// Labels of the validation images, which are in DIR, too; without them, a part of the training images is split off
+    #[arg(long, value_name = "FILE", requires = "labels")]
+    pub val_labels: Option<PathBuf>,
     /// Fraction of each class's images that is split off for validation, if there are no validation images
     /// [default: 0.2]
     #[arg(long, value_name = "FRACTION")]
@@ -287,7 +294,8 @@ pub struct Eval {
     /// Folder of class folders, or a folder whose val/ (or valid/, validation/, test/) contains them; with --labels, a flat folder of images
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// Labels of a flat folder: lines of FILE LABEL (ILSVRC's val.txt), or one class name per image in order
+    /// Labels of the images, which then need no class folders: a table of files and labels, as CSV or lines of FILE LABEL
+    /// (ILSVRC's val.txt), or one class name per image in order. Images without a label are left out
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
     /// Test protocols, separated by commas; "published" for those with a published error, which is shown next to the
@@ -311,15 +319,19 @@ pub struct Eval {
 /// `topfive predict`
 #[derive(Debug, Args)]
 #[command(
-    override_usage = "topfive predict [OPTIONS] <MODEL>... <IMAGE|DIR>...",
+    override_usage = "topfive predict [OPTIONS] <MODEL>... <IMAGE|DIR|->...",
     after_help = "Example: topfive predict runs/resnet34-photos new/*.jpg",
     after_long_help = format!("{PROTOCOLS}\n\nExample: topfive predict runs/resnet34-photos new/*.jpg")
 )]
 pub struct Predict {
-    /// Models (checkpoints, run folders, or experiments with their weights; several form an ensemble), then image files
-    /// and folders of images
+    /// Models (checkpoints, run folders, or experiments with their weights; several form an ensemble), then image files,
+    /// folders of images, or - for an image on standard input
     #[arg(required = true, value_name = "MODEL|IMAGE|DIR", value_parser = EXPERIMENT, hide_possible_values = true)]
     pub inputs: Vec<PathBuf>,
+    /// Read further paths of images and folders from a file, or from standard input (-): one per line, or separated by NUL
+    /// (find -print0)
+    #[arg(long, value_name = "FILE|-")]
+    pub files_from: Option<PathBuf>,
     /// Weights of an experiment: a safetensors file or PyTorch's .pth, one per experiment, in order; FILE:KEY for one of
     /// several dictionaries in a .pth file [default: the experiment's published weights]
     #[arg(long, value_name = "FILE|published", value_parser = WEIGHTS, hide_possible_values = true)]

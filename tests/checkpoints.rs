@@ -13,14 +13,15 @@ use topfive::network::Tensors;
 use topfive::network::parameter::parameters;
 use topfive::weights::fit::fit;
 use topfive::weights::location::{Left, Location};
+use topfive::weights::rename::Rename;
 
-/// Reads the weights in a fixture for its network.
-fn read(name: &str) -> Result<(Tensors, Left), String> {
+/// Reads the weights in a fixture for its network, renamed.
+fn read(name: &str, renames: &[Rename]) -> Result<(Tensors, Left), String> {
     let experiment = Experiment::load(&fixture("checkpoints/network.json"), &[]).expect("an experiment");
     let parameters = parameters(experiment.nodes());
     let location = Location::named(&fixture("checkpoints").join(name));
     let read = || {
-        let loaded = location.read(&parameters, &[])?;
+        let loaded = location.read(&parameters, renames)?;
         let fitted = fit(&parameters, loaded.tensors, &HashSet::new(), &location.file)?;
         Ok((fitted.into_tensors(Device::Cpu)?, loaded.left))
     };
@@ -35,7 +36,7 @@ fn files(folder: &str) -> BTreeSet<String> {
 }
 
 /// Files from which the network is read, each with the other keys that fit and the tensors that are left out.
-const READ: [(&str, &[&str], &[&str]); 44] = [
+const READ: [(&str, &[&str], &[&str]); 45] = [
     ("averaged.pth", &[], &["n_averaged"]),
     ("bfloat16.pth", &[], &[]),
     ("bfloat16.safetensors", &[], &[]),
@@ -62,6 +63,7 @@ const READ: [(&str, &[&str], &[&str]); 44] = [
     ("net.pth", &[], &[]),
     ("numpy-accuracy.pth", &[], &[]),
     ("one-storage.pth", &[], &[]),
+    ("optimizer-by-name.pth", &[], &[]),
     ("parameters.pth", &[], &[]),
     ("params.pth", &[], &[]),
     ("plain.pth", &[], &[]),
@@ -94,7 +96,7 @@ const TWO: [&str; 8] = [
 ];
 
 /// Files that are refused, and the words of the reason and the remedy.
-const REFUSED: [(&str, &[&str]); 15] = [
+const REFUSED: [(&str, &[&str]); 16] = [
     ("empty.pth", &["a dictionary without tensors by name", "Save the weights again"]),
     ("half-of.pth", &["truncated or corrupt. Fetch or copy it again"]),
     ("half-of.safetensors", &["truncated, corrupt or not a safetensors file", "Fetch or copy it again"]),
@@ -107,6 +109,7 @@ const REFUSED: [(&str, &[&str]); 15] = [
     ("numpy.pkl", &["a Python pickle that torch.save did not write", "save its tensors with torch.save"]),
     ("page.pth", &["a web page", "fetch the file itself"]),
     ("pointer.safetensors", &["a pointer of Git LFS", "git lfs pull"]),
+    ("pupil-and-teacher.pth", &["missing     fc.bias [3]", "unexpected  pupil.fc.bias [3]"]),
     ("script.pt", &["a TorchScript program", "Save the weights again"]),
     ("too-large.pth", &["expected finite 32-bit floats", "first in fc.bias"]),
     ("weights.npz", &["a NumPy archive (.npz)", "Save the weights again"]),
@@ -114,9 +117,9 @@ const REFUSED: [(&str, &[&str]); 15] = [
 
 #[test]
 fn the_network_is_read_however_it_is_wrapped() {
-    let (expected, _) = read("plain.safetensors").expect("the network");
+    let (expected, _) = read("plain.safetensors", &[]).expect("the network");
     for (name, others, foreign) in READ {
-        let (tensors, left) = read(name).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let (tensors, left) = read(name, &[]).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(tensors.keys().eq(expected.keys()), "{name}");
         assert!(tensors.iter().all(|(key, tensor)| *tensor == expected[key]), "{name}");
         assert_eq!(
@@ -137,11 +140,20 @@ fn strings(words: &[&str]) -> Vec<String> {
 #[test]
 fn what_is_not_the_network_is_refused_with_the_reason_and_a_remedy() {
     for (name, words) in REFUSED {
-        let error = read(&format!("refused/{name}")).map(|_| name).expect_err(name);
+        let error = read(&format!("refused/{name}"), &[]).map(|_| name).expect_err(name);
         assert!(error.contains(name), "{error}");
         words.iter().for_each(|word| assert!(error.contains(word), "no '{word}' in {error}"));
     }
     assert_eq!(files("checkpoints/refused"), REFUSED.iter().map(|(name, _)| (*name).to_string()).collect());
+}
+
+#[test]
+fn a_rename_tells_which_of_two_networks_is_meant() {
+    let rename = "pupil.=".parse().expect("a rename");
+    let (tensors, left) = read("refused/pupil-and-teacher.pth", &[rename]).expect("the pupil");
+    let (expected, _) = read("plain.safetensors", &[]).expect("the network");
+    assert!(tensors.iter().all(|(key, tensor)| *tensor == expected[key]));
+    assert!(left.foreign.len() == 8 && left.foreign.iter().all(|name| name.starts_with("teacher.")), "{left:?}");
 }
 
 /// Runs `predict` with the fixtures' network.

@@ -8,6 +8,7 @@ use anyhow::{Result, ensure};
 use super::naming::{name, score};
 use super::rename::Rename;
 use super::torch::TorchFile;
+use super::wrapper::Own;
 use super::{Contents, Format, StoredTensor, safetensors};
 use crate::network::parameter::Parameter;
 
@@ -75,7 +76,8 @@ impl Location {
             Format::Safetensors => self.safetensors()?,
             Format::Torch => {
                 let file = TorchFile::open(&self.file)?;
-                let choice = file.choose(self.key.as_deref(), |tensors| score(parameters, tensors, renames))?;
+                let own = Own::of(parameters);
+                let choice = file.choose(self.key.as_deref(), |tensors| score(&own, tensors, renames))?;
                 let tensors = file.read(&choice)?;
                 let left = Left { chosen: choice.key, others: choice.others, foreign: Vec::new() };
                 Loaded { tensors, note: None, left }

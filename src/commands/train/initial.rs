@@ -61,7 +61,7 @@ impl Initial {
         };
         let auxiliary = parameters(experiment.nodes()).into_iter().filter(|parameter| parameter.auxiliary);
         let auxiliary = auxiliary.map(|parameter| parameter.name).collect();
-        Ok(Some(Initial { file: location.file, tensors, auxiliary, classes, partial: args.partial }))
+        Ok(Some(Initial { file: location.path(), tensors, auxiliary, classes, partial: args.partial }))
     }
 
     /// The file.

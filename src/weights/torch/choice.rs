@@ -21,16 +21,23 @@ pub struct Choice {
 /// Where trainers keep the weights that they evaluate, the likeliest first.
 const PLAIN: [&str; 7] = ["state_dict", "model", "model_state_dict", "net", "network", "weights", "params"];
 
-/// Words for averages of weights, and for what an optimiser keeps of each.
-const DERIVED: [&str; 8] = ["ema", "swa", "average", "shadow", "optim", "momentum", "exp_avg", "grad"];
+/// Words for averages of weights.
+const AVERAGES: [&str; 4] = ["ema", "swa", "average", "shadow"];
+
+/// Words for what an optimiser keeps of each weight, under the weights' names.
+const OPTIMISER: [&str; 4] = ["optim", "momentum", "exp_avg", "grad"];
+
+fn has_one(key: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| key.to_lowercase().contains(word))
+}
 
 /// How likely a dictionary is the one that is wanted, by its key alone, 0 for the likeliest: a plain name, the root,
-/// another name, something derived from the weights.
+/// another name, an average, an optimiser's state.
 fn rank(dictionary: &Dictionary) -> usize {
-    let key = dictionary.key.to_lowercase();
-    let plain = PLAIN.iter().position(|word| Some(*word) == key.rsplit('.').next());
-    match plain {
-        _ if DERIVED.iter().any(|word| key.contains(word)) => PLAIN.len() + 2,
+    let key = &dictionary.key;
+    match PLAIN.iter().position(|word| Some(*word) == key.rsplit('.').next()) {
+        _ if has_one(key, &OPTIMISER) => PLAIN.len() + 3,
+        _ if has_one(key, &AVERAGES) => PLAIN.len() + 2,
         Some(place) => place,
         None if key.is_empty() => PLAIN.len(),
         None => PLAIN.len() + 1,
@@ -54,7 +61,8 @@ pub fn fitting(dictionaries: &[Dictionary], score: impl Fn(&[Named]) -> usize) -
     } else {
         (0..scores.len()).max_by_key(|&index| (scores[index], Reverse(rank(&dictionaries[index])), Reverse(index)))?
     };
-    let fits = |other: &usize| *other != index && scores[*other] > 0 && 2 * scores[*other] >= best;
+    let is_optimisers = |other: usize| has_one(&dictionaries[other].key, &OPTIMISER);
+    let fits = |other: &usize| *other != index && best > 0 && 2 * scores[*other] >= best && !is_optimisers(*other);
     let others = (0..scores.len()).filter(fits).map(|other| dictionaries[other].key.clone()).collect();
     Some(Choice { index, key: dictionaries[index].key.clone(), others })
 }
