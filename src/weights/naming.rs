@@ -14,8 +14,9 @@ use crate::network::parameter::Parameter;
 const BESIDE: [&str; 9] =
     ["n_averaged", "criterion", "criterions", "loss", "loss_fn", "loss_func", "loss_function", "metric", "metrics"];
 
-/// Gives the tensors of `file` the names that a network's parameters may have. Those that belong to something else beside
-/// the network are taken out, if the network lacks none of its own, and their names returned.
+/// Gives the tensors of `file` the names that a network's parameters may have. Those that belong to something else are
+/// taken out, and their names returned: the modules that trainers keep beside a network, and if it lacks none of its own
+/// tensors, whatever lies outside of a wrapper.
 ///
 /// # Errors
 /// Returns an error if a rename changes nothing, or two tensors would have the same name.

@@ -120,8 +120,14 @@ impl<'a> Wrappers<'a> {
     }
 }
 
+/// A longer name, in bytes, is a hostile file's, and is left as it is: the time goes with the square of its length.
+const LONGEST: usize = 1024;
+
 /// A name without the words that `drops` tells to be wrappers'.
 fn without(name: &str, mut drops: impl FnMut(Wrapper) -> bool) -> String {
+    if name.len() > LONGEST {
+        return name.to_string();
+    }
     let mut bare = String::with_capacity(name.len());
     for part in name.split_inclusive('.') {
         let outer = WHOLE.iter().chain(&PARTS).filter(|_| bare.is_empty());
@@ -190,5 +196,13 @@ mod tests {
             parameters.into_iter().map(|it| Parameter { name: format!("head.{}", it.name), ..it }).collect();
         let names: Vec<String> = named.iter().map(|it| format!("module.{}", it.name)).collect();
         assert_eq!(Wrappers::of(&Own::of(&named), &names).unwrap("module.head.fc.bias"), "head.fc.bias");
+    }
+
+    #[test]
+    fn a_hostile_name_is_left_as_it_is() {
+        let (parameters, mut names) = network("resnet18");
+        let long = "a.module.".repeat(100_000) + "weight";
+        names.push(long.clone());
+        assert_eq!(Wrappers::of(&Own::of(&parameters), &names).unwrap(&long), long);
     }
 }
