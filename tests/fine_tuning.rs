@@ -170,7 +170,7 @@ fn auxiliary_classifiers_without_weights_are_left_out() {
 #[test]
 fn renamed_tensors_are_found_and_the_error_shows_which_renames_would_do() {
     let place = trained();
-    export(&place, "run/best.safetensors", "backbone.safetensors", |name| Some(format!("net.{name}")));
+    export(&place, "run/best.safetensors", "trunk.safetensors", |name| Some(format!("trunk.{name}")));
     export(&place, "run/best.safetensors", "linear.safetensors", |name| match name.strip_prefix("fc.") {
         Some(rest) => Some(format!("linear.{rest}")),
         None => Some(name.to_string()),
@@ -182,7 +182,7 @@ fn renamed_tensors_are_found_and_the_error_shows_which_renames_would_do() {
     let expected = place.run(&["eval", "run", "--data", "shapes", "--json", "-"]).succeeds();
     let loss = |ran: Ran| serde_json::from_str::<Value>(&ran.succeeds().stdout).expect("JSON")["loss"].clone();
     let expected = loss(expected);
-    for (file, rename) in [("backbone", "net.="), ("linear", "linear=fc")] {
+    for (file, rename) in [("trunk", "trunk.="), ("linear", "linear=fc")] {
         let file = format!("{file}.safetensors");
         eval(&["--weights", &file]).fails_saying(&["pair up by shape", &format!("add --rename {rename}")]);
         assert_eq!(loss(eval(&["--weights", &file, "--rename", rename])), expected);

@@ -1,11 +1,14 @@
 //! PyTorch's `.pth` files, compared with what PyTorch itself reads from them (`scripts/make_pth_fixtures.py`).
 
 use std::fs;
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, SafeTensors};
 use topfive::weights::StoredTensor;
 use topfive::weights::torch::{self, TorchFile};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 const READABLE: [&str; 6] = [
     "state.zip.pth",
@@ -203,6 +206,53 @@ fn a_name_of_any_length_before_the_entries_is_no_damage() {
         assert_eq!(tensors[0].data, (letters as f32).to_le_bytes(), "{letters} letters");
     }
     assert_eq!(letters, 60);
+}
+
+/// A file in which a block of zeros becomes a hole.
+struct Sparse(fs::File);
+
+impl Write for Sparse {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.len() < 4096 || bytes.iter().fold(0, |all, byte| all | byte) != 0 {
+            return self.0.write(bytes);
+        }
+        self.0.seek_relative(bytes.len() as i64)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Seek for Sparse {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.0.seek(to)
+    }
+}
+
+#[test]
+fn an_archive_above_4_gb_is_read_without_its_size_in_memory() {
+    let small = fs::File::open(fixture("trainers/tutorial.pth")).expect("a fixture");
+    let mut small = ZipArchive::new(small).expect("an archive");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("large.pth");
+    let mut large = ZipWriter::new(Sparse(fs::File::create(&path).expect("a file")));
+    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    // An optimiser's storage, which nobody asks for, lies before everything else.
+    large.start_file("tutorial/data/999", stored.large_file(true)).expect("an entry");
+    let zeros = vec![0; 1 << 22];
+    (0..1025).for_each(|_| large.write_all(&zeros).expect("a hole"));
+    for index in 0..small.len() {
+        let mut entry = small.by_index(index).expect("an entry");
+        let name = entry.name().expect("a name").into_owned();
+        large.start_file(name, stored).expect("an entry");
+        io::copy(&mut entry, &mut large).expect("a copy");
+    }
+    large.finish().expect("an archive");
+    assert!(fs::metadata(&path).expect("a file").len() > 4 << 30);
+    let names: Vec<String> = read_file(&path).expect("tensors").into_iter().map(|tensor| tensor.name).collect();
+    assert_eq!(names, ["fc.weight", "fc.bias"]);
 }
 
 #[test]

@@ -99,6 +99,13 @@ pub struct Train {
     /// of class folders, of which a part is split off for validation
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
+    /// Labels of the training images, which then need no class folders: a table of files and labels, as CSV (Kaggle's
+    /// labels.csv) or lines of FILE LABEL. Files are found by their paths below DIR; images without a label are left out
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// Labels of the validation images, which are in DIR, too; without them, a part of the training images is split off
+    #[arg(long, value_name = "FILE", requires = "labels")]
+    pub val_labels: Option<PathBuf>,
     /// Fraction of each class's images that is split off for validation, if there are no validation images
     /// [default: 0.2]
     #[arg(long, value_name = "FRACTION")]
@@ -109,7 +116,8 @@ pub struct Train {
     /// Recipe to lay over the experiment: a built-in one or a JSON file; may be repeated
     #[arg(long = "recipe", value_name = "NAME|FILE", value_parser = RECIPE, hide_possible_values = true)]
     pub recipes: Vec<PathBuf>,
-    /// Initial weights: a file (safetensors or PyTorch's .pth), or "published" for the experiment's own. If they are for
+    /// Initial weights: a file (safetensors or PyTorch's .pth; FILE:KEY for one of several dictionaries in it), or
+    /// "published" for the experiment's own. If they are for
     /// other classes, the classifier is reinitialised, and the recipe fine-tune applies unless --recipe names another
     #[arg(long, value_name = "FILE|published", value_parser = WEIGHTS, hide_possible_values = true)]
     pub weights: Option<PathBuf>,
@@ -163,18 +171,23 @@ pub struct Eval {
     /// Models: checkpoints, run folders, or experiments with their weights; several form an ensemble
     #[arg(required = true, value_name = "MODEL", value_parser = EXPERIMENT, hide_possible_values = true)]
     pub models: Vec<PathBuf>,
-    /// Weights of an experiment: a safetensors file or PyTorch's .pth, one per experiment, in order
-    /// [default: the experiment's published weights]
+    /// Weights of an experiment: a safetensors file or PyTorch's .pth, one per experiment, in order; FILE:KEY for one of
+    /// several dictionaries in a .pth file [default: the experiment's published weights]
     #[arg(long, value_name = "FILE|published", value_parser = WEIGHTS, hide_possible_values = true)]
     pub weights: Vec<PathBuf>,
     /// Rename tensors of the weights: names that begin with OLD, up to a dot, begin with NEW instead (linear=fc;
     /// backbone.= drops a prefix, =model. adds one); may be repeated, and the longest OLD counts
     #[arg(long = "rename", value_name = "OLD=NEW")]
     pub renames: Vec<Rename>,
+    /// Names of the classes, for weights that contain none: a name per line in the order of the outputs, or JSON (a list, or
+    /// a map between numbers and names)
+    #[arg(long, value_name = "FILE")]
+    pub classes: Option<PathBuf>,
     /// Folder of class folders, or a folder whose val/ (or valid/, validation/, test/) contains them; with --labels, a flat folder of images
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// Labels of a flat folder: lines of FILE LABEL (ILSVRC's val.txt), or one class name per image in order
+    /// Labels of the images, which then need no class folders: a table of files and labels, as CSV or lines of FILE LABEL
+    /// (ILSVRC's val.txt), or one class name per image in order. Images without a label are left out
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
     /// Test protocols, separated by commas; "published" for those with a published error, which is shown next to the
@@ -198,23 +211,31 @@ pub struct Eval {
 /// `topfive predict`
 #[derive(Debug, Args)]
 #[command(
-    override_usage = "topfive predict [OPTIONS] <MODEL>... <IMAGE|DIR>...",
+    override_usage = "topfive predict [OPTIONS] <MODEL>... <IMAGE|DIR|->...",
     after_help = "Example: topfive predict runs/resnet34-photos new/*.jpg",
     after_long_help = format!("{PROTOCOLS}\n\nExample: topfive predict runs/resnet34-photos new/*.jpg")
 )]
 pub struct Predict {
-    /// Models (checkpoints, run folders, or experiments with their weights; several form an ensemble), then image files
-    /// and folders of images
+    /// Models (checkpoints, run folders, or experiments with their weights; several form an ensemble), then image files,
+    /// folders of images, or - for an image on standard input
     #[arg(required = true, value_name = "MODEL|IMAGE|DIR", value_parser = EXPERIMENT, hide_possible_values = true)]
     pub inputs: Vec<PathBuf>,
-    /// Weights of an experiment: a safetensors file or PyTorch's .pth, one per experiment, in order
-    /// [default: the experiment's published weights]
+    /// Read further paths of images and folders from a file, or from standard input (-): one per line, or separated by NUL
+    /// (find -print0)
+    #[arg(long, value_name = "FILE|-")]
+    pub files_from: Option<PathBuf>,
+    /// Weights of an experiment: a safetensors file or PyTorch's .pth, one per experiment, in order; FILE:KEY for one of
+    /// several dictionaries in a .pth file [default: the experiment's published weights]
     #[arg(long, value_name = "FILE|published", value_parser = WEIGHTS, hide_possible_values = true)]
     pub weights: Vec<PathBuf>,
     /// Rename tensors of the weights: names that begin with OLD, up to a dot, begin with NEW instead (linear=fc;
     /// backbone.= drops a prefix, =model. adds one); may be repeated, and the longest OLD counts
     #[arg(long = "rename", value_name = "OLD=NEW")]
     pub renames: Vec<Rename>,
+    /// Names of the classes, for weights that contain none: a name per line in the order of the outputs, or JSON (a list, or
+    /// a map between numbers and names)
+    #[arg(long, value_name = "FILE")]
+    pub classes: Option<PathBuf>,
     /// Test protocol; --help lists them
     #[arg(long, value_name = "NAME", default_value = "center", value_parser = ViewsParser, hide_possible_values = true)]
     pub views: ViewsArgument,

@@ -5,6 +5,7 @@ mod completions;
 mod doctor;
 mod eval;
 mod failure;
+mod labelled;
 mod models;
 mod predict;
 mod shapes;

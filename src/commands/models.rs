@@ -9,76 +9,125 @@ use super::{changes, prepare};
 use crate::cli::{Common, PUBLISHED};
 use crate::evaluation::Pace;
 use crate::experiment::{Experiment, PublishedWeights};
-use crate::model::checkpoint::{BEST, LAST};
-use crate::model::{Ensemble, Found, Model, find};
+use crate::model::checkpoint::{self, BEST, LAST};
+use crate::model::{Ensemble, Found, Model, classes, find};
 use crate::report::Report;
+use crate::weights::location::{Left, Location};
 use crate::weights::published;
 use crate::weights::rename::Rename;
 
 /// Crops per forward pass unless `--batch-size` says otherwise.
 const BATCH_SIZE: u32 = 64;
 
-/// Opens the models; each experiment among them takes the next of the weights, or its published ones, with their tensors
-/// renamed.
-pub fn open(
-    names: &[PathBuf],
-    weights: &[PathBuf],
-    renames: &[Rename],
-    common: &Common,
-) -> Result<(Ensemble, Pace, Report)> {
-    let (device, workers, report) = prepare(common)?;
-    let found = names.iter().map(|name| find(name)).collect::<Result<Vec<_>>>()?;
-    let experiments = found.iter().filter(|found| matches!(found, Found::Experiment(_))).count();
-    if let Some(over) = weights.get(experiments) {
-        bail!(
-            "--weights {}: no experiment left to use it with; checkpoints and run folders contain their own weights",
-            over.display()
-        );
-    }
-    if let Some(rename) = renames.first().filter(|_| experiments == 0) {
-        bail!(
-            "--rename {rename}: checkpoints and run folders need no renaming; only an experiment's weights can be renamed"
-        );
-    }
-    let mut weights = weights.iter();
-    let mut models = Vec::with_capacity(found.len());
-    for found in found {
-        models.push(match found {
-            Found::Checkpoint(path) => {
-                if path.ends_with(LAST) && names.iter().all(|name| *name != path) {
-                    report.note(format!("{}: used because this run has no {BEST}", path.display()));
-                }
-                Model::from_checkpoint(&path, &changes(&common.sets), device)?
-            }
-            Found::Experiment(name) => {
-                let file = weights.next().map(PathBuf::as_path);
-                with_weights(&name, file, renames, common, device, report)?
-            }
-        });
-    }
-    let pace = Pace { batch_size: common.batch_size.unwrap_or(BATCH_SIZE) as usize, workers };
-    Ok((Ensemble::new(models)?, pace, report))
+/// The models of a command, as it names them.
+#[derive(Clone, Copy, Debug)]
+pub struct Models<'a> {
+    /// Checkpoints, run folders and experiments.
+    pub names: &'a [PathBuf],
+    /// The weights of the experiments among them.
+    pub weights: &'a [PathBuf],
+    /// The renames of the weights' tensors.
+    pub renames: &'a [Rename],
+    /// A list of class names for the weights.
+    pub classes: Option<&'a Path>,
+    pub common: &'a Common,
 }
 
-fn with_weights(
-    name: &Path,
-    file: Option<&Path>,
-    renames: &[Rename],
-    common: &Common,
-    device: Device,
-    report: Report,
-) -> Result<Model> {
-    let experiment = Experiment::load(name, &changes(&common.sets))?;
-    let file = match file {
-        Some(file) if file != Path::new(PUBLISHED) => file.to_path_buf(),
-        _ => published_weights(experiment.weights.as_ref(), name, report)?,
-    };
-    let model = Model::from_weights(experiment, &file, renames, device)?;
-    if model.assumes_imagenet {
-        let file = file.display();
-        report.note(format!("{file}: contains no class names; with a thousand classes, ImageNet's are assumed"));
+impl Models<'_> {
+    /// Opens the models; each experiment among them takes the next of the weights, or its published ones.
+    pub fn open(&self) -> Result<(Ensemble, Pace, Report)> {
+        let Models { names, weights, renames, common, .. } = *self;
+        let (device, workers, report) = prepare(common)?;
+        let found = names.iter().map(|name| find(name)).collect::<Result<Vec<_>>>()?;
+        let experiments = found.iter().filter(|found| matches!(found, Found::Experiment(_))).count();
+        if let Some(over) = weights.get(experiments) {
+            bail!(
+                "--weights {}: no experiment left to use it with; checkpoints and run folders contain their own weights",
+                over.display()
+            );
+        }
+        if let Some(rename) = renames.first().filter(|_| experiments == 0) {
+            bail!(
+                "--rename {rename}: checkpoints and run folders need no renaming; only an experiment's weights can be renamed"
+            );
+        }
+        if let Some(list) = self.classes.filter(|_| experiments == 0) {
+            bail!(
+                "--classes {}: checkpoints and run folders name their classes; only an experiment's weights may lack names",
+                list.display()
+            );
+        }
+        let classes = self.classes.map(classes::read).transpose().context("--classes")?;
+        let mut weights = weights.iter();
+        let mut models = Vec::with_capacity(found.len());
+        for found in found {
+            models.push(match found {
+                Found::Checkpoint(path) => {
+                    if path.ends_with(LAST) && names.iter().all(|name| *name != path) {
+                        report.note(format!("{}: used because this run has no {BEST}", path.display()));
+                    }
+                    Model::from_checkpoint(&path, &changes(&common.sets), device)?
+                }
+                Found::Experiment(name) => {
+                    let weights = weights.next().map(PathBuf::as_path);
+                    self.with_weights(&name, weights, classes.as_deref(), device, report)?
+                }
+            });
+        }
+        let pace = Pace { batch_size: common.batch_size.unwrap_or(BATCH_SIZE) as usize, workers };
+        Ok((Ensemble::new(models)?, pace, report))
     }
-    Ok(model)
+
+    fn with_weights(
+        &self,
+        name: &Path,
+        weights: Option<&Path>,
+        classes: Option<&[String]>,
+        device: Device,
+        report: Report,
+    ) -> Result<Model> {
+        let experiment = Experiment::load(name, &changes(&self.common.sets))?;
+        let location = located(weights, &experiment, name, report)?;
+        let (model, left) = Model::from_weights(experiment, &location, self.renames, classes, device)?;
+        describe(&left, &location, report);
+        if model.assumes_imagenet {
+            report.note(format!(
+                "{location}: contains no class names; with a thousand classes, ImageNet's are assumed (--classes FILE names others)"
+            ));
+        }
+        Ok(model)
+    }
+}
+
+/// Where `--weights` says that an experiment's weights are; the published ones of the experiment called `name` are fetched.
+///
+/// # Errors
+/// Returns an error if it has none, or they cannot be fetched.
+pub fn located(weights: Option<&Path>, experiment: &Experiment, name: &Path, report: Report) -> Result<Location> {
+    match weights {
+        Some(run) if run.is_dir() => checkpoint::of(run).map(Location::of),
+        Some(weights) if weights != Path::new(PUBLISHED) => Ok(Location::named(weights)),
+        _ => published_weights(experiment.weights.as_ref(), name, report).map(Location::of),
+    }
+}
+
+/// How many of the tensors that are left out a line names.
+const SHOWN: usize = 5;
+
+/// Says what a file of weights holds besides those that were read.
+pub fn describe(left: &Left, location: &Location, report: Report) {
+    let file = location.file.display();
+    if !left.others.is_empty() {
+        let chosen = if left.chosen.is_empty() { "outermost".into() } else { format!("\"{}\"", left.chosen) };
+        let others: Vec<String> = left.others.iter().take(SHOWN).map(|key| format!("--weights {file}:{key}")).collect();
+        report.note(format!("{file}: the {chosen} weights are used; others fit, too: {}", others.join(", ")));
+    }
+    if !left.foreign.is_empty() {
+        let shown = left.foreign[..left.foreign.len().min(SHOWN)].join(", ");
+        let more = left.foreign.len().saturating_sub(SHOWN);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        report.note(format!("{file}: left out, as they are not part of the network: {shown}{more}"));
+    }
 }
 
 /// The file with the published weights of the experiment called `name`, fetched if it is not cached yet. `weights` are
@@ -87,7 +136,7 @@ fn with_weights(
 ///
 /// # Errors
 /// Returns an error if the experiment has none, or they cannot be fetched.
-pub fn published_weights(weights: Option<&PublishedWeights>, name: &Path, report: Report) -> Result<PathBuf> {
+fn published_weights(weights: Option<&PublishedWeights>, name: &Path, report: Report) -> Result<PathBuf> {
     let unchanged = Experiment::load(name, &[])?.weights;
     let weights = weights.or(unchanged.as_ref()).with_context(|| {
         format!("{}: the experiment has no published weights; add --weights FILE, or use a checkpoint", name.display())

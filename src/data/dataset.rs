@@ -1,9 +1,10 @@
 //! A data set: labelled samples, each with a source that its bytes come from.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::listing::LeftOut;
@@ -11,24 +12,33 @@ use crate::digest::{self, digest};
 use crate::image::decode::{self, Decoded};
 use crate::nearest::did_you_mean;
 
-/// Where an image's bytes come from: a file.
+/// Where an image's bytes come from: a file, or memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source(PathBuf);
+pub struct Source {
+    path: PathBuf,
+    /// What was read already, as standard input can be read only once.
+    bytes: Option<Arc<[u8]>>,
+}
 
 impl Source {
     /// The file at `path`.
     pub fn file(path: PathBuf) -> Self {
-        Source(path)
+        Source { path, bytes: None }
+    }
+
+    /// These bytes, under the name `path`.
+    pub fn memory(path: PathBuf, bytes: Vec<u8>) -> Self {
+        Source { path, bytes: Some(bytes.into()) }
     }
 
     /// Its name, for messages.
     pub fn name(&self) -> String {
-        self.0.display().to_string()
+        self.path.display().to_string()
     }
 
     /// Its name below the folder `root`, for keys and digests.
     pub fn name_below(&self, root: &Path) -> Vec<u8> {
-        self.0.strip_prefix(root).unwrap_or(&self.0).as_os_str().as_encoded_bytes().to_vec()
+        self.path.strip_prefix(root).unwrap_or(&self.path).as_os_str().as_encoded_bytes().to_vec()
     }
 
     /// Reads and decodes the image. `upright` honours its EXIF orientation.
@@ -36,7 +46,10 @@ impl Source {
     /// # Errors
     /// Returns the reason if it cannot be read or decoded, without the name, which the caller adds.
     pub fn image(&self, upright: bool) -> Result<Decoded> {
-        decode::decode(&decode::read(&self.0)?, &self.0, upright)
+        match &self.bytes {
+            Some(bytes) => decode::decode(bytes, &self.path, upright),
+            None => decode::decode(&decode::read(&self.path)?, &self.path, upright),
+        }
     }
 }
 
@@ -96,9 +109,41 @@ impl Dataset {
                 None => bail!(unknown_class(&self.root, name, classes, owner)),
             }
         }
+        Ok(self.relabelled(&labels, classes))
+    }
+
+    /// The same images labelled by another list of classes, by its order: the classes of this data set are called by
+    /// numbers, which are `numbers`.
+    ///
+    /// # Errors
+    /// Returns an error if a number is too large.
+    pub fn with_numbered_classes(self, numbers: &[usize], classes: &[String]) -> Result<Self> {
+        for (&number, name) in numbers.iter().zip(&self.classes) {
+            ensure!(
+                number < classes.len(),
+                "{}: class folders with numbers for names are matched by number, and for {} classes the numbers are 0 to {}. Rename the folders to count from 0, or after the classes",
+                self.root.join(name).display(),
+                classes.len(),
+                classes.len() - 1
+            );
+        }
+        Ok(self.relabelled(numbers, classes))
+    }
+
+    /// The numbers that the classes are called by, in their order, if all are different numbers.
+    pub fn numbers(&self) -> Option<Vec<usize>> {
+        let is_number = |name: &String| name.bytes().all(|letter| letter.is_ascii_digit());
+        let numbers = self.classes.iter().map(|name| name.parse().ok().filter(|_| is_number(name)));
+        let numbers: Vec<usize> = numbers.collect::<Option<_>>()?;
+        let distinct: HashSet<usize> = numbers.iter().copied().collect();
+        (distinct.len() == numbers.len()).then_some(numbers)
+    }
+
+    /// The same images with the labels `labels[label]`.
+    fn relabelled(self, labels: &[usize], classes: &[String]) -> Self {
         let relabelled = |sample: &Sample| Sample { source: sample.source.clone(), label: labels[sample.label] };
         let samples = self.samples.iter().map(relabelled).collect();
-        Ok(Dataset { root: self.root, classes: classes.to_vec(), samples, left_out: self.left_out })
+        Dataset { root: self.root, classes: classes.to_vec(), samples, left_out: self.left_out }
     }
 
     /// The indices of each class's images.

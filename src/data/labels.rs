@@ -19,17 +19,19 @@ pub struct Labelled {
     pub dataset: Dataset,
     /// The files that the list names and the folder lacks.
     pub absent: Vec<String>,
+    /// The images that the list does not name.
+    pub unlisted: Vec<PathBuf>,
 }
 
-/// Reads the images in and below `dir` with the labels of the list `list`: a table of files and labels (Caffe's val.txt,
-/// Kaggle's LOC_val_solution.csv; see [`rows`]), or one label per image in the order of their sorted paths.
+/// Reads those of the images in and below `dir` that the list `list` gives labels: a table of files and labels (Caffe's
+/// val.txt, Kaggle's LOC_val_solution.csv; see [`rows`]), or one label per image in the order of their sorted paths.
 ///
 /// A file is named by its path from `dir`, or by as much of its path's end as no other image shares; its extension may be
 /// left out. A label is the name of a class (a synset id) or, after a file, its position in the class list, counted from
-/// 0. Without `classes` the labels themselves are the classes, sorted.
+/// 0. Without `classes` the labels of the images themselves are the classes, sorted.
 ///
 /// # Errors
-/// Returns an error if a label is not one of the classes, an image has no label, a name fits several images, or the list
+/// Returns an error if a label is not one of the classes, a name fits several images, no image has a label, or the list
 /// holds only numbers: those of ILSVRC's own `validation_ground_truth.txt` count classes in the order of its development
 /// kit, not in that of published weights.
 pub fn open(dir: &Path, list: &Path, classes: Option<&[String]>) -> Result<Labelled> {
@@ -39,17 +41,86 @@ pub fn open(dir: &Path, list: &Path, classes: Option<&[String]>) -> Result<Label
     ensure!(!rows.is_empty(), "{}: no labels in this file", list.display());
     rows.iter_mut().for_each(Row::compose);
     rows.iter_mut().for_each(Row::shorten_kaggles_label);
-    let own = own_classes(&rows);
-    let reader = List { path: list, dir, classes: classes.unwrap_or(&own) };
-    let (labels, absent) = match rows.iter().all(|row| row.file.is_none()) {
-        true => (reader.in_order(&paths, &rows)?, Vec::new()),
-        false => reader.by_name(&paths, &rows)?,
+    let matched = match rows.iter().all(|row| row.file.is_none()) {
+        true => in_order(&paths, &rows, list)?,
+        false => by_name(&paths, &rows, dir, list)?,
     };
-    let sample = |(path, label)| Sample { source: Source::file(path), label };
-    let samples = paths.into_iter().zip(labels).map(sample).collect();
-    let classes = reader.classes.to_vec();
-    let dataset = Dataset { root: dir.to_path_buf(), classes, samples, left_out: left_out.into() };
-    Ok(Labelled { dataset, absent })
+    let own = own_classes(&matched.rows);
+    let reader = List { path: list, classes: classes.unwrap_or(&own) };
+    let labels = reader.labels(&matched.rows)?;
+    let mut samples = Vec::with_capacity(paths.len());
+    let mut unlisted = Vec::new();
+    for (path, row) in paths.into_iter().zip(&matched.of_images) {
+        match row {
+            Some(row) => samples.push(Sample { source: Source::file(path), label: labels[*row] }),
+            None => unlisted.push(path),
+        }
+    }
+    let dataset = Dataset {
+        root: dir.to_path_buf(),
+        classes: reader.classes.to_vec(),
+        samples: samples.into(),
+        left_out: left_out.into(),
+    };
+    Ok(Labelled { dataset, absent: matched.absent, unlisted })
+}
+
+/// The rows of a list that belong to images.
+struct Matched<'a> {
+    rows: Vec<&'a Row>,
+    /// For each image, the index of its row among them.
+    of_images: Vec<Option<usize>>,
+    /// The files that the other rows name.
+    absent: Vec<String>,
+}
+
+/// Gives the images the rows in their order.
+fn in_order<'a>(paths: &[PathBuf], rows: &'a [Row], list: &Path) -> Result<Matched<'a>> {
+    let list = list.display();
+    ensure!(
+        rows.iter().any(|row| row.label.parse::<u64>().is_err()),
+        "{list}: only numbers, as in ILSVRC's validation_ground_truth.txt, whose order of classes is defined only by the development kit's meta.mat. Use a list of \"FILE LABEL\" lines, such as Caffe's val.txt, or one synset id per line"
+    );
+    ensure!(
+        rows.len() == paths.len(),
+        "{list}: {} labels for {} images; a list without file names needs one label per image",
+        rows.len(),
+        paths.len()
+    );
+    Ok(Matched { rows: rows.iter().collect(), of_images: (0..rows.len()).map(Some).collect(), absent: Vec::new() })
+}
+
+/// Gives the images the rows that name them.
+fn by_name<'a>(paths: &[PathBuf], rows: &'a [Row], dir: &Path, list: &Path) -> Result<Matched<'a>> {
+    let names = Names::of(paths, dir);
+    let mut matched = Matched { rows: Vec::new(), of_images: vec![None; paths.len()], absent: Vec::new() };
+    let (dir, list) = (dir.display(), list.display());
+    for row in rows {
+        let (line, file) = (row.line, row.file.as_deref().unwrap_or_default());
+        match names.find(file) {
+            Found::One(index) => {
+                let earlier = matched.of_images[index].replace(matched.rows.len());
+                ensure!(
+                    earlier.is_none_or(|earlier| matched.rows[earlier].label == row.label),
+                    "{list} line {line}: {file} has a different label on an earlier line"
+                );
+                matched.rows.push(row);
+            }
+            Found::Several(first, second) => bail!(
+                "{list} line {line}: {file} may be {} or {}; name it by its path from {dir}, or narrow that folder down",
+                paths[first].display(),
+                paths[second].display(),
+            ),
+            Found::None => matched.absent.push(file.to_string()),
+        }
+    }
+    ensure!(
+        !matched.rows.is_empty(),
+        "{list}: none of the {} files that it names is in {dir}, the first being {}; expected paths from that folder",
+        rows.len(),
+        matched.absent[0]
+    );
+    Ok(matched)
 }
 
 impl Row {
@@ -70,7 +141,7 @@ impl Row {
 }
 
 /// The labels as classes: numbers by their value, names by the alphabet.
-fn own_classes(rows: &[Row]) -> Vec<String> {
+fn own_classes(rows: &[&Row]) -> Vec<String> {
     let mut classes: Vec<String> = rows.iter().map(|row| row.label.clone()).collect();
     classes.sort_by_cached_key(|label| (label.parse::<u64>().ok(), label.clone()));
     classes.dedup();
@@ -79,61 +150,22 @@ fn own_classes(rows: &[Row]) -> Vec<String> {
 
 struct List<'a> {
     path: &'a Path,
-    dir: &'a Path,
     classes: &'a [String],
 }
 
 impl List<'_> {
-    fn in_order(&self, paths: &[PathBuf], rows: &[Row]) -> Result<Vec<usize>> {
-        let list = self.path.display();
-        ensure!(
-            rows.iter().any(|row| row.label.parse::<u64>().is_err()),
-            "{list}: only numbers, as in ILSVRC's validation_ground_truth.txt, whose order of classes is defined only by the development kit's meta.mat. Use a list of \"FILE LABEL\" lines, such as Caffe's val.txt, or one synset id per line"
-        );
-        ensure!(
-            rows.len() == paths.len(),
-            "{list}: {} labels for {} images; a list without file names needs one label per image",
-            rows.len(),
-            paths.len()
-        );
-        rows.iter().map(|row| self.named(row.line, &row.label)).collect()
-    }
-
-    /// The label of each image, and the files that the folder lacks.
-    fn by_name(&self, paths: &[PathBuf], rows: &[Row]) -> Result<(Vec<usize>, Vec<String>)> {
-        let list = self.path.display();
+    /// The label of each row.
+    fn labels(&self, rows: &[&Row]) -> Result<Vec<usize>> {
+        let indices: HashMap<&str, usize> = self.classes.iter().map(String::as_str).zip(0..).collect();
         // Decided once for the whole list: classes may be called by numbers.
-        let are_names = rows.iter().all(|row| self.classes.contains(&row.label));
+        let are_names = rows.iter().all(|row| indices.contains_key(row.label.as_str()));
         let are_numbers = !are_names && rows.iter().all(|row| row.label.parse::<usize>().is_ok());
-        let names = Names::of(paths, self.dir);
-        let mut labels = vec![None; paths.len()];
-        let mut absent = Vec::new();
-        for row in rows {
-            let (line, file) = (row.line, row.file.as_deref().unwrap_or_default());
-            let label = if are_numbers { self.numbered(line, &row.label)? } else { self.named(line, &row.label)? };
-            match names.find(file) {
-                Found::One(index) => {
-                    let earlier: Option<usize> = labels[index].replace(label);
-                    ensure!(
-                        earlier.is_none_or(|earlier| earlier == label),
-                        "{list} line {line}: {file} has a different label on an earlier line"
-                    );
-                }
-                Found::Several(first, second) => bail!(
-                    "{list} line {line}: {file} may be {} or {}; name it by its path from {}",
-                    paths[first].display(),
-                    paths[second].display(),
-                    self.dir.display()
-                ),
-                Found::None => absent.push(file.to_string()),
-            }
-        }
-        let label = |(path, label): (&PathBuf, Option<usize>)| {
-            label.with_context(|| {
-                format!("{}: no line for this image in {list}; add one, or move the image away", path.display())
-            })
+        let label = |row: &&Row| match indices.get(row.label.as_str()) {
+            _ if are_numbers => self.numbered(row.line, &row.label),
+            Some(&index) => Ok(index),
+            None => bail!(self.unknown(row.line, &row.label)),
         };
-        Ok((paths.iter().zip(labels).map(label).collect::<Result<_>>()?, absent))
+        rows.iter().map(label).collect()
     }
 
     fn numbered(&self, line: u64, label: &str) -> Result<usize> {
@@ -145,11 +177,9 @@ impl List<'_> {
         })
     }
 
-    fn named(&self, line: u64, label: &str) -> Result<usize> {
-        self.classes.iter().position(|class| class == label).with_context(|| {
-            let near = did_you_mean(label, self.classes.iter().map(String::as_str));
-            format!("{} line {line}: \"{label}\" is not one of the model's classes{near}", self.path.display())
-        })
+    fn unknown(&self, line: u64, label: &str) -> String {
+        let near = did_you_mean(label, self.classes.iter().map(String::as_str));
+        format!("{} line {line}: \"{label}\" is not one of the model's classes{near}", self.path.display())
     }
 }
 

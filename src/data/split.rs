@@ -37,6 +37,8 @@ pub enum ValidationSource {
     Folder(&'static str),
     /// This fraction of each class's images, split off.
     Split(f64),
+    /// A list of their own.
+    List,
 }
 
 impl Splits {
@@ -78,11 +80,21 @@ impl Splits {
             }
             (inner, None) => {
                 ensure!(dir.is_dir(), "{}: not a folder; training expects\n{}", dir.display(), expected_splits(dir));
-                let fraction = fraction.unwrap_or(DEFAULT_FRACTION);
-                let (train, val) = split(open(inner.as_deref().unwrap_or(dir))?, fraction, seed)?;
-                Ok(Splits { train, val, source: ValidationSource::Split(fraction), unlabelled })
+                let mut splits = Splits::of(open(inner.as_deref().unwrap_or(dir))?, fraction, seed)?;
+                splits.unlabelled = unlabelled;
+                Ok(splits)
             }
         }
+    }
+
+    /// Splits a fraction of each class's images off for validation, but at least one of each.
+    ///
+    /// # Errors
+    /// Returns an error if there is only one class, or one of only one image.
+    pub fn of(whole: Dataset, fraction: Option<f64>, seed: u64) -> Result<Splits> {
+        let fraction = fraction.unwrap_or(DEFAULT_FRACTION);
+        let (train, val) = split(whole, fraction, seed)?;
+        Ok(Splits { train, val, source: ValidationSource::Split(fraction), unlabelled: None })
     }
 }
 

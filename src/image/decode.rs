@@ -1,7 +1,7 @@
 //! Decoding: image files of every supported format become upright 8-bit RGB.
 
 use std::fs;
-use std::io::Cursor;
+use std::io::{Cursor, Read};
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -34,6 +34,17 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     let size = fs::metadata(path).context("cannot be opened")?.len();
     ensure!(size <= MAX_FILE_BYTES, "the file has {size} bytes, more than the limit of {MAX_FILE_BYTES}");
     fs::read(path).context("cannot be read")
+}
+
+/// Reads the bytes of an image from a stream.
+///
+/// # Errors
+/// Returns an error if it cannot be read, or has more than 1 GiB.
+pub fn read_from(stream: impl Read) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    stream.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).context("cannot be read")?;
+    ensure!(bytes.len() as u64 <= MAX_FILE_BYTES, "more bytes than the limit of {MAX_FILE_BYTES}");
+    Ok(bytes)
 }
 
 /// A decoded image. It keeps its share of the memory for images until it is dropped.

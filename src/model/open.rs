@@ -14,9 +14,11 @@ use crate::imagenet;
 use crate::memory;
 use crate::nearest::did_you_mean;
 use crate::network::Network;
+use crate::network::classifier::class_parameters;
 use crate::network::node::without_auxiliary;
 use crate::network::parameter::parameters;
-use crate::weights::fit::{fit, name};
+use crate::weights::fit::{fit, outputs};
+use crate::weights::location::{Left, Loaded, Location};
 use crate::weights::rename::Rename;
 use crate::weights::{self, StoredTensor};
 
@@ -29,7 +31,7 @@ pub struct Model {
     pub network: Network,
     /// The names of the classes in the order of the outputs, if they are known.
     pub classes: Option<Vec<String>>,
-    /// The file that the weights came from.
+    /// The file that the weights came from, with the key in it if there was one to choose.
     pub weights: PathBuf,
     /// Whether the classes are ImageNet's only because there are a thousand and the file does not name them.
     pub assumes_imagenet: bool,
@@ -53,25 +55,39 @@ impl Model {
         Model::new(experiment, Some(note.classes), tensors, path, device)
     }
 
-    /// Opens an experiment together with the weights in the file `path`, renamed.
+    /// Opens an experiment together with weights, renamed; also returns what else their file holds. `classes` are the names
+    /// of the classes, if the weights have none.
     ///
     /// # Errors
-    /// Returns an error if the file is corrupt or holds the weights of another network, or a rename changes nothing.
-    pub fn from_weights(mut experiment: Experiment, path: &Path, renames: &[Rename], device: Device) -> Result<Self> {
-        let mut contents = weights::read(path)?;
+    /// Returns an error if the file is corrupt or holds the weights of another network, a rename changes nothing, or the
+    /// classes are not as many as the weights'.
+    pub fn from_weights(
+        mut experiment: Experiment,
+        location: &Location,
+        renames: &[Rename],
+        classes: Option<&[String]>,
+        device: Device,
+    ) -> Result<(Self, Left)> {
+        let Loaded { tensors, note, left } = location.read(&parameters(experiment.nodes()), renames)?;
         // One of our checkpoints knows its classes, whichever experiment it is used with.
-        let note: Option<Note> = contents.note.as_deref().and_then(|text| serde_json::from_str(text).ok());
-        let classes = note.map(|note| note.classes);
+        let note: Option<Note> = note.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        let own = note.map(|note| note.classes);
+        ensure!(
+            own.is_none() || classes.is_none(),
+            "{location}: names its own classes, so that a list of them cannot be used with it"
+        );
+        if let Some(names) = classes {
+            check_number(names, outputs(&class_parameters(experiment.nodes()), &tensors), location)?;
+        }
+        let classes = own.or_else(|| classes.map(<[String]>::to_vec));
         if let Some(classes) = &classes {
             experiment.set_classes(classes)?;
         }
-        name(&parameters(experiment.nodes()), &mut contents.tensors, renames, path)?;
-        let is_named = classes.is_some();
         // Published weights come without names; those for a thousand classes share ImageNet's.
-        let are_imagenets = experiment.network().classes == imagenet::CLASSES as i64;
-        let classes = classes.or_else(|| are_imagenets.then(imagenet::synsets));
-        let assumes_imagenet = !is_named && are_imagenets;
-        Ok(Model { assumes_imagenet, ..Model::new(experiment, classes, contents.tensors, path, device)? })
+        let assumes_imagenet = classes.is_none() && experiment.network().classes == imagenet::CLASSES as i64;
+        let classes = classes.or_else(|| assumes_imagenet.then(imagenet::synsets));
+        let model = Model::new(experiment, classes, tensors, &location.file, device)?;
+        Ok((Model { assumes_imagenet, weights: location.path(), ..model }, left))
     }
 
     fn new(
@@ -87,6 +103,16 @@ impl Model {
         let network = Network::new(without_auxiliary(experiment.nodes()), tensors, device)?;
         Ok(Model { experiment, network, classes, weights: file.to_path_buf(), assumes_imagenet: false })
     }
+}
+
+fn check_number(names: &[String], outputs: Option<usize>, location: &Location) -> Result<()> {
+    let outputs = outputs.unwrap_or(names.len());
+    ensure!(
+        outputs == names.len(),
+        "{location}: the weights are for {outputs} classes, but the list has {} names; expected one for each class",
+        names.len()
+    );
+    Ok(())
 }
 
 /// What a name on the command line refers to.

@@ -50,6 +50,12 @@ impl Parameter {
         self.shape.iter().product()
     }
 
+    /// Whether it has this shape.
+    pub fn has_shape(&self, shape: &[usize]) -> bool {
+        self.shape.len() == shape.len()
+            && self.shape.iter().zip(shape).all(|(own, side)| usize::try_from(*own) == Ok(*side))
+    }
+
     /// The name of its layer.
     pub fn layer(&self) -> &str {
         self.name.rsplit_once('.').map_or("", |(layer, _)| layer)

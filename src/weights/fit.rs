@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Error, Result, ensure};
-use tch::Device;
+use tch::{Device, Kind};
 
 use super::StoredTensor;
-use super::rename::{Named, Rename, rename, suggest};
+use super::rename::{Named, Rename, suggest};
 use crate::nearest::nearest;
 use crate::network::Tensors;
 use crate::network::parameter::Parameter;
@@ -23,6 +23,7 @@ pub struct Fitted {
     pub missing: Vec<String>,
     /// The names of tensors that the network has no use for.
     pub unused: Vec<String>,
+    file: PathBuf,
 }
 
 /// Tensors that do not fit a network.
@@ -45,30 +46,31 @@ impl Fitted {
     /// The tensors as 32-bit floats on `device`.
     ///
     /// # Errors
-    /// Returns an error if the device is out of memory.
+    /// Returns an error if one of them holds NaN or infinity, or the device is out of memory.
     pub fn into_tensors(self, device: Device) -> Result<Tensors> {
-        self.tensors.into_iter().map(|(name, stored)| Ok((name, stored.into_tensor(device)?))).collect()
+        let (mut tensors, mut spoilt) = (Tensors::new(), Vec::new());
+        for (name, stored) in self.tensors {
+            let tensor = stored.into_tensor(device)?;
+            // A sum of finite 32-bit floats is finite in 64 bits.
+            if !f64::try_from(tensor.f_sum(Kind::Double)?)?.is_finite() {
+                spoilt.push(name.clone());
+            }
+            tensors.insert(name, tensor);
+        }
+        ensure!(
+            spoilt.is_empty(),
+            "{}: expected finite 32-bit floats, found NaN or infinity in {} of {} tensors, first in {}. Its training diverged, or it is corrupt: use an earlier checkpoint, or fetch it again",
+            self.file.display(),
+            spoilt.len(),
+            tensors.len(),
+            spoilt[0]
+        );
+        Ok(tensors)
     }
 }
-
-/// What wrappers of PyTorch modules (DataParallel, torch.compile, training frameworks) put before every name.
-const WRAPPERS: [&str; 3] = ["module.", "_orig_mod.", "model."];
 
 /// PyTorch's count of the batches that a batch norm has seen; no result depends on it.
 const UNUSED: &str = ".num_batches_tracked";
-
-/// Gives the tensors of `file` the names that a network's parameters may have: without a wrapper's prefix, and renamed.
-///
-/// # Errors
-/// Returns an error if a rename changes nothing, or two tensors would have the same name.
-pub fn name(parameters: &[Parameter], stored: &mut [StoredTensor], renames: &[Rename], file: &Path) -> Result<()> {
-    let wrapping = unwrap(parameters, stored);
-    if !renames.is_empty() {
-        rename(stored, renames, &wrapping, file)?;
-        unwrap(parameters, stored);
-    }
-    Ok(())
-}
 
 /// Compares the tensors of `file` with a network's parameters. Those of auxiliary classifiers, which only training
 /// uses, may be missing; those named in `fresh` are never taken, and may also be missing or for another number of classes.
@@ -77,15 +79,14 @@ pub fn name(parameters: &[Parameter], stored: &mut [StoredTensor], renames: &[Re
 /// Returns all tensors that are missing, unexpected, or of another shape or kind, with the nearest names.
 pub fn fit(
     parameters: &[Parameter],
-    mut stored: Vec<StoredTensor>,
+    stored: Vec<StoredTensor>,
     fresh: &HashSet<String>,
     file: &Path,
 ) -> Result<Fitted> {
-    unwrap(parameters, &mut stored);
     let stored = useful(stored);
     let compared = compare(parameters, &stored, fresh);
     ensure!(compared.faults.is_empty(), unfit(&compared, parameters, &stored, file));
-    Ok(take(parameters, stored, |name| !compared.missing.contains(name)))
+    Ok(take(parameters, stored, file, |name| !compared.missing.contains(name)))
 }
 
 /// Takes the tensors of `file` whose names and shapes fit, except those named in `fresh`.
@@ -102,7 +103,7 @@ pub fn fit_partly(
     let index: HashMap<&str, &StoredTensor> = stored.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
     let fits = |parameter: &&Parameter| {
         let found = index.get(parameter.name.as_str());
-        found.is_some_and(|found| found.shape == shape(parameter) && found.kind().is_some())
+        found.is_some_and(|found| parameter.has_shape(&found.shape) && found.kind().is_some())
     };
     let fitting: HashSet<String> = parameters.iter().filter(fits).map(|parameter| parameter.name.clone()).collect();
     ensure!(
@@ -111,17 +112,18 @@ pub fn fit_partly(
         file.display(),
         stored.len()
     );
-    Ok(take(parameters, stored, |name| fitting.contains(name) && !fresh.contains(name)))
+    Ok(take(parameters, stored, file, |name| fitting.contains(name) && !fresh.contains(name)))
 }
 
 /// The tensors for the parameters that `takes` names.
-fn take(parameters: &[Parameter], stored: Vec<StoredTensor>, takes: impl Fn(&String) -> bool) -> Fitted {
+fn take(parameters: &[Parameter], stored: Vec<StoredTensor>, file: &Path, takes: impl Fn(&String) -> bool) -> Fitted {
     let known: HashSet<&String> =
         parameters.iter().map(|parameter| &parameter.name).filter(|name| takes(name)).collect();
     let missing = parameters.iter().map(|parameter| &parameter.name).filter(|name| !takes(name)).cloned().collect();
     let (taken, unused): (Vec<_>, Vec<_>) = stored.into_iter().partition(|tensor| known.contains(&tensor.name));
     let tensors = taken.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
-    Fitted { tensors, missing, unused: unused.into_iter().map(|tensor| tensor.name).collect() }
+    let unused = unused.into_iter().map(|tensor| tensor.name).collect();
+    Fitted { tensors, missing, unused, file: file.to_path_buf() }
 }
 
 /// The tensors without those that no result depends on.
@@ -134,6 +136,12 @@ fn shape(parameter: &Parameter) -> Vec<usize> {
     parameter.shape.iter().map(|&side| side as usize).collect()
 }
 
+/// The number of classes that stored weights are for: the first side of a tensor whose shape depends on it.
+pub fn outputs(class_parameters: &HashSet<String>, stored: &[StoredTensor]) -> Option<usize> {
+    let found = stored.iter().find(|tensor| class_parameters.contains(&tensor.name));
+    found.and_then(|tensor| tensor.shape.first().copied())
+}
+
 /// The error that lists all faults.
 fn unfit(compared: &Compared, parameters: &[Parameter], stored: &[StoredTensor], file: &Path) -> Error {
     let faults = &compared.faults;
@@ -142,35 +150,13 @@ fn unfit(compared: &Compared, parameters: &[Parameter], stored: &[StoredTensor],
     let renames = compared.renames(parameters, stored).unwrap_or_default();
     let check = if renames.is_empty() { "\nCheck that the weights were trained with this experiment" } else { "" };
     let problem = format!(
-        "{}: not the weights of this network; {} tensors differ:\n  {}{}{check}",
+        "{}: not the weights of this network; {}:\n  {}{}{check}",
         file.display(),
-        faults.len(),
+        if faults.len() == 1 { "1 tensor differs".into() } else { format!("{} tensors differ", faults.len()) },
         shown.join("\n  "),
         if more > 0 { format!("\n  and {more} more") } else { String::new() }
     );
     Error::new(Unfit { problem, renames })
-}
-
-/// Takes wrappers' prefixes off every name, and returns them.
-fn unwrap(parameters: &[Parameter], stored: &mut [StoredTensor]) -> String {
-    let length = wrapping(parameters, stored);
-    let prefix = stored.first().map_or(String::new(), |tensor| tensor.name[..length].to_string());
-    stored.iter_mut().for_each(|tensor| drop(tensor.name.drain(..length)));
-    prefix
-}
-
-/// How many bytes of every name are wrappers' prefixes.
-fn wrapping(parameters: &[Parameter], tensors: &[StoredTensor]) -> usize {
-    let mut length = 0;
-    let shared = |length: usize, prefix: &str| tensors.iter().all(|tensor| tensor.name[length..].starts_with(prefix));
-    let own = |prefix: &str| parameters.iter().any(|parameter| parameter.name.starts_with(prefix));
-    while let Some(prefix) = WRAPPERS.iter().find(|prefix| shared(length, prefix) && !own(prefix)) {
-        if tensors.is_empty() {
-            break;
-        }
-        length += prefix.len();
-    }
-    length
 }
 
 /// Further faults are listed without the nearest name: a hostile file may have any number.

@@ -1,19 +1,23 @@
-//! Weight files: read and written (`safetensors`, `torch`), matched with a network's parameters (`fit`) under other names
-//! if need be (`rename`), and fetched if published (`published`, `download`).
+//! Weight files: found in what a command names (`location`), read and written (`safetensors`, `torch`), given the names of
+//! a network's parameters (`naming`, `wrapper`, `rename`), compared with them (`fit`), and fetched if published
+//! (`published`, `download`).
 
 mod download;
 pub mod fit;
+pub mod location;
+pub mod naming;
 pub mod published;
 pub mod rename;
 pub mod safetensors;
 mod tensor;
 pub mod torch;
+mod wrapper;
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 pub use tensor::StoredTensor;
 
@@ -31,22 +35,35 @@ pub fn recognises(first_bytes: &[u8]) -> bool {
     safetensors::recognises(first_bytes) || torch::recognises(first_bytes)
 }
 
-/// Reads the tensors of a weights file.
+enum Format {
+    Safetensors,
+    Torch,
+}
+
+impl Format {
+    /// The format of a file, by its first bytes.
+    fn of(path: &Path) -> Result<Self> {
+        let mut first = Vec::new();
+        let unreadable = || format!("cannot read the weights {}", path.display());
+        File::open(path).with_context(unreadable)?.take(16).read_to_end(&mut first).with_context(unreadable)?;
+        ensure!(!first.is_empty(), "{}: the file is empty (0 bytes)", path.display());
+        if safetensors::recognises(&first) {
+            return Ok(Format::Safetensors);
+        }
+        ensure!(torch::recognises(&first), "{}: not a weights file{}", path.display(), what_instead(&first));
+        Ok(Format::Torch)
+    }
+}
+
+/// Reads the tensors of a weights file; of several dictionaries, those of the one that most probably holds a network.
 ///
 /// # Errors
 /// Returns an error if it is corrupt, truncated or of an unknown format.
 pub fn read(path: &Path) -> Result<Contents> {
-    let mut first = Vec::new();
-    let file = File::open(path).with_context(|| format!("cannot read the weights {}", path.display()))?;
-    file.take(16).read_to_end(&mut first).with_context(|| format!("cannot read the weights {}", path.display()))?;
-    ensure!(!first.is_empty(), "{}: the file is empty (0 bytes)", path.display());
-    if safetensors::recognises(&first) {
-        return safetensors::read(path);
+    match Format::of(path)? {
+        Format::Safetensors => safetensors::read(path),
+        Format::Torch => Ok(Contents { tensors: torch::TorchFile::open(path)?.tensors()?, note: None }),
     }
-    if torch::recognises(&first) {
-        return Ok(Contents { tensors: torch::TorchFile::open(path)?.tensors()?, note: None });
-    }
-    bail!("{}: not a weights file{}", path.display(), what_instead(&first))
 }
 
 /// What a file without weights is instead, by its first bytes, and what to do.

@@ -7,7 +7,6 @@ use std::str::FromStr;
 
 use anyhow::{Result, ensure};
 
-use super::StoredTensor;
 use crate::nearest::did_you_mean;
 
 /// Tensors whose names begin with one word get names that begin with another.
@@ -44,46 +43,53 @@ impl Rename {
         let rest = if self.new.is_empty() { rest.trim_start_matches('.') } else { rest };
         is_whole.then(|| format!("{}{rest}", self.new))
     }
+
+    /// The beginning that is replaced.
+    pub fn old(&self) -> &str {
+        &self.old
+    }
+
+    /// The same for names that begin with `old` instead.
+    pub fn of_old(&self, old: String) -> Self {
+        Rename { old, new: self.new.clone() }
+    }
+
+    /// Whether it only drops a beginning.
+    pub fn drops(&self) -> bool {
+        self.new.is_empty()
+    }
 }
 
 /// The new name of a tensor: by the longest of the old words that it begins with.
-fn renamed(renames: &[Rename], name: &str) -> Option<String> {
+pub fn renamed(renames: &[Rename], name: &str) -> Option<String> {
     let fitting = renames.iter().filter_map(|rename| Some((rename.old.len(), rename.apply(name)?)));
     fitting.max_by_key(|(length, _)| *length).map(|(_, name)| name)
 }
 
-/// Renames the tensors of `file`, each at most once. Its wrappers' prefix, `wrapping`, may be part of an old word
-/// although the tensors' names have lost it.
+/// Renames the tensors of `file`, each at most once.
 ///
 /// # Errors
 /// Returns an error if no tensor's name begins with an old word, or two tensors would have the same name.
-pub fn rename(tensors: &mut [StoredTensor], renames: &[Rename], wrapping: &str, file: &Path) -> Result<()> {
-    let unwrapped = |rename: &Rename| {
-        let old = rename.old.strip_prefix(wrapping).unwrap_or(&rename.old);
-        Rename { old: old.to_string(), new: rename.new.clone() }
-    };
-    let unwrapped: Vec<Rename> = renames.iter().map(unwrapped).collect();
-    for (rename, given) in unwrapped.iter().zip(renames) {
-        let acts = tensors.iter().any(|tensor| rename.apply(&tensor.name).is_some());
-        let beginnings = tensors.iter().flat_map(|tensor| beginnings(&tensor.name));
+pub fn rename(names: &mut [String], renames: &[Rename], file: &Path) -> Result<()> {
+    for rename in renames {
+        let acts = names.iter().any(|name| rename.apply(name).is_some());
         ensure!(
             acts,
-            "{}: cannot rename {given}: no tensor's name begins with \"{}\" up to a dot{}",
+            "{}: cannot rename {rename}: no tensor's name begins with \"{}\" up to a dot{}",
             file.display(),
             rename.old,
-            did_you_mean(&rename.old, beginnings)
+            did_you_mean(&rename.old, names.iter().flat_map(|name| beginnings(name)))
         );
     }
     let mut seen = HashSet::new();
-    for tensor in tensors {
-        if let Some(name) = renamed(&unwrapped, &tensor.name) {
-            tensor.name = name;
+    for name in names {
+        if let Some(new) = renamed(renames, name) {
+            *name = new;
         }
         ensure!(
-            seen.insert(tensor.name.clone()),
-            "{}: two tensors would be called {} after renaming; give longer prefixes",
-            file.display(),
-            tensor.name
+            seen.insert(name.clone()),
+            "{}: two tensors would be called {name} after renaming; give longer prefixes",
+            file.display()
         );
     }
     Ok(())

@@ -7,12 +7,13 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, ensure};
 
-use super::{Outcome, models, say_left_out, watch_signals};
+use super::models::Models;
+use super::{Outcome, labelled, say_left_out, watch_signals};
 use crate::cli::{Eval, ViewsArgument};
 use crate::data::dataset::Dataset;
-use crate::data::{folder, labels, split};
+use crate::data::split;
 use crate::evaluation::{Classification, Measurement};
 use crate::model::{Ensemble, Model};
 use crate::network::dense;
@@ -25,12 +26,19 @@ use results::Results;
 
 /// Evaluates.
 pub fn run(args: Eval) -> Result<Outcome> {
-    let (ensemble, pace, report) = models::open(&args.models, &args.weights, &args.renames, &args.common)?;
+    let models = Models {
+        names: &args.models,
+        weights: &args.weights,
+        renames: &args.renames,
+        classes: args.classes.as_deref(),
+        common: &args.common,
+    };
+    let (ensemble, pace, report) = models.open()?;
     let protocols = protocols(&args.views, &ensemble, report)?;
     if let Some(files) = chosen_weights(&args, &ensemble) {
         report.note(format!("weights: {files}"));
     }
-    let dataset = labelled(&ensemble, &args.data, args.labels.as_deref(), report)?;
+    let dataset = images(&ensemble, &args.data, args.labels.as_deref(), report)?;
     say_left_out(&dataset.left_out, &dataset.root, report);
     let interrupted = watch_signals()?;
     let mut details = Details::new(&args, &protocols, &ensemble)?;
@@ -124,10 +132,12 @@ fn all(ensemble: &Ensemble, report: Report) -> Vec<Views> {
     named.filter(|views| refusal.is_none() || !is_dense(views)).collect()
 }
 
-/// The images of `dir`, labelled by the models' classes; by position only if their names are not known.
-fn labelled(ensemble: &Ensemble, dir: &Path, list: Option<&Path>, report: Report) -> Result<Dataset> {
+/// The images to evaluate: those of the validation folder in `dir`, or of `dir` itself; of them those of the list.
+fn images(ensemble: &Ensemble, dir: &Path, list: Option<&Path>, report: Report) -> Result<Dataset> {
     let whole = dir;
     let dir = split::validation_dir(whole);
+    // The images that Kaggle calls a test have no labels; those of a list are elsewhere.
+    let dir = if list.is_some() && dir.ends_with("test") { whole.to_path_buf() } else { dir };
     if dir != whole && !dir.ends_with("val") {
         report.note(format!("{}: no folder \"val\", so {} is evaluated", whole.display(), dir.display()));
     }
@@ -139,37 +149,5 @@ fn labelled(ensemble: &Ensemble, dir: &Path, list: Option<&Path>, report: Report
             whole.display()
         ));
     }
-    match (ensemble.classes(), list) {
-        (Some(classes), Some(list)) => {
-            let labelled = labels::open(&dir, list, Some(classes)).context("--labels")?;
-            if let Some(first) = labelled.absent.first() {
-                let (absent, list) = (labelled.absent.len(), list.display());
-                report
-                    .warn(format!("{list}: names {absent} files that are not in {}, the first {first}", dir.display()));
-            }
-            Ok(labelled.dataset)
-        }
-        (Some(classes), None) => folder::open(&dir)?.with_classes(classes, "the model"),
-        (None, Some(_)) => {
-            bail!("--labels: {} does not contain class names", ensemble.first().weights.display())
-        }
-        (None, None) => by_position(ensemble, &dir, report),
-    }
-}
-
-fn by_position(ensemble: &Ensemble, dir: &Path, report: Report) -> Result<Dataset> {
-    let (dataset, model) = (folder::open(dir)?, ensemble.first());
-    let classes = model.experiment.network().classes;
-    ensure!(
-        dataset.classes.len() as i64 == classes,
-        "{}: {} class folders, but the model has {classes} classes, and {} does not contain their names; without class names, every class folder must be present",
-        dir.display(),
-        dataset.classes.len(),
-        model.weights.display()
-    );
-    report.note(format!(
-        "{} does not contain class names; assuming that the class folders in sorted order are the classes 0, 1, 2, ...",
-        model.weights.display()
-    ));
-    Ok(dataset)
+    labelled::open(ensemble, &dir, list, report)
 }

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Error, Result, anyhow};
 use tch::Device;
 
-use super::all_changes;
 use super::initial::{self, Initial};
 use super::resume::Saved;
 use super::tuning::Tuning;
+use super::{all_changes, data};
 use crate::cli::Train;
 use crate::data::split::{Splits, ValidationSource};
 use crate::experiment::Experiment;
@@ -36,7 +36,7 @@ impl<'a> Beginning<'a> {
     /// Returns an error if the experiment or the data cannot be used.
     pub fn new(args: &'a Train, device: Device, report: Report) -> Result<Self> {
         let own = Experiment::load(&args.experiment, &all_changes(args, &[]))?;
-        let splits = Splits::open(&args.data, own.training.val_fraction, own.training.seed)?;
+        let splits = data::open(args, &own.training, report)?;
         Ok(Beginning { args, own, splits, device, report })
     }
 

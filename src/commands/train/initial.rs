@@ -7,17 +7,18 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use tch::Device;
 
-use crate::cli::{PUBLISHED, Train};
-use crate::commands::models::published_weights;
+use crate::cli::Train;
+use crate::commands::models::{describe, located};
 use crate::experiment::Experiment;
 use crate::imagenet;
-use crate::model::checkpoint::{self, Note};
+use crate::model::checkpoint::Note;
 use crate::network::classifier::class_parameters;
 use crate::network::parameter::{Parameter, parameters};
 use crate::network::{Tensors, init};
 use crate::report::Report;
-use crate::weights::fit::{fit, fit_partly, name};
-use crate::weights::{self, StoredTensor};
+use crate::weights::StoredTensor;
+use crate::weights::fit::{fit, fit_partly, outputs};
+use crate::weights::location::Loaded;
 
 /// A file of weights, read, with the tensors under the names that `--rename` gives them.
 #[derive(Debug)]
@@ -47,23 +48,19 @@ impl Initial {
     /// # Errors
     /// Returns an error if they cannot be read or renamed.
     pub fn read(args: &Train, experiment: &Experiment, report: Report) -> Result<Option<Self>> {
-        let Some(file) = args.weights.as_deref() else { return Ok(None) };
-        let file = if file == Path::new(PUBLISHED) {
-            published_weights(experiment.weights.as_ref(), &args.experiment, report)?
-        } else {
-            if file.is_dir() { checkpoint::of(file)? } else { file.to_path_buf() }
-        };
-        let mut contents = weights::read(&file)?;
-        name(&parameters(experiment.nodes()), &mut contents.tensors, &args.renames, &file)?;
-        let note: Option<Note> = contents.note.as_deref().and_then(|text| serde_json::from_str(text).ok());
-        let outputs = outputs(&class_parameters(experiment.nodes()), &contents.tensors);
+        let Some(weights) = args.weights.as_deref() else { return Ok(None) };
+        let location = located(Some(weights), experiment, &args.experiment, report)?;
+        let Loaded { tensors, note, left } = location.read(&parameters(experiment.nodes()), &args.renames)?;
+        describe(&left, &location, report);
+        let note: Option<Note> = note.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        let outputs = outputs(&class_parameters(experiment.nodes()), &tensors);
         let classes = match note {
             Some(note) => Classes::Listed(note.classes),
             None if outputs == Some(imagenet::CLASSES) => Classes::ImageNets(imagenet::synsets()),
             None => Classes::Unknown,
         };
         let auxiliary = parameters(experiment.nodes()).into_iter().filter(|parameter| parameter.auxiliary).collect();
-        Ok(Some(Initial { file, tensors: contents.tensors, auxiliary, classes, partial: args.partial }))
+        Ok(Some(Initial { file: location.path(), tensors, auxiliary, classes, partial: args.partial }))
     }
 
     /// The file.
@@ -141,12 +138,6 @@ impl fmt::Display for Initial {
             Classes::Unknown => write!(f, "known to be those of {file}, which names none"),
         }
     }
-}
-
-/// The number of outputs of stored weights: the first side of a tensor that depends on the classes.
-fn outputs(class_parameters: &HashSet<String>, tensors: &[StoredTensor]) -> Option<usize> {
-    let found = tensors.iter().find(|tensor| class_parameters.contains(&tensor.name));
-    found.and_then(|tensor| tensor.shape.first().copied())
 }
 
 /// The layers of these parameters, each once.

@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::object::{Id, Object, Tensor};
 use super::pickle::Pickle;
 use super::refusal::refuse;
+use crate::weights::rename::Named;
 
 /// A dictionary that holds tensors.
 pub struct Dictionary {
@@ -14,6 +15,13 @@ pub struct Dictionary {
     pub key: String,
     /// Its tensors by name, in the file's order.
     pub tensors: Vec<(String, Tensor)>,
+}
+
+impl Dictionary {
+    /// The names and shapes of its tensors.
+    pub fn named(&self) -> Vec<Named<'_>> {
+        self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.shape.as_slice())).collect()
+    }
 }
 
 /// Trainers nest state dictionaries two or three levels deep.
@@ -104,29 +112,4 @@ fn children(pickle: &Pickle, place: &Place) -> Vec<Place> {
         }
         _ => Vec::new(),
     }
-}
-
-/// Where trainers keep the weights that they evaluate, the likeliest first.
-const PLAIN: [&str; 7] = ["state_dict", "model", "model_state_dict", "net", "network", "weights", "params"];
-
-/// Words for averages of weights.
-const AVERAGES: [&str; 4] = ["ema", "swa", "average", "shadow"];
-
-/// The index of the dictionary that most probably holds a network: one under a plain name, the root, one under another
-/// name, an average. Those with less than half as many tensors as another do not count: they are part of an optimiser or
-/// a log.
-pub fn likeliest(dictionaries: &[Dictionary]) -> Option<usize> {
-    let most = dictionaries.iter().map(|dictionary| dictionary.tensors.len()).max()?;
-    let rank = |dictionary: &Dictionary| {
-        let key = dictionary.key.to_lowercase();
-        let plain = PLAIN.iter().position(|word| Some(*word) == key.rsplit('.').next());
-        match plain {
-            _ if AVERAGES.iter().any(|word| key.contains(word)) => PLAIN.len() + 2,
-            Some(place) => place,
-            None if key.is_empty() => PLAIN.len(),
-            None => PLAIN.len() + 1,
-        }
-    };
-    let candidates = dictionaries.iter().enumerate().filter(|(_, it)| 2 * it.tensors.len() >= most);
-    candidates.min_by_key(|(_, dictionary)| rank(dictionary)).map(|(index, _)| index)
 }

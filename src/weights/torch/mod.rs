@@ -2,6 +2,7 @@
 //! legacy format before it.
 
 mod calls;
+mod choice;
 mod dictionary;
 mod legacy;
 mod machine;
@@ -19,6 +20,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Error, Result};
 
 use super::StoredTensor;
+use super::rename::Named;
+pub use choice::Choice;
 use dictionary::Dictionary;
 use legacy::LegacyValues;
 use object::Storage;
@@ -91,15 +94,35 @@ impl TorchFile {
         open().map_err(|error| explained(error, path))
     }
 
-    /// Reads the tensors of the dictionary that most probably holds a network, in the file's order. Besides them, one
-    /// storage at a time is in memory.
+    /// Chooses the dictionary with the key `key`; without one, the dictionary for whose names and shapes `score` is
+    /// highest, and of several that are equal the one that is most probably meant: weights rather than their average.
+    ///
+    /// # Errors
+    /// Returns an error if there is no such key, with those that there are.
+    pub fn choose(&self, key: Option<&str>, score: impl Fn(&[Named]) -> usize) -> Result<Choice> {
+        let choice = match key {
+            Some(key) => choice::named(&self.dictionaries, key),
+            None => choice::fitting(&self.dictionaries, score).context("no dictionary with tensors"),
+        };
+        choice.with_context(|| self.path.display().to_string())
+    }
+
+    /// Reads the tensors of the dictionary that most probably holds a network.
+    ///
+    /// # Errors
+    /// See [`TorchFile::read`].
+    pub fn tensors(self) -> Result<Vec<StoredTensor>> {
+        let choice = self.choose(None, |_| 0)?;
+        self.read(&choice)
+    }
+
+    /// Reads the tensors of a chosen dictionary, in the file's order. Besides them, one storage at a time is in memory.
     ///
     /// # Errors
     /// Returns an error if the file is truncated, corrupt (zip entries are checked by their CRC), or claims tensors of
     /// more than four times its length.
-    pub fn tensors(mut self) -> Result<Vec<StoredTensor>> {
-        let Some(chosen) = dictionary::likeliest(&self.dictionaries) else { return Ok(Vec::new()) };
-        let dictionary = self.dictionaries.swap_remove(chosen);
+    pub fn read(mut self, choice: &Choice) -> Result<Vec<StoredTensor>> {
+        let dictionary = self.dictionaries.swap_remove(choice.index);
         let values = &mut self.values;
         let load = |storage: &Storage| match values {
             Values::Zip(values) => values.load(storage),

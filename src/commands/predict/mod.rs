@@ -1,6 +1,8 @@
 //! `topfive predict`: the most probable classes of images.
 
-use std::path::{Path, PathBuf};
+mod images;
+
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -8,15 +10,14 @@ use anyhow::{Result, bail, ensure};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Outcome, models, say_left_out, watch_signals};
+use super::models::Models;
+use super::{Outcome, watch_signals};
 use crate::cli::{Format, Predict, ViewsArgument};
 use crate::data::dataset::Source;
-use crate::data::listing;
 use crate::evaluation::{BadImage, Classification};
-use crate::experiment::builtin;
 use crate::imagenet;
 use crate::metrics::top;
-use crate::model::{Ensemble, checkpoint};
+use crate::model::Ensemble;
 use crate::report::Report;
 use crate::report::records::{self, Records};
 use crate::views::Views;
@@ -33,7 +34,7 @@ struct Guess {
 
 /// Predicts.
 pub fn run(args: Predict) -> Result<Outcome> {
-    let (names, images) = split(&args.inputs)?;
+    let (names, images) = images::split(&args.inputs, args.files_from.is_some())?;
     let views = match args.views {
         ViewsArgument::All | ViewsArgument::Published => {
             bail!("--views: predict takes one protocol; `topfive eval` compares several")
@@ -41,9 +42,16 @@ pub fn run(args: Predict) -> Result<Outcome> {
         ViewsArgument::Named(named) => Some(Views::Named(named)),
         ViewsArgument::Paper => None,
     };
-    let (ensemble, pace, report) = models::open(names, &args.weights, &args.renames, &args.common)?;
+    let models = Models {
+        names,
+        weights: &args.weights,
+        renames: &args.renames,
+        classes: args.classes.as_deref(),
+        common: &args.common,
+    };
+    let (ensemble, pace, report) = models.open()?;
     let views = views.map_or_else(|| ensemble.paper_views().cloned(), Ok)?;
-    let images: Arc<[Source]> = found(images, report)?.into();
+    let images: Arc<[Source]> = images::found(images, args.files_from.as_deref(), report)?.into();
 
     let interrupted = watch_signals()?;
     let mut lines = Lines::new(args.common.output.json.as_deref(), args.format, &views, report)?;
@@ -75,44 +83,6 @@ pub fn run(args: Predict) -> Result<Outcome> {
     bar.clear();
     lines.finish()?;
     Ok(Outcome::of(&bad))
-}
-
-/// Splits the arguments into models, which come first, and images. The first argument is always a model; further ones
-/// are models if they are checkpoints, JSON files, run folders or built-in experiments.
-fn split(inputs: &[PathBuf]) -> Result<(&[PathBuf], &[PathBuf])> {
-    let is_model = |path: &PathBuf| match path.extension().and_then(|ending| ending.to_str()) {
-        Some("json" | "safetensors") => true,
-        _ if path.exists() => path.is_dir() && checkpoint::of(path).is_ok(),
-        _ => builtin::experiment(&path.to_string_lossy()).is_some(),
-    };
-    let models = inputs.iter().skip(1).take_while(|path| is_model(path)).count() + 1;
-    let (models, images) = inputs.split_at(models);
-    if let Some(path) = images.iter().find(|path| !path.exists() && path.extension().is_none()) {
-        bail!("{}: no such file; expected an image, a folder of images, or a run folder", path.display());
-    }
-    ensure!(
-        !images.is_empty(),
-        "expected images after the model; for example: topfive predict {} photo.jpg",
-        models[0].display()
-    );
-    Ok((models, images))
-}
-
-/// The given image files, and all images in the given folders.
-fn found(named: &[PathBuf], report: Report) -> Result<Vec<Source>> {
-    let mut images = Vec::new();
-    for path in named {
-        if path.is_dir() {
-            let listing = listing::list(path, &[])?;
-            say_left_out(&listing.left_out, path, report);
-            ensure!(!listing.images.is_empty(), "{}: no images in this folder", path.display());
-            images.extend(listing.images.into_iter().map(Source::file));
-        } else {
-            // A missing file is reported like any other unreadable one, and the remaining images are still processed.
-            images.push(Source::file(path.clone()));
-        }
-    }
-    Ok(images)
 }
 
 fn guesses(ensemble: &Ensemble, probabilities: &[f32], k: usize) -> Vec<Guess> {
