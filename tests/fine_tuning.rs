@@ -123,6 +123,28 @@ fn as_many_other_classes_do_not_keep_the_classifier() {
 }
 
 #[test]
+fn weights_that_name_no_classes_keep_their_classifier_if_a_list_names_those_of_the_data() {
+    let place = trained();
+    export(&place, "run/best.safetensors", "plain.safetensors", |name| Some(name.to_string()));
+    let mut names: Vec<String> = fs::read_dir(place.path("shapes/train"))
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
+        .collect();
+    names.sort();
+    place.write("names.txt", names.join("\n"));
+    place.write("few.txt", "disc\nring\nstar\n");
+    let train = |out: &str, more: &[&str]| {
+        let fixed = ["train", &config("tiny"), "--data", "shapes", "--weights", "plain.safetensors", "--out", out];
+        place.run(&[&fixed, &["--epochs", "1"], more].concat())
+    };
+    train("fresh", &[]).succeeds().says(&["which names none (--classes FILE names them)", "newly initialised"]);
+    let kept = train("kept", &["--classes", "names.txt"]).succeeds();
+    kept.says(&["plain.safetensors is for these classes: its classifier is kept"]);
+    train("wrong", &["--classes", "few.txt"])
+        .fails_saying(&["the weights are for 12 classes, but the list has 3 names"]);
+}
+
+#[test]
 fn a_named_recipe_takes_the_place_of_fine_tune() {
     let place = trained();
     let ran = tune(&place, "few", "own", &["--epochs", "1", "--recipe", "few-images"]).succeeds();

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use tch::Device;
 
 use super::{changes, prepare};
-use crate::cli::{Common, PUBLISHED};
+use crate::cli::{Common, PUBLISHED, Weights};
 use crate::evaluation::Pace;
 use crate::experiment::{Experiment, PublishedWeights};
 use crate::model::checkpoint::{self, BEST, LAST};
@@ -19,84 +19,72 @@ use crate::weights::rename::Rename;
 /// Crops per forward pass unless `--batch-size` says otherwise.
 const BATCH_SIZE: u32 = 64;
 
-/// The models of a command, as it names them.
-#[derive(Clone, Copy, Debug)]
-pub struct Models<'a> {
-    /// Checkpoints, run folders and experiments.
-    pub names: &'a [PathBuf],
-    /// The weights of the experiments among them.
-    pub weights: &'a [PathBuf],
-    /// The renames of the weights' tensors.
-    pub renames: &'a [Rename],
-    /// A list of class names for the weights.
-    pub classes: Option<&'a Path>,
-    pub common: &'a Common,
+/// Opens models: checkpoints, run folders, and experiments, each of which takes the next of the weights, or its published
+/// ones.
+pub fn open(names: &[PathBuf], weights: &Weights, common: &Common) -> Result<(Ensemble, Pace, Report)> {
+    let (device, workers, report) = prepare(common)?;
+    let found = names.iter().map(|name| find(name)).collect::<Result<Vec<_>>>()?;
+    refuse_unused(weights, found.iter().filter(|found| matches!(found, Found::Experiment(_))).count())?;
+    let classes = weights.classes.as_deref().map(classes::read).transpose().context("--classes")?;
+    let mut files = weights.files.iter().map(PathBuf::as_path);
+    let mut models = Vec::with_capacity(found.len());
+    for found in found {
+        models.push(match found {
+            Found::Checkpoint(path) => {
+                if path.ends_with(LAST) && names.iter().all(|name| *name != path) {
+                    report.note(format!("{}: used because this run has no {BEST}", path.display()));
+                }
+                Model::from_checkpoint(&path, &changes(&common.sets), device)?
+            }
+            Found::Experiment(name) => {
+                let experiment = Experiment::load(&name, &changes(&common.sets))?;
+                let location = located(files.next(), &experiment, &name, report)?;
+                with_weights(experiment, &location, &weights.renames, classes.as_deref(), device, report)?
+            }
+        });
+    }
+    let pace = Pace { batch_size: common.batch_size.unwrap_or(BATCH_SIZE) as usize, workers };
+    Ok((Ensemble::new(models)?, pace, report))
 }
 
-impl Models<'_> {
-    /// Opens the models; each experiment among them takes the next of the weights, or its published ones.
-    pub fn open(&self) -> Result<(Ensemble, Pace, Report)> {
-        let Models { names, weights, renames, common, .. } = *self;
-        let (device, workers, report) = prepare(common)?;
-        let found = names.iter().map(|name| find(name)).collect::<Result<Vec<_>>>()?;
-        let experiments = found.iter().filter(|found| matches!(found, Found::Experiment(_))).count();
-        if let Some(over) = weights.get(experiments) {
-            bail!(
-                "--weights {}: no experiment left to use it with; checkpoints and run folders contain their own weights",
-                over.display()
-            );
-        }
-        if let Some(rename) = renames.first().filter(|_| experiments == 0) {
-            bail!(
-                "--rename {rename}: checkpoints and run folders need no renaming; only an experiment's weights can be renamed"
-            );
-        }
-        if let Some(list) = self.classes.filter(|_| experiments == 0) {
-            bail!(
-                "--classes {}: checkpoints and run folders name their classes; only an experiment's weights may lack names",
-                list.display()
-            );
-        }
-        let classes = self.classes.map(classes::read).transpose().context("--classes")?;
-        let mut weights = weights.iter();
-        let mut models = Vec::with_capacity(found.len());
-        for found in found {
-            models.push(match found {
-                Found::Checkpoint(path) => {
-                    if path.ends_with(LAST) && names.iter().all(|name| *name != path) {
-                        report.note(format!("{}: used because this run has no {BEST}", path.display()));
-                    }
-                    Model::from_checkpoint(&path, &changes(&common.sets), device)?
-                }
-                Found::Experiment(name) => {
-                    let weights = weights.next().map(PathBuf::as_path);
-                    self.with_weights(&name, weights, classes.as_deref(), device, report)?
-                }
-            });
-        }
-        let pace = Pace { batch_size: common.batch_size.unwrap_or(BATCH_SIZE) as usize, workers };
-        Ok((Ensemble::new(models)?, pace, report))
+/// Every weight, rename and list of classes is for one of this many experiments.
+fn refuse_unused(weights: &Weights, experiments: usize) -> Result<()> {
+    if let Some(over) = weights.files.get(experiments) {
+        bail!(
+            "--weights {}: no experiment left to use it with; checkpoints and run folders contain their own weights",
+            over.display()
+        );
     }
+    if let Some(rename) = weights.renames.first().filter(|_| experiments == 0) {
+        bail!(
+            "--rename {rename}: checkpoints and run folders need no renaming; only an experiment's weights can be renamed"
+        );
+    }
+    if let Some(list) = weights.classes.as_ref().filter(|_| experiments == 0) {
+        bail!(
+            "--classes {}: checkpoints and run folders name their classes; only an experiment's weights may lack names",
+            list.display()
+        );
+    }
+    Ok(())
+}
 
-    fn with_weights(
-        &self,
-        name: &Path,
-        weights: Option<&Path>,
-        classes: Option<&[String]>,
-        device: Device,
-        report: Report,
-    ) -> Result<Model> {
-        let experiment = Experiment::load(name, &changes(&self.common.sets))?;
-        let location = located(weights, &experiment, name, report)?;
-        let (model, left) = Model::from_weights(experiment, &location, self.renames, classes, device)?;
-        describe(&left, &location, report);
-        if model.assumes_imagenet {
-            report.note(format!(
-                "{location}: contains no class names; with a thousand classes, ImageNet's are assumed (--classes FILE names others)"
-            ));
-        }
-        Ok(model)
+fn with_weights(
+    experiment: Experiment,
+    location: &Location,
+    renames: &[Rename],
+    classes: Option<&[String]>,
+    device: Device,
+    report: Report,
+) -> Result<Model> {
+    let (model, left) = Model::from_weights(experiment, location, renames, classes, device)?;
+    describe(&left, location, report);
+    if model.assumes_imagenet {
+        report.note(format!(
+            "{location}: contains no class names; with a thousand classes, ImageNet's are assumed (--classes FILE names others)"
+        ));
     }
+    Ok(model)
 }
 
 /// Where `--weights` says that an experiment's weights are; the published ones of the experiment called `name` are fetched.

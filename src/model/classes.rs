@@ -6,7 +6,9 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value};
 
+use super::checkpoint::Note;
 use crate::text;
+use crate::weights::location::Location;
 
 /// Reads the names of classes in the order of a network's outputs: a name per line, a JSON list of names, or a JSON map
 /// from numbers to names or from names to numbers. Where a class has several names, as in Keras's
@@ -20,6 +22,34 @@ pub fn read(path: &Path) -> Result<Vec<String>> {
     let names = names.with_context(|| path.display().to_string())?;
     check(&names).with_context(|| path.display().to_string())?;
     Ok(names)
+}
+
+/// The names of the classes that weights with this many `outputs` are for: those of their `note`, as our checkpoints know
+/// their classes whichever experiment they are used with, or those of a list.
+///
+/// # Errors
+/// Returns an error if there are both, or the list has another number of names than there are outputs.
+pub fn of_weights(
+    note: Option<&str>,
+    list: Option<&[String]>,
+    outputs: Option<usize>,
+    location: &Location,
+) -> Result<Option<Vec<String>>> {
+    let note: Option<Note> = note.and_then(|text| serde_json::from_str(text).ok());
+    match (note, list) {
+        (Some(_), Some(_)) => bail!("{location}: contains the names of its classes, so leave out --classes"),
+        (Some(note), None) => Ok(Some(note.classes)),
+        (None, Some(names)) => {
+            let outputs = outputs.unwrap_or(names.len());
+            ensure!(
+                outputs == names.len(),
+                "{location}: the weights are for {outputs} classes, but the list has {} names; expected one for each class",
+                names.len()
+            );
+            Ok(Some(names.to_vec()))
+        }
+        (None, None) => Ok(None),
+    }
 }
 
 fn of_lines(text: &str) -> Result<Vec<String>> {

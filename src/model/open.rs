@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use tch::Device;
 
-use super::checkpoint::{self, Note};
+use super::checkpoint;
+use super::classes;
 use crate::experiment::{Change, Experiment, builtin};
 use crate::imagenet;
 use crate::memory;
@@ -69,17 +70,8 @@ impl Model {
         device: Device,
     ) -> Result<(Self, Left)> {
         let Loaded { tensors, note, left } = location.read(&parameters(experiment.nodes()), renames)?;
-        // One of our checkpoints knows its classes, whichever experiment it is used with.
-        let note: Option<Note> = note.as_deref().and_then(|text| serde_json::from_str(text).ok());
-        let own = note.map(|note| note.classes);
-        ensure!(
-            own.is_none() || classes.is_none(),
-            "{location}: names its own classes, so that a list of them cannot be used with it"
-        );
-        if let Some(names) = classes {
-            check_number(names, outputs(&class_parameters(experiment.nodes()), &tensors), location)?;
-        }
-        let classes = own.or_else(|| classes.map(<[String]>::to_vec));
+        let outputs = outputs(&class_parameters(experiment.nodes()), &tensors);
+        let classes = classes::of_weights(note.as_deref(), classes, outputs, location)?;
         if let Some(classes) = &classes {
             experiment.set_classes(classes)?;
         }
@@ -103,16 +95,6 @@ impl Model {
         let network = Network::new(without_auxiliary(experiment.nodes()), tensors, device)?;
         Ok(Model { experiment, network, classes, weights: file.to_path_buf(), assumes_imagenet: false })
     }
-}
-
-fn check_number(names: &[String], outputs: Option<usize>, location: &Location) -> Result<()> {
-    let outputs = outputs.unwrap_or(names.len());
-    ensure!(
-        outputs == names.len(),
-        "{location}: the weights are for {outputs} classes, but the list has {} names; expected one for each class",
-        names.len()
-    );
-    Ok(())
 }
 
 /// What a name on the command line refers to.

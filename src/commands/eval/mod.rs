@@ -9,8 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
-use super::models::Models;
-use super::{Outcome, labelled, say_left_out, watch_signals};
+use super::{Outcome, labelled, models, say_left_out, watch_signals};
 use crate::cli::{Eval, ViewsArgument};
 use crate::data::dataset::Dataset;
 use crate::data::split;
@@ -26,14 +25,7 @@ use results::Results;
 
 /// Evaluates.
 pub fn run(args: Eval) -> Result<Outcome> {
-    let models = Models {
-        names: &args.models,
-        weights: &args.weights,
-        renames: &args.renames,
-        classes: args.classes.as_deref(),
-        common: &args.common,
-    };
-    let (ensemble, pace, report) = models.open()?;
+    let (ensemble, pace, report) = models::open(&args.models, &args.weights, &args.common)?;
     let protocols = protocols(&args.views, &ensemble, report)?;
     if let Some(files) = chosen_weights(&args, &ensemble) {
         report.note(format!("weights: {files}"));
@@ -113,7 +105,7 @@ fn published(ensemble: &Ensemble) -> Result<Vec<Views>> {
 
 /// The files with weights that the command line does not name itself: those of run folders, and fetched ones.
 fn chosen_weights(args: &Eval, ensemble: &Ensemble) -> Option<String> {
-    let is_named = |file: &Path| args.models.iter().chain(&args.weights).any(|named| named == file);
+    let is_named = |file: &Path| args.models.iter().chain(&args.weights.files).any(|named| named == file);
     let files = ensemble.models().iter().map(|model| model.weights.as_path()).filter(|file| !is_named(file));
     let files: Vec<String> = files.map(|file| file.display().to_string()).collect();
     (!files.is_empty()).then(|| files.join(", "))

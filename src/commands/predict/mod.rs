@@ -10,8 +10,7 @@ use anyhow::{Result, bail, ensure};
 use serde::Serialize;
 use serde_json::json;
 
-use super::models::Models;
-use super::{Outcome, watch_signals};
+use super::{Outcome, models, watch_signals};
 use crate::cli::{Format, Predict, ViewsArgument};
 use crate::data::dataset::Source;
 use crate::evaluation::{BadImage, Classification};
@@ -42,14 +41,7 @@ pub fn run(args: Predict) -> Result<Outcome> {
         ViewsArgument::Named(named) => Some(Views::Named(named)),
         ViewsArgument::Paper => None,
     };
-    let models = Models {
-        names,
-        weights: &args.weights,
-        renames: &args.renames,
-        classes: args.classes.as_deref(),
-        common: &args.common,
-    };
-    let (ensemble, pace, report) = models.open()?;
+    let (ensemble, pace, report) = models::open(names, &args.weights, &args.common)?;
     let views = views.map_or_else(|| ensemble.paper_views().cloned(), Ok)?;
     let images: Arc<[Source]> = images::found(images, args.files_from.as_deref(), report)?.into();
 

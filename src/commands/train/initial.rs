@@ -4,14 +4,14 @@ use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tch::Device;
 
 use crate::cli::Train;
 use crate::commands::models::{describe, located};
 use crate::experiment::Experiment;
 use crate::imagenet;
-use crate::model::checkpoint::Note;
+use crate::model::classes;
 use crate::network::classifier::class_parameters;
 use crate::network::parameter::{Parameter, parameters};
 use crate::network::{Tensors, init};
@@ -52,10 +52,10 @@ impl Initial {
         let location = located(Some(weights), experiment, &args.experiment, report)?;
         let Loaded { tensors, note, left } = location.read(&parameters(experiment.nodes()), &args.renames)?;
         describe(&left, &location, report);
-        let note: Option<Note> = note.as_deref().and_then(|text| serde_json::from_str(text).ok());
         let outputs = outputs(&class_parameters(experiment.nodes()), &tensors);
-        let classes = match note {
-            Some(note) => Classes::Listed(note.classes),
+        let list = args.classes.as_deref().map(classes::read).transpose().context("--classes")?;
+        let classes = match classes::of_weights(note.as_deref(), list.as_deref(), outputs, &location)? {
+            Some(names) => Classes::Listed(names),
             None if outputs == Some(imagenet::CLASSES) => Classes::ImageNets(imagenet::synsets()),
             None => Classes::Unknown,
         };
@@ -134,8 +134,11 @@ impl fmt::Display for Initial {
         let file = self.file.display();
         match &self.classes {
             Classes::Listed(known) => write!(f, "the {} classes of {file}", known.len()),
-            Classes::ImageNets(_) => write!(f, "ImageNet's, which the thousand outputs of {file} are assumed to be"),
-            Classes::Unknown => write!(f, "known to be those of {file}, which names none"),
+            Classes::ImageNets(_) => write!(
+                f,
+                "ImageNet's, which the thousand outputs of {file} are assumed to be (--classes FILE names others)"
+            ),
+            Classes::Unknown => write!(f, "known to be those of {file}, which names none (--classes FILE names them)"),
         }
     }
 }

@@ -1,11 +1,11 @@
-//! The frame of a JPEG file: the image's components with their coefficients and samples.
+//! The frame of a JPEG file: the image's size and its components.
 
 use anyhow::{Context, Result, ensure};
 
+use super::component::{Component, Factors};
 use super::idct::inverse;
 use super::markers::be16;
 use super::smooth;
-use super::tables::Tables;
 
 /// The frame: all components of an image.
 pub struct Frame {
@@ -21,41 +21,6 @@ pub struct Frame {
     pub units: Factors,
     /// One to four components, in the order of the frame header.
     pub components: Vec<Component>,
-}
-
-/// A count across and one down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Factors {
-    /// The horizontal count.
-    pub across: usize,
-    /// The vertical count.
-    pub down: usize,
-}
-
-/// One colour channel, or grey.
-pub struct Component {
-    /// The number by which scans refer to the component.
-    pub identifier: u8,
-    /// The component's blocks of 8x8 in one unit.
-    pub sampling: Factors,
-    /// Samples per row that belong to the image; the blocks may reach beyond.
-    pub width: usize,
-    /// Rows of samples that belong to the image.
-    pub height: usize,
-    /// Blocks per row of blocks; rows consist of complete units.
-    pub blocks_across: usize,
-    /// Rows of blocks; columns consist of complete units.
-    pub blocks_down: usize,
-    /// The blocks in row-major order, each with 64 coefficients in row-major order; empty until [`Frame::allocate`].
-    pub coefficients: Vec<[i16; 64]>,
-    /// In a progressive frame, for each coefficient in zigzag order the bits that no scan has contained yet; `None` if no
-    /// scan has contained any.
-    pub missing_bits: [Option<u32>; 64],
-    /// Samples in rows of `8 * blocks_across`; empty until [`Frame::finish`].
-    pub samples: Vec<u8>,
-    quantization_number: usize,
-    /// The quantization table as defined at the component's first scan.
-    pub quantization: Option<[u16; 64]>,
 }
 
 impl Frame {
@@ -137,24 +102,6 @@ impl Frame {
             }
             let coefficients = std::mem::take(&mut component.coefficients);
             component.samples = inverse(&coefficients, &quantization, component.blocks_across);
-        }
-        Ok(())
-    }
-}
-
-impl Component {
-    fn blocks(&self) -> usize {
-        self.blocks_across * self.blocks_down
-    }
-
-    /// Keeps the current quantization table at the component's first scan; a later segment may redefine it.
-    ///
-    /// # Errors
-    /// Returns an error if the table has not been defined.
-    pub fn keep_quantization(&mut self, tables: &Tables) -> Result<()> {
-        if self.quantization.is_none() {
-            let table = tables.quantization.get(self.quantization_number).copied().flatten();
-            self.quantization = Some(table.context("corrupt JPEG: a quantization table is missing")?);
         }
         Ok(())
     }

@@ -1,12 +1,14 @@
 //! A JPEG decoder that produces the same bytes as libjpeg-turbo, with which Pillow reads photographs: published numbers
 //! rest on those pixels.
 //!
-//! [`markers`] splits a file into segments, [`tables`] holds what some of them define, [`frame`] holds the components'
-//! coefficients, [`scan`] reads those with [`bits`], [`smooth`] estimates those that are missing, [`idct`] turns them into
-//! samples, and [`pixels`] the samples into RGB. Decoders agree on a JPEG's coefficients but may round every later step differently: other fast ones differ from
-//! libjpeg-turbo by one or two units in one value of seven, mostly because they upsample colours in another way.
+//! [`markers`] splits a file into segments, [`tables`] holds what some of them define, [`frame`] the image's size and each
+//! [`component`]'s coefficients, [`scan`] reads those with [`bits`], [`smooth`] estimates those that are missing, [`idct`]
+//! turns them into samples, and [`pixels`] the samples into RGB. Decoders agree on a JPEG's coefficients but may round every
+//! later step differently: other fast ones differ from libjpeg-turbo by one or two units in one value of seven, mostly
+//! because they upsample colours in another way.
 
 mod bits;
+mod component;
 mod frame;
 mod idct;
 mod markers;

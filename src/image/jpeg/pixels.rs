@@ -3,7 +3,8 @@
 
 use image::RgbImage;
 
-use super::frame::{Component, Factors, Frame};
+use super::component::{Component, Factors};
+use super::frame::Frame;
 
 /// The colour space of the components.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 use anyhow::{Context, Result, ensure};
 
 use super::bits::{Bits, Huffman};
-use super::frame::{Component, Frame};
+use super::component::Component;
+use super::frame::Frame;
 use super::tables::{Tables, ZIGZAG};
 
 /// A component's part in a scan.

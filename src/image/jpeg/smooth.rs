@@ -1,7 +1,7 @@
 //! Interblock smoothing, as in libjpeg-turbo's `jdcoefct.c`: where no scan of a progressive file has completed a block's
 //! lowest AC coefficients, they are estimated from the DC coefficients of the 5x5 blocks around it (after T.81, K.8).
 
-use super::frame::Component;
+use super::component::Component;
 use super::tables::ZIGZAG;
 
 /// Weights of the DC coefficients around a block, row by row.
