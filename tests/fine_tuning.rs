@@ -135,7 +135,7 @@ fn weights_that_name_no_classes_keep_their_classifier_if_a_list_names_those_of_t
     place.write("few.txt", "disc\nring\nstar\n");
     let train = |out: &str, more: &[&str]| {
         let fixed = ["train", &config("tiny"), "--data", "shapes", "--weights", "plain.safetensors", "--out", out];
-        place.run(&[&fixed, &["--epochs", "1"], more].concat())
+        place.run(&[&fixed[..], &["--epochs", "1"], more].concat())
     };
     train("fresh", &[]).succeeds().says(&["which names none (--classes FILE names them)", "newly initialised"]);
     let kept = train("kept", &["--classes", "names.txt"]).succeeds();
