@@ -82,7 +82,7 @@ fn a_test_set_without_labels_is_said_to_be_unused() {
     place.write("shapes/test/1.png", png());
     train(&place, "shapes")
         .succeeds()
-        .says(&["shapes/test: no class folders inside, so these images are not used", "are split off"]);
+        .says(&["shapes/test: no class folders inside, so these images are not used", "is split off"]);
 }
 
 #[test]
