@@ -37,7 +37,7 @@ pub fn of_weights(
 ) -> Result<Option<Vec<String>>> {
     let note: Option<Note> = note.and_then(|text| serde_json::from_str(text).ok());
     match (note, list) {
-        (Some(_), Some(_)) => bail!("{location}: contains the names of its classes, so leave out --classes"),
+        (Some(_), Some(_)) => bail!("{location}: contains the names of its classes; leave out the list of them"),
         (Some(note), None) => Ok(Some(note.classes)),
         (None, Some(names)) => {
             let outputs = outputs.unwrap_or(names.len());
