@@ -48,7 +48,7 @@ fn a_list_is_trained_from_with_a_part_split_off_and_resumed_exactly() {
     let list = ["--labels", "kaggle/labels.csv"];
     let with = |out: &str, more: &[&str]| train(&place, out, &[&list[..], more].concat());
     with("whole", &["--epochs", "2"]).succeeds().says(&[
-        "20 % of each class are split off, 3 of 18 images",
+        "20 % of each class is split off, 3 of 18 images",
         "on 15 images of 3 classes",
         "kaggle/test/00000000.jpg: in no list of labels, and so left out",
     ]);
