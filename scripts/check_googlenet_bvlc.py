@@ -20,6 +20,11 @@ MODULES = {"3": "ab", "4": "abcde", "5": "ab"}
 
 
 def forward(w, x):
+    return F.linear(features(w, x).mean((2, 3)), w["fc.weight"], w["fc.bias"])
+
+
+def features(w, x):
+    """The last map, (images, 1024, 7, 7) for images of 224 pixels."""
     def conv(x, name, **options):
         return F.relu(F.conv2d(x, w[f"{name}.conv.weight"], w[f"{name}.conv.bias"], **options))
 
@@ -42,8 +47,8 @@ def forward(w, x):
     for stage, letters in MODULES.items():
         for letter in letters:
             x = inception(x, f"inception{stage}{letter}")
-        x = pool(x) if stage != "5" else x.mean((2, 3))
-    return F.linear(x, w["fc.weight"], w["fc.bias"])
+        x = pool(x) if stage != "5" else x
+    return x
 
 
 def prepare(path):

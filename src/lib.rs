@@ -1,6 +1,6 @@
 //! topfive trains, evaluates and runs ImageNet-style image classifiers on libtorch.
 //!
-//! Follow the code along four routes:
+//! Follow the code along five routes:
 //!
 //! 1. `configs/resnet34.json` -> [`experiment`] (parsed, changed by recipes and single settings, complete) ->
 //!    [`network::shape`] (proved) -> tensors by name ([`network::init`] or [`weights`]) -> [`network::Network::forward`].
@@ -13,6 +13,7 @@
 //!    [`training::find_rate`] is a loop that looks for the rate.
 //! 4. image -> [`views`] -> [`evaluation`] (forward, averaged over views and the models of an ensemble, [`model`]) ->
 //!    [`metrics`] -> [`report`], in the `eval` and `predict` [`commands`].
+//! 5. a model -> what it has learned, and where in an image it sees it: [`explain`] -> pictures, in the `explain` command.
 //!
 //! [`check`] reads a data set for people rather than for networks.
 //!
@@ -33,6 +34,7 @@ pub mod device;
 pub mod digest;
 pub mod evaluation;
 pub mod experiment;
+pub mod explain;
 pub mod geometry;
 pub mod image;
 pub mod imagenet;

@@ -1,5 +1,6 @@
 //! The command line: commands, arguments and their help texts. No work is done here.
 
+mod explain;
 mod train;
 mod value;
 
@@ -10,6 +11,7 @@ use clap_complete::Shell;
 
 use crate::weights::rename::Rename;
 
+pub use explain::{Explain, MethodArgument};
 pub use train::Train;
 use value::{EXPERIMENT, PROTOCOLS, ViewsParser, WEIGHTS};
 pub use value::{Format, Input, PUBLISHED, ViewsArgument};
@@ -39,6 +41,8 @@ pub enum Command {
     /// Classify images
     #[command(mut_arg("json", |arg| arg.help("Write the results as JSON lines, one object per image, to a file, or to standard output (-); text output then goes to standard error")))]
     Predict(Predict),
+    /// Show where in images a model sees a class, and what its layers have learned
+    Explain(Explain),
     /// Show the layers, parameters and multiply-adds of networks
     Summary(Summary),
     /// Read every image of a data set once, and show what is wrong or odd
@@ -132,6 +136,14 @@ pub struct Eval {
     /// Write the errors of each class as a table (.csv) or a picture (.svg); may be repeated
     #[arg(long, value_name = "FILE")]
     pub per_class: Vec<PathBuf>,
+    /// Measure localisation errors, too: boxes around what the network sees of its guesses, against the true ones in a folder
+    /// of ILSVRC's or PASCAL VOC's XML files, or a table (.csv) with the columns path, xmin, ymin, xmax, ymax
+    #[arg(long, value_name = "DIR|FILE")]
+    pub boxes: Option<PathBuf>,
+    /// How --boxes finds its boxes [default: cam, or grad-cam if the network does not end in a global average pool and one
+    /// linear layer]
+    #[arg(long, value_enum, requires = "boxes")]
+    pub method: Option<MethodArgument>,
     /// Options of all commands that run a network.
     #[command(flatten)]
     pub common: Common,
@@ -159,6 +171,10 @@ pub struct Predict {
     /// Test protocol; --help lists them
     #[arg(long, value_name = "NAME", default_value = "center", value_parser = ViewsParser, hide_possible_values = true)]
     pub views: ViewsArgument,
+    /// Folder for pictures that show where in each image the evidence for its most probable class lies; it must not exist
+    /// yet, or be empty (`topfive explain` has more)
+    #[arg(long, value_name = "DIR")]
+    pub explain: Option<PathBuf>,
     /// Number of classes to print per image
     #[arg(long, value_name = "K", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub top: u32,

@@ -4,7 +4,9 @@ mod check;
 mod completions;
 mod doctor;
 mod eval;
+mod explain;
 mod failure;
+mod images;
 mod labelled;
 mod models;
 mod predict;
@@ -69,6 +71,7 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Train(args) => train::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Predict(args) => predict::run(args),
+        Command::Explain(args) => explain::run(args),
         Command::Summary(args) => summary::run(args),
         Command::Check(args) => check::run(args),
         Command::Shapes(args) => shapes::run(args),

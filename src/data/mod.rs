@@ -1,9 +1,10 @@
-//! A data set (`dataset`), found in folders of images (`folder`, on `listing`), of which `split` makes two parts, or in one folder with a
-//! list (`list`) of labels (`labels`), and the way from there to what training sees: worker threads (`loader`) make
-//! examples (`example`), changed at random (`augment`) and, as a batch, mixed in pairs (`mix`). Nothing here depends on
-//! networks.
+//! A data set (`dataset`), found in folders of images (`folder`, on `listing`), of which `split` makes two parts, or in one
+//! folder with a list (`list`) of labels (`labels`) or of the `boxes` of objects, by `names`; and the way from there to what
+//! training sees: worker threads (`loader`) make examples (`example`), changed at random (`augment`) and, as a batch, mixed
+//! in pairs (`mix`). Nothing here depends on networks.
 
 pub mod augment;
+pub mod boxes;
 pub mod dataset;
 pub mod example;
 pub mod folder;
@@ -12,4 +13,5 @@ pub mod list;
 pub mod listing;
 pub mod loader;
 pub mod mix;
+mod names;
 pub mod split;

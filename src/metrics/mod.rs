@@ -2,8 +2,10 @@
 //! the end.
 
 mod confusion;
+mod localisation;
 
 pub use confusion::{ClassErrors, Confusion};
+pub use localisation::{LocalisationErrors, LocalisationTally};
 
 use serde::{Deserialize, Serialize};
 

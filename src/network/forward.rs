@@ -34,9 +34,25 @@ impl Network {
     /// # Errors
     /// Returns libtorch's error: in practice, that the device is out of memory.
     pub fn forward(&self, images: &Tensor, mode: Mode) -> Result<Output> {
-        let mut pass = Pass { network: self, mode, auxiliary: Vec::new() };
+        let mut pass = Pass { network: self, mode, tapped: &[], taps: Vec::new(), auxiliary: Vec::new() };
         let values = pass.chain(&self.nodes, images)?.f_to_kind(Kind::Float)?;
         Ok(Output { values, auxiliary: pass.auxiliary })
+    }
+
+    /// Evaluates a batch, and also returns what each of these layers outputs, in their order.
+    ///
+    /// # Errors
+    /// Returns libtorch's error: in practice, that the device is out of memory, or that there is no layer of a name.
+    pub fn forward_tapped(&self, images: &Tensor, layers: &[&str]) -> Result<(Tensor, Vec<Tensor>)> {
+        let (mode, auxiliary) = (Mode::Evaluation, Vec::new());
+        let mut pass = Pass { network: self, mode, tapped: layers, taps: Vec::new(), auxiliary };
+        let values = pass.chain(&self.nodes, images)?;
+        let taps = layers.iter().map(|layer| {
+            let tap = pass.taps.iter().find(|(name, _)| name == layer);
+            let (_, tensor) = tap.ok_or_else(|| TchError::Shape(format!("the network has no layer {layer}")))?;
+            Ok(tensor.shallow_clone())
+        });
+        Ok((values, taps.collect::<Result<_>>()?))
     }
 
     fn tensor_of(&self, node: &Node, role: Role) -> Result<&Tensor> {
@@ -49,6 +65,9 @@ impl Network {
 struct Pass<'a> {
     network: &'a Network,
     mode: Mode,
+    /// The names of the layers whose outputs are kept.
+    tapped: &'a [&'a str],
+    taps: Vec<(String, Tensor)>,
     auxiliary: Vec<(f64, Tensor)>,
 }
 
@@ -56,9 +75,28 @@ impl Pass<'_> {
     /// Layers one after another. A ReLU overwrites its input where nothing else reads it, which saves a pass over fresh
     /// memory.
     fn chain(&mut self, nodes: &[Node], input: &Tensor) -> Result<Tensor> {
-        nodes.iter().enumerate().try_fold(input.shallow_clone(), |mut x, (index, node)| match node.op {
-            Op::Relu if may_overwrite(&nodes[..index]) => x.f_relu_(),
-            _ => self.node(node, &x),
+        nodes.iter().enumerate().try_fold(input.shallow_clone(), |mut x, (index, node)| {
+            let output = match node.op {
+                Op::Relu if self.may_overwrite(&nodes[..index]) => x.f_relu_(),
+                _ => self.node(node, &x),
+            }?;
+            self.keep(node, &output);
+            Ok(output)
+        })
+    }
+
+    fn keep(&mut self, node: &Node, output: &Tensor) {
+        if self.tapped.contains(&node.name.as_str()) {
+            self.taps.push((node.name.clone(), output.shallow_clone()));
+        }
+    }
+
+    /// Whether the output of these layers may be overwritten: it is a tensor of its own, no gradient is computed from it,
+    /// and nobody keeps it.
+    fn may_overwrite(&self, nodes: &[Node]) -> bool {
+        nodes.last().is_some_and(|node| {
+            matches!(node.op, Op::Conv { .. } | Op::Linear { .. } | Op::BatchNorm { .. })
+                && !self.tapped.contains(&node.name.as_str())
         })
     }
 
@@ -103,7 +141,7 @@ impl Pass<'_> {
             Op::Residual { body, shortcut } => {
                 let around = self.chain(shortcut, x)?;
                 let mut sum = self.chain(body, x)?;
-                sum = if may_overwrite(body) { sum.f_add_(&around)? } else { sum.f_add(&around)? };
+                sum = if self.may_overwrite(body) { sum.f_add_(&around)? } else { sum.f_add(&around)? };
                 sum.f_relu_()
             }
             Op::ZeroPad { before, stride } => {
@@ -112,7 +150,12 @@ impl Pass<'_> {
                 strided.f_constant_pad_nd([0, 0, 0, 0, *before, after])
             }
             Op::Branches(branches) => {
-                let maps = branches.iter().map(|branch| self.node(branch, x)).collect::<Result<Vec<_>>>()?;
+                let mut maps = Vec::with_capacity(branches.len());
+                for branch in branches {
+                    let map = self.node(branch, x)?;
+                    self.keep(branch, &map);
+                    maps.push(map);
+                }
                 Tensor::f_cat(&maps, 1)
             }
             Op::Auxiliary { weight, layers } => {
@@ -124,11 +167,6 @@ impl Pass<'_> {
             }
         }
     }
-}
-
-/// Whether the output of these layers may be overwritten: it is a tensor of its own, and no gradient is computed from it.
-fn may_overwrite(nodes: &[Node]) -> bool {
-    nodes.last().is_some_and(|node| matches!(node.op, Op::Conv { .. } | Op::Linear { .. } | Op::BatchNorm { .. }))
 }
 
 /// The sums over neighbouring channels are a 1x1 convolution by a band matrix: a fifth of the time that pooling over

@@ -127,6 +127,14 @@ impl Network {
         self.parameters().filter(|(parameter, _)| parameter.is_trainable() && !self.is_frozen(parameter.layer()))
     }
 
+    /// The tensor of a parameter.
+    ///
+    /// # Errors
+    /// Returns an error if there is no parameter of this name.
+    pub fn tensor(&self, name: &str) -> Result<&Tensor> {
+        self.tensors.get(name).with_context(|| format!("the network lacks a tensor for {name}"))
+    }
+
     /// The device of the tensors.
     pub fn device(&self) -> Device {
         self.device

@@ -4,6 +4,7 @@
 pub mod confusion_picture;
 pub mod confusion_table;
 pub mod curves;
+pub mod npy;
 pub mod rate_curve;
 pub mod records;
 pub mod stdout;

@@ -1,11 +1,12 @@
 //! A data set of drawn shapes: small labelled JPEG files in class folders, to try topfive on.
 
+mod boxes;
 mod figure;
 mod scene;
 
 pub use figure::{FIGURES, Figure};
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{fs, io, thread};
@@ -13,6 +14,8 @@ use std::{fs, io, thread};
 use anyhow::{Context, Result, bail, ensure};
 use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
+
+use crate::geometry::Rect;
 
 /// How many images of each class to draw, and how.
 #[derive(Clone, Copy, Debug)]
@@ -31,10 +34,12 @@ pub struct Options {
 struct Job {
     figure: Figure,
     key: [u64; 4],
-    path: PathBuf,
+    /// Its path below the folder without the ending: `train/disc/disc-0001`.
+    name: String,
 }
 
-/// Draws the data set and writes it as `dir/train/<class>/<class>-0001.jpg` and so on, likewise under `dir/val`.
+/// Draws the data set and writes it as `dir/train/<class>/<class>-0001.jpg` and so on, likewise under `dir/val`; and where
+/// in each image the figure lies, as `dir/boxes/train/<class>/<class>-0001.xml` and as tables, `dir/boxes/train.csv`.
 /// Returns the number of images.
 ///
 /// `progress` is called after each image, from the threads that draw, one per core. Neither their number nor the number
@@ -47,12 +52,19 @@ pub fn write(dir: &Path, options: &Options, progress: impl Fn() + Sync) -> Resul
     check(dir, options)?;
     let jobs = make_folders(dir, options)?;
     let (next, failure) = (AtomicUsize::new(0), OnceLock::new());
+    let places: Vec<OnceLock<Rect>> = jobs.iter().map(|_| OnceLock::new()).collect();
     let work = || {
         while failure.get().is_none()
-            && let Some(Job { figure, key, path }) = jobs.get(next.fetch_add(1, Ordering::Relaxed))
+            && let index = next.fetch_add(1, Ordering::Relaxed)
+            && let (Some(job), Some(place)) = (jobs.get(index), places.get(index))
         {
-            match save(&scene::draw(figure, *key, options.size), path) {
-                Ok(()) => progress(),
+            let drawn = scene::draw(&job.figure, job.key, options.size);
+            let path = dir.join(&job.name);
+            match save(&drawn.image, &path.with_extension("jpg")).and_then(|()| boxes::write_xml(dir, job, &drawn)) {
+                Ok(()) => {
+                    _ = place.set(drawn.figure);
+                    progress();
+                }
                 // Later failures most likely have the same cause as the first.
                 Err(error) => _ = failure.set(error),
             }
@@ -60,7 +72,9 @@ pub fn write(dir: &Path, options: &Options, progress: impl Fn() + Sync) -> Resul
     };
     let threads = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| (0..threads).for_each(|_| _ = scope.spawn(work)));
-    failure.into_inner().map_or(Ok(jobs.len()), Err)
+    failure.into_inner().map_or(Ok(()), Err)?;
+    boxes::write_tables(dir, &jobs, &places)?;
+    Ok(jobs.len())
 }
 
 /// Refuses options out of range, and a `dir` that exists and is not an empty folder.
@@ -89,11 +103,12 @@ fn make_folders(dir: &Path, options: &Options) -> Result<Vec<Job>> {
             // A class folder that appeared since the check belongs to another run, and this one fails.
             fs::create_dir_all(dir.join(part))
                 .and_then(|()| fs::create_dir(&folder))
+                .and_then(|()| fs::create_dir_all(dir.join("boxes").join(part).join(figure.name)))
                 .with_context(|| format!("{}: cannot be created. Choose a new folder", folder.display()))?;
             jobs.extend((0..count).map(|index| Job {
                 figure,
                 key: [options.seed, split, class, index as u64],
-                path: folder.join(format!("{}-{:04}.jpg", figure.name, index + 1)),
+                name: format!("{part}/{0}/{0}-{1:04}", figure.name, index + 1),
             }));
         }
     }
@@ -115,6 +130,8 @@ fn save(image: &RgbImage, path: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     const FEW: Options = Options { train_per_class: 2, val_per_class: 1, size: 16, seed: 1 };

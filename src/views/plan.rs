@@ -32,6 +32,19 @@ pub struct View {
     pub dense: bool,
 }
 
+/// A rectangle of an image whose borders may lie within pixels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Region {
+    /// The distance from the image's left border.
+    pub x: f64,
+    /// The distance from its top.
+    pub y: f64,
+    /// The number of pixels across.
+    pub width: f64,
+    /// The number of pixels down.
+    pub height: f64,
+}
+
 impl Plan {
     /// A plan without any view yet, for an image of this size.
     pub fn new(size: Size) -> Self {
@@ -61,6 +74,26 @@ impl Plan {
             views.extend(views.clone().into_iter().map(|view| View { mirror: true, ..view }));
         }
         views
+    }
+
+    /// What a view shows, in pixels of the image itself.
+    pub fn region(&self, view: &View) -> Region {
+        let Rect { x, y, width, height } = view.crop;
+        let mut region = Region { x: x.into(), y: y.into(), width: width.into(), height: height.into() };
+        let mut next = Some(view.plane);
+        while let Some(index) = next {
+            let Plane { of, resize: Resize { from, to } } = self.planes[index];
+            let across = f64::from(from.width) / f64::from(to.width);
+            let down = f64::from(from.height) / f64::from(to.height);
+            region = Region {
+                x: f64::from(from.x) + region.x * across,
+                y: f64::from(from.y) + region.y * down,
+                width: region.width * across,
+                height: region.height * down,
+            };
+            next = of;
+        }
+        region
     }
 
     /// Adds what `crop` cuts out of `region` of a plane.

@@ -1,6 +1,7 @@
 //! `topfive eval`: the errors of a model, or of several together, on labelled images.
 
 mod details;
+mod localisation;
 mod results;
 
 use std::path::Path;
@@ -21,6 +22,7 @@ use crate::report::records::write_json;
 use crate::views::{Named, Part, Protocol, Views};
 
 use details::Details;
+use localisation::Localisation;
 use results::Results;
 
 /// Evaluates.
@@ -34,6 +36,7 @@ pub fn run(args: Eval) -> Result<Outcome> {
     say_left_out(&dataset.left_out, &dataset.root, report);
     let interrupted = watch_signals()?;
     let mut details = Details::new(&args, &protocols, &ensemble)?;
+    let mut localisation = Localisation::new(&args, &ensemble, &protocols, &dataset)?;
 
     let begun = Instant::now();
     let samples = &dataset.samples;
@@ -44,6 +47,7 @@ pub fn run(args: Eval) -> Result<Outcome> {
         let outcome = outcome?;
         measurement.count(&outcome, sample.label);
         details.count(sample, &outcome)?;
+        localisation.as_mut().map_or(Ok(()), |it| it.count(index, sample, &outcome))?;
         let errors = measurement.protocols.last().and_then(|measured| measured.tally.errors());
         bar.at(index as u64 + 1, errors.map_or(String::new(), |errors| errors.text("  ")));
         if interrupted.load(Ordering::Relaxed) {
@@ -54,8 +58,13 @@ pub fn run(args: Eval) -> Result<Outcome> {
     }
     bar.clear();
     measurement.check()?;
-    let results =
-        Results { ensemble: &ensemble, protocols: &protocols, measurement: &measurement, time: begun.elapsed() };
+    let results = Results {
+        ensemble: &ensemble,
+        protocols: &protocols,
+        measurement: &measurement,
+        localisation: localisation.as_ref(),
+        time: begun.elapsed(),
+    };
     // The files are written even if the reader of standard output went away, as the images are all measured by now;
     // they come last, so that a failure there cannot hide the errors.
     let shown = results.show(report);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::{Value, json};
 
+use super::localisation::Localisation;
 use crate::evaluation::{Measured, Measurement};
 use crate::experiment::Published;
 use crate::metrics::{Errors, Tally};
@@ -18,6 +19,7 @@ pub struct Results<'a> {
     pub ensemble: &'a Ensemble,
     pub protocols: &'a [Views],
     pub measurement: &'a Measurement,
+    pub localisation: Option<&'a Localisation<'a>>,
     pub time: Duration,
 }
 
@@ -43,7 +45,8 @@ impl Results<'_> {
                     measured.tally.images,
                 ))?;
                 published(self.ensemble.first(), views)
-                    .map_or(Ok(()), |published| report.result(beside(&errors, published)))
+                    .map_or(Ok(()), |published| report.result(beside(&errors, published)))?;
+                self.localisation.map_or(Ok(()), |localisation| localisation.show(report))
             }
             _ => {
                 report.result(self.table())?;
@@ -139,6 +142,9 @@ impl Results<'_> {
             "bad_images": bad.collect::<Vec<_>>(), "seconds": self.time.as_secs_f64(),
             "images_per_second": self.images_per_second(), "models": models.collect::<Vec<_>>(),
         });
+        if let Some(localisation) = self.localisation {
+            json["localisation"] = localisation.json();
+        }
         // The numbers of a single protocol are top-level fields; those of several are a list.
         match (results.as_slice(), json.as_object_mut()) {
             ([Value::Object(only)], Some(fields)) => fields.extend(only.clone()),

@@ -1,16 +1,16 @@
 //! `topfive predict`: the most probable classes of images.
 
-mod images;
-
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Outcome, models, watch_signals};
+use super::explain::evidence::Explainer;
+use super::explain::make_folder;
+use super::{Outcome, images, models, watch_signals};
 use crate::cli::{Format, Predict, ViewsArgument};
 use crate::data::dataset::Source;
 use crate::evaluation::{BadImage, Classification};
@@ -45,6 +45,7 @@ pub fn run(args: Predict) -> Result<Outcome> {
     let views = views.map_or_else(|| ensemble.paper_views().cloned(), Ok)?;
     let images: Arc<[Source]> = images::found(images, args.files_from.as_deref(), report)?.into();
 
+    let mut explainer = args.explain.as_deref().map(|dir| explainer(&ensemble, &views, dir)).transpose()?;
     let interrupted = watch_signals()?;
     let mut lines = Lines::new(args.common.output.json.as_deref(), args.format, &views, report)?;
     let mut bad = Vec::new();
@@ -56,6 +57,10 @@ pub fn run(args: Predict) -> Result<Outcome> {
         bar.suspend(|| match outcome {
             Ok(averaged) => {
                 let probabilities = averaged.first().map_or(&[][..], |averaged| &averaged.mean);
+                if let (Some(explainer), Some(&class)) = (&mut explainer, top(probabilities, 1).first()) {
+                    let name = explainer.name(image);
+                    explainer.draw(image, &name, class)?;
+                }
                 lines.write(&image.name(), &guesses(&ensemble, probabilities, args.top as usize))
             }
             Err(image) => {
@@ -75,6 +80,15 @@ pub fn run(args: Predict) -> Result<Outcome> {
     bar.clear();
     lines.finish()?;
     Ok(Outcome::of(&bad))
+}
+
+/// Draws the evidence into a new folder.
+fn explainer<'a>(ensemble: &'a Ensemble, views: &Views, dir: &Path) -> Result<Explainer<'a>> {
+    let models = ensemble.models().len();
+    ensure!(models == 1, "--explain: evidence is that of one model, found {models}; explain each by itself");
+    let explainer = Explainer::new(ensemble.first(), views.clone(), None, None, dir).context("--explain")?;
+    make_folder(dir).context("--explain")?;
+    Ok(explainer)
 }
 
 fn guesses(ensemble: &Ensemble, probabilities: &[f32], k: usize) -> Vec<Guess> {

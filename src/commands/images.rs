@@ -1,4 +1,4 @@
-//! The images of a `predict`: files, folders of images, standard input, and lists of paths.
+//! The images of a `predict` or an `explain`: files, folders of images, standard input, and lists of paths.
 
 use std::ffi::OsStr;
 use std::fs;

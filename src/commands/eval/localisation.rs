@@ -1,0 +1,80 @@
+//! The localisation errors of an `eval` with `--boxes`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+
+use crate::cli::Eval;
+use crate::data::boxes;
+use crate::data::dataset::{Dataset, Sample};
+use crate::evaluation::Outcome;
+use crate::explain::localise::Localiser;
+use crate::geometry::Rect;
+use crate::metrics::{LocalisationTally, top};
+use crate::model::Ensemble;
+use crate::report::Report;
+use crate::views::Views;
+
+/// Guesses that are localised.
+const GUESSES: usize = 5;
+
+/// Boxes found so far, compared with the true ones.
+#[derive(Debug)]
+pub struct Localisation<'a> {
+    localiser: Localiser<'a>,
+    truth: Vec<Vec<Rect>>,
+    tally: LocalisationTally,
+}
+
+impl<'a> Localisation<'a> {
+    /// For the boxes that the command names; `None` if it names none.
+    ///
+    /// # Errors
+    /// Returns an error if the boxes cannot be read, or the model or the views do not allow maps of evidence.
+    pub fn new(args: &Eval, ensemble: &'a Ensemble, protocols: &[Views], dataset: &Dataset) -> Result<Option<Self>> {
+        let Some(path) = &args.boxes else { return Ok(None) };
+        let [views] = protocols else { bail!("--boxes: expected one protocol in --views, found {}", protocols.len()) };
+        ensure!(ensemble.models().len() == 1, "--boxes: expected one model, found {}", ensemble.models().len());
+        let images: Vec<PathBuf> = dataset.samples.iter().map(|sample| sample.source.name().into()).collect();
+        let truth = boxes::open(path, &images, &args.data).context("--boxes")?;
+        let model = ensemble.first();
+        let method = args.method.map(Into::into);
+        let localiser = Localiser::new(&model.network, &model.experiment, views.clone(), method).context("--boxes")?;
+        Ok(Some(Localisation { localiser, truth, tally: LocalisationTally::default() }))
+    }
+
+    /// Counts the image of this index, unless it has no boxes or could not be read.
+    ///
+    /// # Errors
+    /// Returns an error if the device is out of memory.
+    pub fn count(&mut self, index: usize, sample: &Sample, outcome: &Outcome) -> Result<()> {
+        let (truth, Ok(averaged)) = (&self.truth[index], outcome) else { return Ok(()) };
+        let Some(averaged) = averaged.first().filter(|_| !truth.is_empty()) else { return Ok(()) };
+        let classes = top(&averaged.mean, GUESSES);
+        let boxes = self.localiser.boxes(&sample.source, &classes)?;
+        let best = |found: Rect| truth.iter().map(|&one| boxes::overlap(found, one)).fold(0.0, f64::max);
+        let guesses = classes.iter().zip(boxes).map(|(class, found)| (*class == sample.label, best(found)));
+        self.tally.count(&guesses.collect::<Vec<_>>(), averaged.mean.len());
+        Ok(())
+    }
+
+    /// Says the errors.
+    ///
+    /// # Errors
+    /// Returns an error if standard output cannot be written to.
+    pub fn show(&self, report: Report) -> Result<()> {
+        let Some(errors) = self.tally.errors() else { return Ok(()) };
+        let top5 = errors.top5_error.map_or(String::new(), |error| format!(", top-5 {error:.2} %"));
+        let method = self.localiser.method();
+        report.result(format!(
+            "localisation error: top-1 {:.2} %{top5} ({} images with boxes, {method})",
+            errors.top1_error, errors.images
+        ))
+    }
+
+    /// The same for JSON.
+    pub fn json(&self) -> Value {
+        json!(self.tally.errors())
+    }
+}

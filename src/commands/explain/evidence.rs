@@ -1,0 +1,92 @@
+//! The evidence for a class in images, written as pictures and arrays.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use image::RgbImage;
+use serde_json::{Value, json};
+
+use super::picture;
+use crate::data::dataset::Source;
+use crate::explain::evidence::{Evidence, Method};
+use crate::explain::heat::Heat;
+use crate::explain::overlay::overlay;
+use crate::explain::view::Viewer;
+use crate::geometry::Size;
+use crate::model::Model;
+use crate::report::npy;
+use crate::views::Views;
+
+/// Draws the evidence that a model finds into a folder.
+#[derive(Debug)]
+pub struct Explainer<'a> {
+    viewer: Viewer<'a>,
+    evidence: Evidence<'a>,
+    upright: bool,
+    out: PathBuf,
+    taken: HashSet<String>,
+}
+
+impl<'a> Explainer<'a> {
+    /// # Errors
+    /// Returns an error if the model does not support the views or the method, or the network has no such layer.
+    pub fn new(
+        model: &'a Model,
+        views: Views,
+        method: Option<Method>,
+        layer: Option<&str>,
+        out: &Path,
+    ) -> Result<Self> {
+        Ok(Explainer {
+            viewer: Viewer::new(&model.experiment, views, model.network.device())?,
+            evidence: Evidence::new(&model.network, method, layer)?,
+            upright: model.experiment.preprocess.exif_orientation,
+            out: out.to_path_buf(),
+            taken: HashSet::new(),
+        })
+    }
+
+    /// How the evidence is found.
+    pub fn method(&self) -> String {
+        self.evidence.to_string()
+    }
+
+    /// The folder.
+    pub fn out(&self) -> &Path {
+        &self.out
+    }
+
+    /// A name for the files of an image that no other image has: that of its file without the ending.
+    pub fn name(&mut self, source: &Source) -> String {
+        let stem = Path::new(&source.name()).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let stem = stem.filter(|stem| stem != "-").unwrap_or("image".to_string());
+        let numbered = |number: u32| if number == 1 { stem.clone() } else { format!("{stem}-{number}") };
+        let name = (1..).map(numbered).find(|name| !self.taken.contains(name)).unwrap_or_default();
+        self.taken.insert(name.clone());
+        name
+    }
+
+    /// Draws the evidence for a class in an image over it (NAME.png), and writes it as an array of the image's size, NaN
+    /// where no view shows a pixel (NAME.npy). Returns what there is to say about it.
+    ///
+    /// # Errors
+    /// Returns an error if the image cannot be read, the device is out of memory, or a file cannot be written.
+    pub fn draw(&self, source: &Source, name: &str, class: usize) -> Result<Value> {
+        let image = source.image(self.upright)?;
+        let heat = self.heat(&image, class)?;
+        let [drawn, array] = ["png", "npy"].map(|ending| self.out.join(format!("{name}.{ending}")));
+        picture(&drawn, &overlay(&image, &heat))?;
+        let values: Vec<f32> = heat.values().map(|value| value.unwrap_or(f32::NAN)).collect();
+        npy::write(&array, &[image.height() as usize, image.width() as usize], &values)?;
+        Ok(json!({ "method": self.method(), "picture": drawn, "array": array }))
+    }
+
+    fn heat(&self, image: &RgbImage, class: usize) -> Result<Heat> {
+        let (input, seen) = self.viewer.view(image)?;
+        let maps = self.evidence.maps(&input, &[class])?;
+        let mut heat = Heat::new(Size::from(image.dimensions()));
+        heat.add(maps.first().context("a map for the class")?, &seen)?;
+        Ok(heat)
+    }
+}

@@ -1,0 +1,170 @@
+//! `topfive explain`: where in images a model sees a class, and what its layers have learned, as pictures.
+
+pub mod evidence;
+mod learned;
+
+use std::fs;
+use std::io::{self, Cursor};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use anyhow::{Context, Result, bail, ensure};
+use image::{ImageFormat, RgbImage};
+use serde_json::json;
+
+use super::{Outcome, images, models, watch_signals};
+use crate::atomic::write_atomically;
+use crate::cli::{Explain, ViewsArgument};
+use crate::data::dataset::Source;
+use crate::data::{listing, split};
+use crate::evaluation::{BadImage, Classification, Outcome as Classified};
+use crate::imagenet;
+use crate::metrics::top;
+use crate::model::Ensemble;
+use crate::nearest::did_you_mean;
+use crate::report::Report;
+use crate::report::records::{Format, Records};
+use crate::views::Views;
+use evidence::Explainer;
+
+/// Explains.
+pub fn run(args: Explain) -> Result<Outcome> {
+    let needs_images = !args.filters && args.patches.is_none();
+    let (names, images) = images::split(&args.inputs, !needs_images || args.files_from.is_some())?;
+    ensure!(names.len() == 1, "explain looks into one model; found {} before the images", names.len());
+    let (ensemble, pace, report) = models::open(names, &args.weights, &args.common)?;
+    let views = match args.views {
+        ViewsArgument::Named(named) => Views::Named(named),
+        ViewsArgument::Paper => ensemble.paper_views()?.clone(),
+        ViewsArgument::All | ViewsArgument::Published => bail!("--views: explain takes one protocol"),
+    };
+    let class = args.class.as_deref().map(|name| class(&ensemble, name)).transpose()?;
+    let (model, layer) = (ensemble.first(), args.layer.as_deref());
+    let explainer = Explainer::new(model, views.clone(), args.method.map(Into::into), layer, &args.out)?;
+    let sources: Arc<[Source]> = images::found(images, args.files_from.as_deref(), report)?.into();
+    make_folder(&args.out).context("--out")?;
+
+    let interrupted = watch_signals()?;
+    if args.filters {
+        learned::filters(model, &args.out)?;
+    }
+    if let (Some(data), Some(layer)) = (&args.patches, layer) {
+        let says = (report, &*interrupted);
+        if !learned::patches(model, &listed(data)?, layer, &args.channels, &args.out, says)? {
+            return Ok(Outcome::Interrupted);
+        }
+    }
+    if sources.is_empty() {
+        return Ok(Outcome::Done);
+    }
+    report.note(format!("evidence by {}, {views} view", explainer.method()));
+    let outcomes = Classification::start(&ensemble.members(), std::slice::from_ref(&views), sources.clone(), pace)?;
+    let features = args.features.then_some(layer);
+    let records = args.common.output.json.as_deref().map(records).transpose()?;
+    let mut each = Each { ensemble: &ensemble, explainer, class, features, report, records, bad: Vec::new() };
+    let mut bar = report.bar(sources.len() as u64, "explaining");
+    for (index, (outcome, source)) in outcomes.zip(sources.iter()).enumerate() {
+        let outcome = outcome?;
+        bar.at(index as u64 + 1, "");
+        bar.suspend(|| each.explain(source, &outcome))?;
+        if interrupted.load(Ordering::Relaxed) {
+            bar.clear();
+            report.note(format!("interrupted after {} of {} images", index + 1, sources.len()));
+            return Ok(Outcome::Interrupted);
+        }
+    }
+    bar.clear();
+    each.records.map_or(Ok(()), Records::finish)?;
+    Ok(Outcome::of(&each.bad))
+}
+
+/// What is done for each image.
+struct Each<'a> {
+    ensemble: &'a Ensemble,
+    explainer: Explainer<'a>,
+    /// The class whose evidence is sought; `None` for each image's most probable one.
+    class: Option<usize>,
+    /// Whether feature maps are drawn, and of which layer if not of all stages.
+    features: Option<Option<&'a str>>,
+    report: Report,
+    records: Option<Records<0>>,
+    bad: Vec<BadImage>,
+}
+
+impl Each<'_> {
+    fn explain(&mut self, source: &Source, outcome: &Classified) -> Result<()> {
+        let probabilities = match outcome {
+            Ok(averaged) => averaged.first().map_or(&[][..], |averaged| &averaged.mean),
+            Err(image) => {
+                self.report.warn(format!("{}: {}", image.name, image.reason));
+                self.bad.push(image.clone());
+                return self.records.as_mut().map_or(Ok(()), |it| it.write_bad(&image.name, &image.reason));
+            }
+        };
+        let class = self.class.or_else(|| top(probabilities, 1).first().copied()).context("expected a class")?;
+        let name = self.explainer.name(source);
+        let mut record = self.explainer.draw(source, &name, class)?;
+        if let Some(layer) = self.features {
+            learned::features(self.ensemble.first(), source, &name, layer, self.explainer.out())?;
+        }
+        let (label, probability) = (self.ensemble.class(class), probabilities[class]);
+        let (path, picture) = (source.name(), record["picture"].as_str().unwrap_or_default());
+        let readable = imagenet::readable(&label);
+        self.report.result(format!("{path}: {readable} ({:.2} %), {picture}", 100.0 * probability))?;
+        record["path"] = json!(path);
+        record["class"] = json!(label);
+        record["probability"] = json!(probability);
+        self.records.as_mut().map_or(Ok(()), |records| records.write(&record, []))
+    }
+}
+
+/// The index of the class of this name, or of this readable name.
+fn class(ensemble: &Ensemble, name: &str) -> Result<usize> {
+    let count = ensemble.first().experiment.network().classes as usize;
+    let classes: Vec<String> = (0..count).map(|index| ensemble.class(index)).collect();
+    let is_it = |class: &String| class == name || imagenet::readable(class) == name;
+    match classes.iter().position(is_it) {
+        Some(index) => Ok(index),
+        None => {
+            let near = did_you_mean(name, classes.iter().map(String::as_str));
+            bail!("--class {name}: not one of the model's {count} classes{near}")
+        }
+    }
+}
+
+/// Makes the folder for the pictures.
+///
+/// # Errors
+/// Returns an error if it is not empty, or cannot be made.
+pub fn make_folder(out: &Path) -> Result<()> {
+    match fs::read_dir(out).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(()),
+        Ok(false) => bail!("{}: not empty. Choose a new folder, or empty this one first", out.display()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(out).with_context(|| format!("{}: cannot be created", out.display()))
+        }
+        Err(error) => Err(error).with_context(|| format!("{}: cannot be read", out.display())),
+    }
+}
+
+/// The images of a data set's validation folder, or of a folder.
+fn listed(data: &Path) -> Result<Vec<Source>> {
+    let listing = listing::list(&split::validation_dir(data), &[])?;
+    ensure!(!listing.images.is_empty(), "--patches {}: no images in this folder", data.display());
+    Ok(listing.images.into_iter().map(Source::file).collect())
+}
+
+fn records(path: &Path) -> Result<Records<0>> {
+    match path == Path::new("-") {
+        true => Records::to_stdout(Format::JsonLines),
+        false => Records::to_file(path, Format::JsonLines),
+    }
+}
+
+/// Writes a PNG file.
+fn picture(path: &Path, image: &RgbImage) -> Result<()> {
+    let mut bytes = Cursor::new(Vec::new());
+    image.write_to(&mut bytes, ImageFormat::Png).with_context(|| path.display().to_string())?;
+    write_atomically(path, bytes.get_ref())
+}

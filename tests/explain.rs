@@ -1,0 +1,103 @@
+//! Maps of evidence against those that torch's hooks give (`scripts/make_explain_fixtures.py`), and the pictures of
+//! `topfive explain`.
+
+mod common;
+
+use std::fs;
+
+use common::formula::{filled_network, images};
+use common::{Workplace, fixture};
+use serde_json::Value;
+use tch::{Kind, Tensor};
+use topfive::experiment::Experiment;
+use topfive::explain::evidence::{Evidence, Method};
+
+/// Whether a map is the expected one but for a ten-thousandth of its greatest value.
+fn assert_map(name: &str, map: &Tensor, expected: &Value) {
+    let expected: Vec<f64> = serde_json::from_value(expected.clone()).expect("a map");
+    let found = Vec::<f64>::try_from(map.to_kind(Kind::Double).flatten(0, -1)).expect("a map");
+    let largest = expected.iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
+    assert!(largest > 0.0 && found.len() == expected.len(), "{name}: {} values", found.len());
+    for (found, expected) in found.iter().zip(&expected) {
+        assert!((found - expected).abs() <= 1e-4 * largest, "{name}: {found}, expected {expected} of {largest}");
+    }
+}
+
+#[test]
+fn class_activation_maps_and_grad_cam_equal_those_of_torchs_hooks() {
+    for name in ["resnet34", "googlenet-bn", "vgg16"] {
+        let experiment = Experiment::load(name.as_ref(), &[]).expect("an experiment");
+        let network = filled_network(&experiment);
+        let input = images("input", [1, 224, 224]);
+        let text = fs::read_to_string(fixture(&format!("explain/{name}.json"))).expect("a fixture");
+        let entries: Vec<Value> = serde_json::from_str(&text).expect("JSON");
+        for entry in entries {
+            let class = entry["class"].as_u64().expect("a class") as usize;
+            let layer = entry["layer"].as_str();
+            let maps = |method| {
+                let evidence = Evidence::new(&network, Some(method), layer).expect("evidence");
+                evidence.maps(&input, &[class, 0]).expect("maps").swap_remove(0)
+            };
+            assert_map(&format!("{name} {layer:?} Grad-CAM"), &maps(Method::GradCam), &entry["grad_cam"]);
+            if !entry["class_activation"].is_null() {
+                assert_map(&format!("{name} CAM"), &maps(Method::ClassActivation), &entry["class_activation"]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_network_without_a_global_average_pool_is_told_to_use_grad_cam() {
+    let network = filled_network(&Experiment::load("vgg16".as_ref(), &[]).expect("an experiment"));
+    let refusal = Evidence::new(&network, Some(Method::ClassActivation), None).expect_err("refused");
+    assert!(format!("{refusal:#}").contains("choose grad-cam"), "{refusal:#}");
+    assert_eq!(Evidence::new(&network, None, None).expect("evidence").to_string(), "Grad-CAM of features.29");
+    let refusal = Evidence::new(&network, None, Some("features.92")).expect_err("refused");
+    assert!(format!("{refusal:#}").contains("did you mean \"features.2"), "{refusal:#}");
+}
+
+#[test]
+fn explain_draws_evidence_filters_features_and_patches() {
+    let place = Workplace::with_shapes(4, 2);
+    place.train("run", &["--epochs", "1"]).succeeds();
+    let image = "shapes/val/star/star-0001.jpg";
+    let flags = ["--filters", "--features", "--patches", "shapes", "--layer", "conv1.conv", "--channels", "0,2", "--json", "-"];
+    let ran = place.run(&[&["explain", "run", image, "--out", "why"][..], &flags].concat()).succeeds();
+    let record: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!(record["path"], image);
+    let (width, height) = image::image_dimensions(place.path(image)).expect("an image");
+    for file in ["why/filters.png", "why/star-0001.png", "why/star-0001-conv1.conv.png", "why/patches-conv1.conv.png"] {
+        image::open(place.path(file)).expect(file);
+    }
+    assert_eq!(image::image_dimensions(place.path("why/star-0001.png")).expect("a picture"), (width, height));
+    let array = place.read("why/star-0001.npy");
+    assert_eq!(array.len() % 64, (width * height * 4) as usize % 64);
+    place.run(&["explain", "run", image, "--out", "why"]).fails_saying(&["not empty", "Choose a new folder"]);
+    place.run(&["explain", "run", image, "--out", "else", "--class", "sta"]).fails_saying(&["did you mean \"star\"?"]);
+}
+
+#[test]
+fn predict_draws_the_evidence_for_its_first_guess() {
+    let place = Workplace::with_shapes(4, 2);
+    place.train("run", &["--epochs", "1"]).succeeds();
+    let images = ["shapes/val/star/star-0001.jpg", "shapes/val/disc"];
+    place.run(&[&["predict", "run"][..], &images, &["--explain", "why"]].concat()).succeeds();
+    for picture in ["why/star-0001.png", "why/disc-0001.png", "why/disc-0002.png"] {
+        image::open(place.path(picture)).expect(picture);
+    }
+}
+
+#[test]
+fn localisation_counts_boxes_that_overlap_the_drawn_ones_by_half() {
+    let place = Workplace::with_shapes(4, 2);
+    place.train("run", &["--epochs", "1"]).succeeds();
+    let eval = |boxes: &str| {
+        let ran = place.run(&["eval", "run", "--data", "shapes", "--boxes", boxes, "--json", "-"]).succeeds();
+        serde_json::from_str::<Value>(&ran.stdout).expect("JSON")["localisation"].clone()
+    };
+    let by_xml = eval("shapes/boxes");
+    assert_eq!(by_xml["images"], 24);
+    assert_eq!(by_xml, eval("shapes/boxes/val.csv"));
+    let ran = place.run(&["eval", "run", "--data", "shapes", "--boxes", "shapes/train"]);
+    ran.fails_saying(&["no XML files with boxes"]);
+}
