@@ -61,7 +61,8 @@ fn explain_draws_evidence_filters_features_and_patches() {
     let place = Workplace::with_shapes(4, 2);
     place.train("run", &["--epochs", "1"]).succeeds();
     let image = "shapes/val/star/star-0001.jpg";
-    let flags = ["--filters", "--features", "--patches", "shapes", "--layer", "conv1.conv", "--channels", "0,2", "--json", "-"];
+    let flags =
+        ["--filters", "--features", "--patches", "shapes", "--layer", "conv1.conv", "--channels", "0,2", "--json", "-"];
     let ran = place.run(&[&["explain", "run", image, "--out", "why"][..], &flags].concat()).succeeds();
     let record: Value = serde_json::from_str(&ran.stdout).expect("JSON");
     assert_eq!(record["path"], image);

@@ -96,6 +96,19 @@ pub struct Published {
     /// Percent of the images whose true class is not among the five most probable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top5_error: Option<f64>,
+    /// The errors of ILSVRC's second task, where boxes must be right as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub localisation: Option<PublishedLocalisation>,
+}
+
+/// Published localisation errors, in percent.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublishedLocalisation {
+    /// Of the most probable class.
+    pub top1_error: f64,
+    /// Of the five most probable ones.
+    pub top5_error: f64,
 }
 
 /// Published weights: a file that can be fetched.

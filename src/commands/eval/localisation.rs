@@ -9,6 +9,7 @@ use crate::cli::Eval;
 use crate::data::boxes;
 use crate::data::dataset::{Dataset, Sample};
 use crate::evaluation::Outcome;
+use crate::experiment::PublishedLocalisation;
 use crate::explain::localise::Localiser;
 use crate::geometry::Rect;
 use crate::metrics::{LocalisationTally, top};
@@ -59,18 +60,21 @@ impl<'a> Localisation<'a> {
         Ok(())
     }
 
-    /// Says the errors.
+    /// Says the errors, and beside them the published ones.
     ///
     /// # Errors
     /// Returns an error if standard output cannot be written to.
-    pub fn show(&self, report: Report) -> Result<()> {
+    pub fn show(&self, published: Option<PublishedLocalisation>, report: Report) -> Result<()> {
         let Some(errors) = self.tally.errors() else { return Ok(()) };
         let top5 = errors.top5_error.map_or(String::new(), |error| format!(", top-5 {error:.2} %"));
         let method = self.localiser.method();
         report.result(format!(
             "localisation error: top-1 {:.2} %{top5} ({} images with boxes, {method})",
             errors.top1_error, errors.images
-        ))
+        ))?;
+        published.map_or(Ok(()), |it| {
+            report.result(format!("published: top-1 {:.2} %, top-5 {:.2} %", it.top1_error, it.top5_error))
+        })
     }
 
     /// The same for JSON.

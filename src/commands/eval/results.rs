@@ -46,7 +46,8 @@ impl Results<'_> {
                 ))?;
                 published(self.ensemble.first(), views)
                     .map_or(Ok(()), |published| report.result(beside(&errors, published)))?;
-                self.localisation.map_or(Ok(()), |localisation| localisation.show(report))
+                let published = published(self.ensemble.first(), views).and_then(|it| it.localisation);
+                self.localisation.map_or(Ok(()), |localisation| localisation.show(published, report))
             }
             _ => {
                 report.result(self.table())?;
