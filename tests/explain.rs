@@ -11,6 +11,12 @@ use serde_json::Value;
 use tch::{Kind, Tensor};
 use topfive::experiment::Experiment;
 use topfive::explain::evidence::{Evidence, Method};
+use topfive::explain::heat::Heat;
+use topfive::explain::receptive::fields;
+use topfive::explain::region::bounding_box;
+use topfive::explain::view::Seen;
+use topfive::geometry::{Rect, Size};
+use topfive::views::plan::Region;
 
 /// Whether a map is the expected one but for a ten-thousandth of its greatest value.
 fn assert_map(name: &str, map: &Tensor, expected: &Value) {
@@ -54,6 +60,37 @@ fn a_network_without_a_global_average_pool_is_told_to_use_grad_cam() {
     assert_eq!(Evidence::new(&network, None, None).expect("evidence").to_string(), "Grad-CAM of features.29");
     let refusal = Evidence::new(&network, None, Some("features.92")).expect_err("refused");
     assert!(format!("{refusal:#}").contains("did you mean \"features.2"), "{refusal:#}");
+}
+
+/// Araujo, Norris, Sim: Computing Receptive Fields of Convolutional Neural Networks, Distill 2019, table 1.
+#[test]
+fn receptive_fields_are_the_published_ones() {
+    for (name, layer, length, step) in [("alexnet-owt", "features.12", 195, 32), ("vgg16", "features.30", 212, 32)] {
+        let experiment = Experiment::load(name.as_ref(), &[]).expect("an experiment");
+        for field in fields(experiment.nodes(), layer).expect("a layer") {
+            assert_eq!((field.length, field.step), (length, step), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_box_is_that_of_the_largest_connected_region_above_a_fifth_of_the_greatest_evidence() {
+    let map = [
+        [0.0, 9.0, 0.0, 0.0, 0.0, 0.0],
+        [0.0, 0.0, 0.0, 3.0, 2.0, 0.0],
+        [0.0, 0.0, 0.0, 0.0, 1.9, 1.7],
+        [0.0, 0.0, 0.0, 0.0, 4.0, 0.0],
+    ];
+    let size = Size { width: 6, height: 4 };
+    let boxed = |mirror: bool| {
+        let mut heat = Heat::new(size);
+        let region = Region { x: 0.0, y: 0.0, width: 6.0, height: 4.0 };
+        let values = Tensor::from_slice(&map.concat()).to_kind(Kind::Float).view([1, 4, 6]);
+        heat.add(&values, &[Seen { region, mirror }]).expect("a map");
+        bounding_box(&heat)
+    };
+    assert_eq!(boxed(false), Rect { x: 3, y: 1, width: 2, height: 3 });
+    assert_eq!(boxed(true), Rect { x: 1, y: 1, width: 2, height: 3 });
 }
 
 #[test]
