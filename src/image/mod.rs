@@ -1,6 +1,7 @@
-//! The bytes of one file, of a `format`, become pixels (`decode`, on `jpeg` and `icon`, with a `share` of the memory
-//! there is), pixels a crop of the network's size (`crop`, on `resize`), in training changed by `edit`, crops a batch
-//! (`batch`), and a batch the values that a network takes (`normalise`). Nothing here depends on networks or experiments.
+//! The bytes of one file, of a `format`, become an image (`decode`, on `jpeg` and `icon`, with a `share` of the memory
+//! there is), what a crop needs of its pixels a crop of the network's size (`crop`, on `resize`), in training changed by
+//! `edit`, crops a batch (`batch`), and a batch the values that a network takes (`normalise`). The loops over pixels are
+//! compiled `twice`. Nothing here depends on networks or experiments.
 
 pub mod batch;
 pub mod crop;
@@ -12,3 +13,4 @@ pub mod jpeg;
 pub mod normalise;
 pub mod resize;
 mod share;
+mod twice;
