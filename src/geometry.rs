@@ -95,6 +95,14 @@ impl Rect {
         Size { width: self.width, height: self.height }
     }
 
+    /// The smallest rectangle around this one and `other`.
+    pub fn around(self, other: Rect) -> Rect {
+        let (x, y) = (self.x.min(other.x), self.y.min(other.y));
+        let right = (self.x + self.width).max(other.x + other.width);
+        let bottom = (self.y + self.height).max(other.y + other.height);
+        Rect { x, y, width: right - x, height: bottom - y }
+    }
+
     /// The central crop of the size `input`, which fits inside.
     pub fn center(self, input: Size) -> Rect {
         let (right, bottom) = self.room(input);

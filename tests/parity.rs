@@ -250,8 +250,8 @@ fn decoded(path: &Path) -> image::RgbImage {
 fn prepared(path: &Path, experiment: &Experiment) -> Tensor {
     let image = decoded(path);
     let mut plan = Plan::new(image.dimensions().into());
-    let view = plan.views(&experiment.parts(&Views::center()).expect("parts")[0], experiment.input())[0];
-    let planes = planes(&image, &plan).expect("planes");
+    let mut view = plan.views(&experiment.parts(&Views::center()).expect("parts")[0], experiment.input())[0];
+    let planes = planes(&image, &plan, vec![&mut view]).expect("planes");
     let mut batch = Batch::with_capacity(experiment.input(), 1).expect("a batch");
     batch.push(&planes[view.plane], view.crop, view.mirror);
     let normalisation = Normalisation::new(&experiment.preprocess.constants(), Device::Cpu).expect("a normalisation");

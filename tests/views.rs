@@ -77,8 +77,8 @@ fn the_crops_and_mirrors_are_torchvisions_and_pillows_to_the_byte() {
         let image = load(&case["image"]);
         let parts = views_of(&case["views"]).parts(&sizes).expect("parts");
         let mut plan = Plan::new(image.dimensions().into());
-        let views = plan.views(&parts[0], sizes.input);
-        let planes = planes(&image, &plan).expect("planes");
+        let mut views = plan.views(&parts[0], sizes.input);
+        let planes = planes(&image, &plan, views.iter_mut().collect()).expect("planes");
         let mut stacked = Vec::new();
         for View { plane, crop, mirror, .. } in &views {
             append_rows(&planes[*plane], *crop, *mirror, &mut stacked);

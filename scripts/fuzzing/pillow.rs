@@ -8,7 +8,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
-use topfive::image::decode;
+use image::{RgbImage, imageops};
+use topfive::geometry::Rect;
+use topfive::image::decode::{self, Regions};
 
 /// A helper process, and how often the two disagreed whether a file can be read, by reason.
 struct Helper {
@@ -36,7 +38,7 @@ pub fn compare(bytes: &[u8], _: &Path) -> Result<()> {
             assert_eq!(here.dimensions(), size, "other dimensions than Pillow's");
             let differing = here.as_raw().iter().zip(&pixels).filter(|(here, there)| here != there).count();
             assert!(differing == 0, "{differing} of {} values are not Pillow's", pixels.len());
-            Ok(())
+            compare_region(bytes, &here)
         }
         (Err(error), Ok(_)) => {
             *helper.disagreements.entry(format!("only Pillow reads: {error:#}")).or_default() += 1;
@@ -48,6 +50,23 @@ pub fn compare(bytes: &[u8], _: &Path) -> Result<()> {
         }
         (Err(error), Err(_)) => Err(error),
     }
+}
+
+/// Compares a region, which depends on the bytes alone, with the same part of the whole image.
+fn compare_region(bytes: &[u8], whole: &RgbImage) -> Result<()> {
+    let choose = |length: u32, at: usize| {
+        let byte = |at: usize| u32::from(bytes[at % bytes.len()]);
+        let start = 257 * byte(at) % length;
+        (start, 1 + 257 * byte(at + 1) % (length - start))
+    };
+    let (x, width) = choose(whole.width(), bytes.len() / 2);
+    let (y, height) = choose(whole.height(), bytes.len() / 3);
+    let picture = decode::open(bytes, "x.jpg".as_ref(), false)?;
+    let (region, place) = picture.region(Rect { x, y, width, height });
+    let region = imageops::crop_imm(&*region, place.x, place.y, width, height).to_image();
+    let expected = imageops::crop_imm(whole, x, y, width, height).to_image();
+    assert!(region == expected, "the region of {width}x{height} at ({x}, {y}) is not what the whole image has there");
+    Ok(())
 }
 
 /// The disagreements, most frequent first.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::listing::LeftOut;
 use crate::digest::{self, digest};
-use crate::image::decode::{self, Decoded};
+use crate::image::decode::{self, Decoded, Picture};
 use crate::nearest::did_you_mean;
 
 /// Where an image's bytes come from: a file, or memory.
@@ -41,15 +41,23 @@ impl Source {
         self.path.strip_prefix(root).unwrap_or(&self.path).as_os_str().as_encoded_bytes().to_vec()
     }
 
-    /// Reads and decodes the image. `upright` honours its EXIF orientation.
+    /// Reads the image. `upright` honours its EXIF orientation.
     ///
     /// # Errors
     /// Returns the reason if it cannot be read or decoded, without the name, which the caller adds.
-    pub fn image(&self, upright: bool) -> Result<Decoded> {
+    pub fn open(&self, upright: bool) -> Result<Picture> {
         match &self.bytes {
-            Some(bytes) => decode::decode(bytes, &self.path, upright),
-            None => decode::decode(&decode::read(&self.path)?, &self.path, upright),
+            Some(bytes) => decode::open(bytes, &self.path, upright),
+            None => decode::open(&decode::read(&self.path)?, &self.path, upright),
         }
+    }
+
+    /// Reads and decodes the image: all pixels of [`Source::open`].
+    ///
+    /// # Errors
+    /// See [`Source::open`].
+    pub fn image(&self, upright: bool) -> Result<Decoded> {
+        self.open(upright).map(Picture::decode)
     }
 }
 

@@ -72,9 +72,9 @@ impl Examples {
     /// # Errors
     /// Returns the reason if the image cannot be read or is too thin to be resized.
     pub fn get(&self, visit: Visit, epoch: u64) -> Result<RgbImage> {
-        let image = self.samples[visit.sample as usize].source.image(self.upright)?;
+        let image = self.samples[visit.sample as usize].source.open(self.upright)?;
         let mut random = random::sample_stream(self.training.seed, epoch, visit.key);
-        let placement = crops::choose(&self.training, image.dimensions().into(), self.input, &mut random);
+        let placement = crops::choose(&self.training, image.size(), self.input, &mut random);
         let edits = augment::choose(&self.training.augment, self.input, self.mean, &mut random);
         let cropped = crop(&image, placement)?;
         Ok(edits.iter().fold(cropped, |image, edit| edit.apply(image)))

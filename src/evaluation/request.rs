@@ -1,6 +1,7 @@
 //! The views that the models need of every image, and how a worker prepares them: decode once, resize once per scale,
 //! list the views.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -9,9 +10,10 @@ use image::RgbImage;
 
 use super::Member;
 use crate::data::dataset::Source;
-use crate::geometry::Size;
-use crate::image::crop::check_size;
-use crate::image::resize::resize;
+use crate::geometry::{Rect, Size};
+use crate::image::crop::{check_size, resized};
+use crate::image::decode::Regions;
+use crate::image::resize::Resizing;
 use crate::remedy::Remedy;
 use crate::views::plan::{Plan, View};
 use crate::views::{Average, MOST_DENSE_PIXELS, Part, Views};
@@ -49,7 +51,7 @@ pub struct Slot {
 /// A resized image with its views.
 #[derive(Debug)]
 pub struct Viewed {
-    /// The resized images that views are cut out of.
+    /// What the views show of each resized image.
     pub planes: Vec<Arc<RgbImage>>,
     /// For each model its views, each once.
     pub views: Vec<Vec<CountedView>>,
@@ -80,10 +82,10 @@ impl Request {
     /// # Errors
     /// Returns the reason if the image cannot be decoded, or is so elongated that its views would not fit in memory.
     pub fn view(&self, source: &Source) -> Result<Viewed> {
-        let image = source.image(self.upright)?;
-        let size: Size = image.dimensions().into();
+        let image = source.open(self.upright)?;
+        let size = image.size();
         let mut plan = Plan::new(size);
-        let views: Vec<_> = self.members.iter().map(|request| request.views(&mut plan)).collect();
+        let mut views: Vec<_> = self.members.iter().map(|request| request.views(&mut plan)).collect();
         for CountedView { view: View { crop, dense, .. }, .. } in views.iter().flatten() {
             ensure!(
                 !dense || crop.size().area() <= MOST_DENSE_PIXELS,
@@ -91,7 +93,8 @@ impl Request {
                 crop.size()
             );
         }
-        let planes = planes(&image, &plan)?;
+        let shown = views.iter_mut().flatten().map(|counted| &mut counted.view);
+        let planes = planes(&image, &plan, shown.collect())?;
         Ok(Viewed { planes: planes.into_iter().map(Arc::new).collect(), views })
     }
 }
@@ -134,19 +137,61 @@ impl MemberRequest {
     }
 }
 
-/// The planes of a plan, resized out of an image.
+/// What `views` show of the planes of a plan, resized out of an image; the views' crops are moved there.
 ///
 /// # Errors
-/// Returns an error if one of them would not fit in memory.
-pub fn planes(image: &RgbImage, plan: &Plan) -> Result<Vec<RgbImage>> {
+/// Returns an error if one of the planes is too large.
+pub fn planes(image: &impl Regions, plan: &Plan, views: Vec<&mut View>) -> Result<Vec<RgbImage>> {
     for plane in plan.planes() {
-        check_size(image.dimensions().into(), plane.resize.to)?;
+        check_size(plan.size(), plane.resize.to)?;
     }
-    let mut planes: Vec<RgbImage> = Vec::with_capacity(plan.planes().len());
-    for plane in plan.planes() {
-        let source = plane.of.map_or(image, |index| &planes[index]);
-        let Size { width, height } = plane.resize.to;
-        planes.push(resize(source, plane.resize.from, width, height));
+    let windows = windows(plan, &views);
+    let all = plan.planes().iter().zip(&windows);
+    let of_image = all.clone().filter(|(plane, _)| plane.of.is_none());
+    let read = of_image.map(|(plane, &window)| Resizing::new(plane.resize, window).source()).reduce(Rect::around);
+    let read = read.unwrap_or(plan.size().whole());
+    let (pixels, place) = image.region(read);
+    let image = Shown { pixels: &pixels, x: read.x - place.x, y: read.y - place.y };
+    let mut planes: Vec<RgbImage> = Vec::with_capacity(windows.len());
+    for (plane, &window) in all {
+        let source = plane.of.map_or(image, |parent| Shown {
+            pixels: &planes[parent],
+            x: windows[parent].x,
+            y: windows[parent].y,
+        });
+        planes.push(resized(&source, plane.resize, window));
+    }
+    for view in views {
+        let window = windows[view.plane];
+        (view.crop.x, view.crop.y) = (view.crop.x - window.x, view.crop.y - window.y);
     }
     Ok(planes)
+}
+
+/// The part of each plane that views show or that other planes are made of.
+fn windows(plan: &Plan, views: &[&mut View]) -> Vec<Rect> {
+    let mut windows: Vec<Option<Rect>> = vec![None; plan.planes().len()];
+    let add = |window: &mut Option<Rect>, part: Rect| *window = Some(window.map_or(part, |window| window.around(part)));
+    views.iter().for_each(|view| add(&mut windows[view.plane], view.crop));
+    // A plane comes after the one that it is made of.
+    for (index, plane) in plan.planes().iter().enumerate().rev() {
+        if let (Some(parent), Some(window)) = (plane.of, windows[index]) {
+            add(&mut windows[parent], Resizing::new(plane.resize, window).source());
+        }
+    }
+    windows.into_iter().zip(plan.planes()).map(|(window, plane)| window.unwrap_or(plane.resize.to.whole())).collect()
+}
+
+/// A part of a larger image, and the place of its upper left corner there.
+#[derive(Clone, Copy)]
+struct Shown<'a> {
+    pixels: &'a RgbImage,
+    x: u32,
+    y: u32,
+}
+
+impl Regions for Shown<'_> {
+    fn region(&self, region: Rect) -> (Cow<'_, RgbImage>, Rect) {
+        (Cow::Borrowed(self.pixels), region.size().at(region.x - self.x, region.y - self.y))
+    }
 }

@@ -75,7 +75,8 @@ impl<'a> Viewer<'a> {
 }
 
 fn crops(image: &RgbImage, plan: &Plan, views: &[View]) -> Result<Vec<RgbImage>> {
-    let planes = planes(image, plan)?;
+    let mut views = views.to_vec();
+    let planes = planes(image, plan, views.iter_mut().collect())?;
     let crop = |View { plane, crop: Rect { x, y, width, height }, mirror, .. }: &View| {
         let crop = imageops::crop_imm(&planes[*plane], *x, *y, *width, *height).to_image();
         if *mirror { imageops::flip_horizontal(&crop) } else { crop }

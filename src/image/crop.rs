@@ -3,31 +3,36 @@
 use anyhow::{Result, ensure};
 use image::{RgbImage, imageops};
 
-use super::resize::resize;
+use super::decode::Regions;
+use super::resize::Resizing;
 use crate::geometry::{Placement, Rect, Resize, Size};
 
-/// Cuts the crop that `placement` describes out of `image`.
+/// Cuts the crop that `placement` describes out of `image`. Only what the crop shows is made.
 ///
 /// # Errors
 /// See [`check_size`].
-pub fn crop(image: &RgbImage, placement: Placement) -> Result<RgbImage> {
-    let Placement { resize: Resize { from, to }, margin, crop, mirror } = placement;
-    check_size(image.dimensions().into(), to)?;
-    let resized = resize(image, from, to.width, to.height);
-    let mut cropped = match margin {
-        0 if crop == to.whole() => resized,
-        0 => imageops::crop_imm(&resized, crop.x, crop.y, crop.width, crop.height).to_image(),
-        margin => {
-            let mut canvas = RgbImage::new(crop.width, crop.height);
-            let [x, y] = [crop.x, crop.y].map(|offset| i64::from(margin) - i64::from(offset));
-            imageops::replace(&mut canvas, &resized, x, y);
-            canvas
-        }
+pub fn crop(image: &impl Regions, placement: Placement) -> Result<RgbImage> {
+    let Placement { resize, margin, crop, mirror } = placement;
+    check_size(resize.from.size(), resize.to)?;
+    let mut cropped = if margin == 0 {
+        resized(image, resize, crop)
+    } else {
+        let mut canvas = RgbImage::new(crop.width, crop.height);
+        let [x, y] = [crop.x, crop.y].map(|offset| i64::from(margin) - i64::from(offset));
+        imageops::replace(&mut canvas, &resized(image, resize, resize.to.whole()), x, y);
+        canvas
     };
     if mirror {
-        imageops::flip_horizontal_in_place(&mut cropped);
+        cropped.chunks_exact_mut(3 * crop.width as usize).for_each(|row| row.as_chunks_mut::<3>().0.reverse());
     }
     Ok(cropped)
+}
+
+/// The pixels of `window` in an image that is resized.
+pub fn resized(image: &impl Regions, resize: Resize, window: Rect) -> RgbImage {
+    let resizing = Resizing::new(resize, window);
+    let (pixels, place) = image.region(resizing.source());
+    resizing.apply(&pixels, place)
 }
 
 /// Appends the rows of a rectangle of `image`, optionally mirrored, to `rows`: height x width x 3 bytes.

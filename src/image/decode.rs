@@ -1,5 +1,6 @@
-//! Decoding: image files of every supported format become upright 8-bit RGB.
+//! Decoding: image files of every supported format become upright 8-bit RGB, the whole image or a region of it.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::{Cursor, Read};
 use std::ops::Deref;
@@ -13,6 +14,7 @@ use indicatif::DecimalBytes;
 
 use super::share::Share;
 use super::{format, icon, jpeg};
+use crate::geometry::{Rect, Size};
 
 /// Twice the size at which Pillow warns; at this size Pillow refuses an image, too. 512 MiB of RGB.
 const MAX_PIXELS: u64 = 178_956_970;
@@ -47,6 +49,73 @@ pub fn read_from(stream: impl Read) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// An image whose regions can be had.
+pub trait Regions {
+    /// An image that contains the pixels of `region`, which lies within the whole one, and where.
+    fn region(&self, region: Rect) -> (Cow<'_, RgbImage>, Rect);
+}
+
+impl Regions for RgbImage {
+    fn region(&self, region: Rect) -> (Cow<'_, RgbImage>, Rect) {
+        (Cow::Borrowed(self), region)
+    }
+}
+
+/// An image file that has been read: every fault in it has been found, but a JPEG's pixels are made when they are asked
+/// for. It keeps its share of the memory for images until it is dropped.
+pub struct Picture {
+    content: Content,
+    /// How the content is to be turned.
+    orientation: Orientation,
+    share: Share,
+}
+
+enum Content {
+    /// Upright pixels.
+    Pixels(RgbImage),
+    Jpeg(jpeg::Jpeg),
+}
+
+impl Regions for Picture {
+    fn region(&self, region: Rect) -> (Cow<'_, RgbImage>, Rect) {
+        match &self.content {
+            Content::Pixels(image) => image.region(region),
+            Content::Jpeg(jpeg) => {
+                let image = jpeg.pixels(as_stored(region, self.orientation, jpeg.size()));
+                (Cow::Owned(turned(image, self.orientation)), region.size().whole())
+            }
+        }
+    }
+}
+
+impl Picture {
+    /// The size of the whole image.
+    pub fn size(&self) -> Size {
+        match &self.content {
+            Content::Pixels(image) => image.dimensions().into(),
+            Content::Jpeg(jpeg) => {
+                let Size { width, height } = jpeg.size();
+                if swaps_sides(self.orientation) { (height, width).into() } else { (width, height).into() }
+            }
+        }
+    }
+
+    /// All pixels.
+    pub fn decode(self) -> Decoded {
+        let Picture { content, orientation, mut share } = self;
+        let image = match content {
+            Content::Pixels(image) => image,
+            Content::Jpeg(jpeg) => {
+                let image = jpeg.pixels(jpeg.size().whole());
+                drop(jpeg);
+                turned(image, orientation)
+            }
+        };
+        share.shrink(image.len() as u64);
+        Decoded { image, _share: share }
+    }
+}
+
 /// A decoded image. It keeps its share of the memory for images until it is dropped.
 #[derive(Debug)]
 pub struct Decoded {
@@ -62,54 +131,75 @@ impl Deref for Decoded {
     }
 }
 
-/// Decodes the bytes of an image file. Grey, palette, 16-bit and CMYK images are converted, alpha is dropped as
+/// Reads the bytes of an image file. Grey, palette, 16-bit and CMYK images are converted, alpha is dropped as
 /// Pillow's `convert("RGB")` drops it, and an animation yields its first frame. The format follows from the content;
 /// only TGA, which has no signature, is recognised by the extension of the file's `name`. `upright` applies the EXIF
 /// orientation.
 ///
-/// Waits until the memory that it takes is free: a thread must drop one image before it decodes another.
+/// Waits until the memory that it takes is free: a thread must drop one image before it opens another.
 ///
 /// # Errors
 /// Returns an error if the bytes are empty, truncated, corrupt or not an image, if the image has more than
 /// 178,956,970 pixels, or takes more memory than there is or than such a file should. The name is left out of messages:
 /// callers print it before them.
-pub fn decode(bytes: &[u8], name: &Path, upright: bool) -> Result<Decoded> {
+pub fn open(bytes: &[u8], name: &Path, upright: bool) -> Result<Picture> {
     ensure!(!bytes.is_empty(), "the file is empty (0 bytes)");
     // A corrupt file that makes a decoder panic must not abort the run.
-    catch_unwind(AssertUnwindSafe(|| upright_rgb(bytes, name, upright)))
-        .unwrap_or_else(|_| bail!("cannot be decoded: the file is probably corrupt (its decoder panicked)"))
+    catch_unwind(AssertUnwindSafe(|| match bytes {
+        _ if jpeg::is_jpeg(bytes) => open_jpeg(bytes, upright),
+        _ if icon::is_icon(bytes) => open_other(&icon::largest(bytes)?, name, upright),
+        _ => open_other(bytes, name, upright),
+    }))
+    .unwrap_or_else(|_| bail!("cannot be decoded: the file is probably corrupt (its decoder panicked)"))
 }
 
-fn upright_rgb(bytes: &[u8], name: &Path, upright: bool) -> Result<Decoded> {
-    let (image, orientation, mut share) = match bytes {
-        _ if jpeg::is_jpeg(bytes) => decode_jpeg(bytes)?,
-        _ if icon::is_icon(bytes) => decode_other(&icon::largest(bytes)?, name)?,
-        _ => decode_other(bytes, name)?,
-    };
-    let mut image = DynamicImage::from(image);
-    if let (true, Some(orientation)) = (upright, orientation) {
-        image.apply_orientation(orientation);
-    }
-    let image = image.into_rgb8();
-    share.shrink(image.len() as u64);
-    Ok(Decoded { image, _share: share })
+/// Decodes the bytes of an image file: all pixels of [`open`].
+///
+/// # Errors
+/// See [`open`].
+pub fn decode(bytes: &[u8], name: &Path, upright: bool) -> Result<Decoded> {
+    open(bytes, name, upright).map(Picture::decode)
 }
 
-/// The pixels as stored, how to turn them, and the memory that they may take.
-type Stored = (RgbImage, Option<Orientation>, Share);
-
-fn decode_jpeg(bytes: &[u8]) -> Result<Stored> {
-    let (jpeg, share) = jpeg::decode(bytes, |width, height, needed| {
+fn open_jpeg(bytes: &[u8], upright: bool) -> Result<Picture> {
+    let (jpeg, exif, (needed, mut share)) = jpeg::read(bytes, |width, height, needed| {
         check_size(width, height)?;
-        let pixels = u64::from(width) * u64::from(height);
-        // The image and its turned copy take more than the decoder if the image is grey.
-        take_share(needed.max(2 * 3 * pixels), bytes)
+        // The turned copy of all pixels; whether there is one may be said later in the file.
+        let turning = 3 * u64::from(width) * u64::from(height);
+        Ok((needed, take_share(needed + turning, bytes)?))
     })?;
-    Ok((jpeg.image, jpeg.exif.and_then(Orientation::from_exif_chunk), share))
+    let orientation = exif.filter(|_| upright).and_then(Orientation::from_exif_chunk);
+    let orientation = orientation.unwrap_or(Orientation::NoTransforms);
+    if orientation == Orientation::NoTransforms {
+        share.shrink(needed);
+    }
+    Ok(Picture { content: Content::Jpeg(jpeg), orientation, share })
+}
+
+/// The place in a stored image of `size` of what is `region` after it has been turned.
+fn as_stored(region: Rect, orientation: Orientation, size: Size) -> Rect {
+    use Orientation::{FlipHorizontal, FlipVertical, Rotate90, Rotate180, Rotate270, Rotate270FlipH};
+    let mut stored = region;
+    if swaps_sides(orientation) {
+        stored = Rect { x: region.y, y: region.x, width: region.height, height: region.width };
+    }
+    if matches!(orientation, FlipHorizontal | Rotate180 | Rotate270 | Rotate270FlipH) {
+        stored.x = size.width - stored.x - stored.width;
+    }
+    if matches!(orientation, FlipVertical | Rotate180 | Rotate90 | Rotate270FlipH) {
+        stored.y = size.height - stored.y - stored.height;
+    }
+    stored
+}
+
+fn turned(image: RgbImage, orientation: Orientation) -> RgbImage {
+    let mut image = DynamicImage::from(image);
+    image.apply_orientation(orientation);
+    image.into_rgb8()
 }
 
 /// Decodes any format but JPEG.
-fn decode_other(bytes: &[u8], name: &Path) -> Result<Stored> {
+fn open_other(bytes: &[u8], name: &Path, upright: bool) -> Result<Picture> {
     if let Some(name) = format::unsupported(bytes) {
         bail!("{name} is not supported; convert the image to JPEG or PNG");
     }
@@ -142,11 +232,13 @@ fn decode_other(bytes: &[u8], name: &Path) -> Result<Stored> {
         };
     let converting = if decoder.color_type() == ColorType::Rgb8 { 0 } else { stored + 3 * pixels };
     let turning = if swaps_sides(orientation) { 2 * 3 * pixels } else { 0 };
-    let share = take_share(decoding.max(converting).max(turning), bytes)?;
+    let mut share = take_share(decoding.max(converting).max(turning), bytes)?;
     limits.max_alloc = Some(decoding + MAX_HEADER_BYTES);
     decoder.set_limits(limits).map_err(undecodable)?;
-    let image = DynamicImage::from_decoder(decoder).map_err(undecodable)?;
-    Ok((rgb(image), Some(orientation), share))
+    let image = rgb(DynamicImage::from_decoder(decoder).map_err(undecodable)?);
+    let image = if upright { turned(image, orientation) } else { image };
+    share.shrink(image.len() as u64);
+    Ok(Picture { content: Content::Pixels(image), orientation: Orientation::NoTransforms, share })
 }
 
 fn check_size(width: u32, height: u32) -> Result<()> {

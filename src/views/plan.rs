@@ -51,6 +51,11 @@ impl Plan {
         Plan { size, planes: Vec::new() }
     }
 
+    /// The image's size.
+    pub fn size(&self) -> Size {
+        self.size
+    }
+
     /// The planes that the views need, each after the one that it is resized from.
     pub fn planes(&self) -> &[Plane] {
         &self.planes

@@ -2,7 +2,9 @@
 
 use anyhow::{Result, bail, ensure};
 
-/// Reads the bits before the next marker; past it, supplies zeros and counts them.
+/// Reads the bits before the next marker; past it, supplies zeros and counts them. Readers of a block work on a copy,
+/// which the compiler can keep in registers, and store it when they are done.
+#[derive(Clone, Copy)]
 pub struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -25,24 +27,33 @@ impl<'a> Bits<'a> {
     /// Makes at least 32 bits valid, enough for a Huffman code and the bits after it.
     #[inline(always)]
     fn refill(&mut self) {
-        if self.count >= 32 {
-            return;
+        if self.count < 32 {
+            self.top_up();
         }
-        if let Some(eight) = self.bytes.get(self.at..self.at + 8).and_then(|eight| eight.first_chunk()) {
-            let eight = u64::from_be_bytes(*eight);
-            if !has_ff(eight) {
-                self.buffer |= eight >> self.count;
-                let taken = (63 - self.count) / 8;
-                self.at += taken as usize;
-                self.count += 8 * taken;
-                return;
-            }
+        if self.count < 32 {
+            *self = self.refilled_bytewise();
         }
-        self.refill_bytewise();
+    }
+
+    /// Makes as many bits valid as there is room for, if no marker is near.
+    #[inline(always)]
+    pub fn top_up(&mut self) {
+        if let Some(eight) = self.next_eight() {
+            self.buffer |= eight >> self.count;
+            self.at += (63 - self.count) as usize / 8;
+            self.count |= 56;
+        }
+    }
+
+    /// The next eight bytes, if none of them is 0xFF.
+    #[inline(always)]
+    fn next_eight(&self) -> Option<u64> {
+        let eight = self.bytes.get(self.at..)?.first_chunk()?;
+        Some(u64::from_be_bytes(*eight)).filter(|&eight| !has_ff(eight))
     }
 
     #[cold]
-    fn refill_bytewise(&mut self) {
+    fn refilled_bytewise(mut self) -> Self {
         while self.count <= 48 {
             let byte = match self.bytes.get(self.at..) {
                 Some([0xFF, 0x00, ..]) => {
@@ -64,6 +75,7 @@ impl<'a> Bits<'a> {
             self.buffer |= u64::from(byte) << (56 - self.count);
             self.count += 8;
         }
+        self
     }
 
     #[inline(always)]
@@ -91,46 +103,31 @@ impl<'a> Bits<'a> {
     /// # Errors
     /// Returns an error if the next bits match none of its codes.
     #[inline(always)]
-    pub fn symbol(&mut self, code: &Huffman) -> Result<u8> {
+    pub fn symbol(&mut self, code: &Huffman) -> Result<Symbol> {
         self.refill();
-        let entry = code.short[(self.buffer >> (64 - SHORT)) as usize];
-        if entry.length > 0 {
-            self.consume(entry.length.into());
-            return Ok(entry.symbol);
-        }
-        self.long_symbol(code)
+        let entry = code.entry(self.buffer)?;
+        self.consume(entry.length());
+        Ok(entry.symbol())
     }
 
-    #[cold]
-    fn long_symbol(&mut self, code: &Huffman) -> Result<u8> {
-        let next = (self.buffer >> 48) as i32;
-        for length in SHORT + 1..=16 {
-            let value = next >> (16 - length);
-            if value <= code.last[length as usize] {
-                self.consume(length);
-                return Ok(code.values[(value + code.offset[length as usize]) as usize]);
-            }
-        }
-        bail!("corrupt JPEG: bits match no code of their Huffman table")
-    }
-
-    /// The signed number in the next `size` bits (T.81, F.2.2.1, EXTEND), which follow a symbol: [`Bits::symbol`] must
-    /// be the previous call, because this one does not refill.
+    /// Decodes the next symbol of a Huffman code and the signed number after it (T.81, F.2.2.1, EXTEND).
+    ///
+    /// # Errors
+    /// Returns an error if the next bits match none of its codes.
     #[inline(always)]
-    pub fn signed(&mut self, size: u8) -> i32 {
-        if size == 0 {
-            return 0;
-        }
-        let value = self.take_refilled(size.into());
-        let is_negative = (value >> (size - 1)) ^ 1;
-        value - (is_negative * ((1 << size) - 1))
+    pub fn symbol_and_number(&mut self, code: &Huffman) -> Result<(Symbol, i32)> {
+        self.refill();
+        let entry = code.entry(self.buffer)?;
+        let number = entry.number(self.buffer);
+        self.consume(entry.length_with_number());
+        Ok((entry.symbol(), number))
     }
 
     /// Checks that no bit has been consumed past the end of the data.
     ///
     /// # Errors
     /// Returns an error if one has.
-    pub fn check(&self) -> Result<()> {
+    pub fn check(self) -> Result<()> {
         let has_ended = self.padding > self.count;
         ensure!(!has_ended || self.at < self.bytes.len(), "truncated JPEG: the file ends within a scan");
         ensure!(!has_ended, "corrupt JPEG: a scan ends before its last block");
@@ -170,7 +167,7 @@ const SHORT: u32 = 10;
 
 /// A Huffman code.
 pub struct Huffman {
-    /// One entry per value of the next [`SHORT`] bits; its length is 0 if the code is longer.
+    /// One entry per value of the next [`SHORT`] bits; 0 if the code is longer.
     short: [Entry; 1 << SHORT],
     values: Vec<u8>,
     /// The last code of each length, or -1 if there is none.
@@ -179,10 +176,50 @@ pub struct Huffman {
     offset: [i32; 17],
 }
 
+/// A symbol, in the parts that an AC coefficient's has (T.81, F.1.2.2.1).
+#[derive(Clone, Copy)]
+pub struct Symbol {
+    /// The upper four bits: how many zeros come first.
+    pub zeros: usize,
+    /// The lower four bits: the size of the number after the symbol.
+    pub size: u32,
+}
+
+/// A code, packed because one load is faster than several: from the lowest byte on, the length of the code with the number
+/// after it, the size of that number, the symbol's zeros, and the length of the code alone.
 #[derive(Clone, Copy, Default)]
-struct Entry {
-    length: u8,
-    symbol: u8,
+struct Entry(u32);
+
+impl Entry {
+    fn new(length: u32, symbol: u8) -> Self {
+        let (zeros, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
+        Entry((length + size) | (size << 8) | (zeros << 16) | (length << 24))
+    }
+
+    #[inline(always)]
+    fn length_with_number(self) -> u32 {
+        self.0 & 63
+    }
+
+    #[inline(always)]
+    fn length(self) -> u32 {
+        self.0 >> 24
+    }
+
+    #[inline(always)]
+    fn symbol(self) -> Symbol {
+        Symbol { zeros: ((self.0 >> 16) & 15) as usize, size: (self.0 >> 8) & 255 }
+    }
+
+    /// The number after the code that `bits` begin with.
+    #[inline(always)]
+    fn number(self, bits: u64) -> i32 {
+        let ones = (1_u64 << (self.symbol().size & 63)) - 1;
+        // As many bits as 64 less the lowest byte, in one operation.
+        let number = (bits >> (self.0.wrapping_neg() & 63)) & ones;
+        // A negative number begins with 0 and has all ones added to it.
+        (if 2 * number > ones { number } else { number.wrapping_sub(ones) }) as i32
+    }
 }
 
 impl Huffman {
@@ -202,7 +239,7 @@ impl Huffman {
             if length <= SHORT {
                 for (code, &symbol) in (code..).zip(&values[place..place + count as usize]) {
                     let first = (code as usize) << (SHORT - length);
-                    huffman.short[first..first + (1 << (SHORT - length))].fill(Entry { length: length as u8, symbol });
+                    huffman.short[first..first + (1 << (SHORT - length))].fill(Entry::new(length, symbol));
                 }
             }
             if count > 0 {
@@ -212,5 +249,23 @@ impl Huffman {
             code = (code + count) << 1;
         }
         Ok(huffman)
+    }
+
+    /// The code that `bits` begin with.
+    #[inline(always)]
+    fn entry(&self, bits: u64) -> Result<Entry> {
+        let entry = self.short[(bits >> (64 - SHORT)) as usize];
+        if entry.0 > 0 { Ok(entry) } else { self.long_entry(bits) }
+    }
+
+    #[cold]
+    fn long_entry(&self, bits: u64) -> Result<Entry> {
+        for length in SHORT + 1..=16 {
+            let code = (bits >> (64 - length)) as i32;
+            if code <= self.last[length as usize] {
+                return Ok(Entry::new(length, self.values[(code + self.offset[length as usize]) as usize]));
+            }
+        }
+        bail!("corrupt JPEG: bits match no code of their Huffman table")
     }
 }

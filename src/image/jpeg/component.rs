@@ -1,4 +1,4 @@
-//! One colour channel of a JPEG file, or grey: its coefficients and samples.
+//! One colour channel of a JPEG file, or grey: its place in the image and its coefficients.
 
 use anyhow::{Context, Result};
 
@@ -32,12 +32,12 @@ pub struct Component {
     /// In a progressive frame, for each coefficient in zigzag order the bits that no scan has contained yet; `None` if no
     /// scan has contained any.
     pub missing_bits: [Option<u32>; 64],
-    /// Samples in rows of `8 * blocks_across`; empty until the frame is finished.
-    pub samples: Vec<u8>,
     /// The number of its quantization table.
     pub quantization_number: usize,
+    /// Whether a scan has contained some of it.
+    pub is_scanned: bool,
     /// The quantization table as defined at the component's first scan.
-    pub quantization: Option<[u16; 64]>,
+    pub quantization: [u16; 64],
 }
 
 impl Component {
@@ -51,9 +51,10 @@ impl Component {
     /// # Errors
     /// Returns an error if the table has not been defined.
     pub fn keep_quantization(&mut self, tables: &Tables) -> Result<()> {
-        if self.quantization.is_none() {
+        if !self.is_scanned {
             let table = tables.quantization.get(self.quantization_number).copied().flatten();
-            self.quantization = Some(table.context("corrupt JPEG: a quantization table is missing")?);
+            self.quantization = table.context("corrupt JPEG: a quantization table is missing")?;
+            self.is_scanned = true;
         }
         Ok(())
     }

@@ -3,7 +3,6 @@
 use anyhow::{Context, Result, ensure};
 
 use super::component::{Component, Factors};
-use super::idct::inverse;
 use super::markers::be16;
 use super::smooth;
 
@@ -63,20 +62,21 @@ impl Frame {
                 blocks_down: units.down * sampling.down,
                 coefficients: Vec::new(),
                 missing_bits: [None; 64],
-                samples: Vec::new(),
                 quantization_number: usize::from(three[2]),
-                quantization: None,
+                is_scanned: false,
+                quantization: [0; 64],
             })
         });
         let components = components.collect::<Result<_>>()?;
         Ok(Frame { width, height, is_progressive, max_sampling, units, components })
     }
 
-    /// The most memory that is in use at any time from [`Frame::allocate`] to the image's pixels: coefficients and
-    /// samples, then samples and pixels.
+    /// The memory that the coefficients take and the pixels made of them. The samples in between are few: two rows of
+    /// blocks of each component.
     pub fn bytes_needed(&self) -> u64 {
-        let samples = 64 * self.components.iter().map(Component::blocks).sum::<usize>() as u64;
-        (3 * samples).max(samples + 3 * self.width as u64 * self.height as u64)
+        let coefficients = 64 * self.components.iter().map(Component::blocks).sum::<usize>() as u64;
+        let strips = 16 * 8 * self.components.iter().map(|component| component.blocks_across as u64 + 1).sum::<u64>();
+        2 * coefficients + strips + 3 * self.width as u64 * self.height as u64
     }
 
     /// Allocates the coefficients, all zero.
@@ -89,19 +89,15 @@ impl Frame {
         self.components.iter().map(|component| component.identifier).collect()
     }
 
-    /// Turns all coefficients into samples.
+    /// Estimates coefficients that are missing, after the last scan.
     ///
     /// # Errors
     /// Returns an error if no scan contained one of the components.
     pub fn finish(&mut self) -> Result<()> {
-        let is_smoothed = self.is_progressive && smooth::is_useful(&self.components);
-        for component in &mut self.components {
-            let quantization = component.quantization.context("corrupt JPEG: a colour channel has no data")?;
-            if is_smoothed {
-                smooth::smooth(component, &quantization, self.units.down);
-            }
-            let coefficients = std::mem::take(&mut component.coefficients);
-            component.samples = inverse(&coefficients, &quantization, component.blocks_across);
+        let is_complete = self.components.iter().all(|component| component.is_scanned);
+        ensure!(is_complete, "corrupt JPEG: a colour channel has no data");
+        if self.is_progressive && smooth::is_useful(&self.components) {
+            self.components.iter_mut().for_each(|component| smooth::smooth(component, self.units.down));
         }
         Ok(())
     }

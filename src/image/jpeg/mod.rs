@@ -2,17 +2,21 @@
 //! rest on those pixels.
 //!
 //! [`markers`] splits a file into segments, [`tables`] holds what some of them define, [`frame`] the image's size and each
-//! [`component`]'s coefficients, [`scan`] reads those with [`bits`], [`smooth`] estimates those that are missing, [`idct`]
-//! turns them into samples, and [`pixels`] the samples into RGB. Decoders agree on a JPEG's coefficients but may round every
-//! later step differently: other fast ones differ from libjpeg-turbo by one or two units in one value of seven, mostly
-//! because they upsample colours in another way.
+//! [`component`]'s coefficients, [`scan`] reads those with [`bits`], and [`smooth`] estimates those that are missing. From
+//! there, [`pixels`] makes any region of the image: [`idct`] turns the blocks that it takes into [`samples`], which are
+//! enlarged to [`channel`]s of the image's size and become RGB by [`colours`]. Decoders agree on a JPEG's coefficients but
+//! may round every later step differently: other fast ones differ from libjpeg-turbo by one or two units in one value of
+//! seven, mostly because they upsample colours in another way.
 
 mod bits;
+mod channel;
+mod colours;
 mod component;
 mod frame;
 mod idct;
 mod markers;
 mod pixels;
+mod samples;
 mod scan;
 mod smooth;
 mod tables;
@@ -21,21 +25,33 @@ use anyhow::{Context, Result, bail, ensure};
 use image::RgbImage;
 
 use bits::Bits;
+use colours::Colours;
 use frame::Frame;
 use markers::{Segments, be16};
-use pixels::Colours;
 use scan::Scan;
 use tables::Tables;
+
+use crate::geometry::{Rect, Size};
 
 const TOO_MANY_SCANS: &str = "JPEG with more scans of the whole image than encoders write, which would take too long to \
                               read; save the image as an ordinary JPEG";
 
-/// A decoded file.
-pub struct Jpeg<'a> {
-    /// The pixels as stored, not yet turned upright.
-    pub image: RgbImage,
-    /// The content of the Exif segment, from its byte order mark on.
-    pub exif: Option<&'a [u8]>,
+/// A file that has been read: its coefficients, of which any region's pixels can be made.
+pub struct Jpeg {
+    frame: Frame,
+    colours: Colours,
+}
+
+impl Jpeg {
+    /// The image's size as stored, not yet turned upright.
+    pub fn size(&self) -> Size {
+        Size { width: self.frame.width as u32, height: self.frame.height as u32 }
+    }
+
+    /// The pixels of `region`, which lies within the image: the same as cut out of the whole image, in less time.
+    pub fn pixels(&self, region: Rect) -> RgbImage {
+        pixels::rgb(&self.frame, self.colours, region)
+    }
 }
 
 /// How many blocks the scans of a file may visit, all together: about a second's work. Each of a progressive file's
@@ -49,14 +65,14 @@ pub fn is_jpeg(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0xFF, 0xD8, 0xFF])
 }
 
-/// Decodes a baseline, extended or progressive JPEG with 8 bits per channel: grey, YCbCr, RGB, CMYK or YCCK. Before
-/// memory is allocated, `admit` is asked with the width, the height and the bytes needed; what it returns is returned with
-/// the image.
+/// Reads a baseline, extended or progressive JPEG with 8 bits per channel: grey, YCbCr, RGB, CMYK or YCCK. Returns it with
+/// the content of the Exif segment, from its byte order mark on. Before memory is allocated, `admit` is asked with the
+/// width, the height and the bytes needed for all pixels; what it returns comes last.
 ///
 /// # Errors
 /// Returns an error if the file is truncated or corrupt, not admitted, made of more scans than any encoder writes, or of
 /// a kind that Pillow does not read either.
-pub fn decode<T>(bytes: &[u8], admit: impl Fn(u32, u32, u64) -> Result<T>) -> Result<(Jpeg<'_>, T)> {
+pub fn read<T>(bytes: &[u8], admit: impl Fn(u32, u32, u64) -> Result<T>) -> Result<(Jpeg, Option<&[u8]>, T)> {
     let mut segments = Segments::new(bytes);
     let (mut tables, mut frame, mut exif) = (Tables::default(), None::<(Frame, T)>, None);
     let (mut has_jfif, mut adobe_transform) = (false, None);
@@ -95,7 +111,7 @@ pub fn decode<T>(bytes: &[u8], admit: impl Fn(u32, u32, u64) -> Result<T>) -> Re
     let (mut frame, admitted) = frame.context("corrupt JPEG: it ends without an image")?;
     let colours = Colours::of(&frame.identifiers(), has_jfif, adobe_transform);
     frame.finish()?;
-    Ok((Jpeg { image: pixels::rgb(&frame, colours), exif }, admitted))
+    Ok((Jpeg { frame, colours }, exif, admitted))
 }
 
 /// What a file says before its first scan.

@@ -2,10 +2,11 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::bits::{Bits, Huffman};
+use super::bits::{Bits, Huffman, Symbol};
 use super::component::Component;
 use super::frame::Frame;
 use super::tables::{Tables, ZIGZAG};
+use crate::image::twice::compiled_twice;
 
 /// A component's part in a scan.
 struct Part<'a> {
@@ -72,20 +73,7 @@ impl<'a> Scan<'a> {
     /// # Errors
     /// Returns an error if the scan is truncated or corrupt, or refers to a Huffman table that has not been defined.
     pub fn read(mut self, frame: &mut Frame, restart_interval: usize, bits: &mut Bits) -> Result<()> {
-        for y in 0..self.units_down {
-            for x in 0..self.units_across {
-                let unit = y * self.units_across + x;
-                if restart_interval > 0 && unit > 0 && unit.is_multiple_of(restart_interval) {
-                    bits.restart()?;
-                    self.band.empty_blocks = 0;
-                    self.parts.iter_mut().for_each(|part| part.previous = 0);
-                }
-                // Past the end of the data, zeros are read as codes, so that any fault may come of them.
-                self.read_unit(frame, x, y, bits).map_err(|error| bits.check().err().unwrap_or(error))?;
-            }
-            bits.check()?;
-        }
-        Ok(())
+        read_units(&mut self, frame, restart_interval, bits)
     }
 
     #[inline(always)]
@@ -100,6 +88,25 @@ impl<'a> Scan<'a> {
                     read_block(bits, part, &mut self.band, frame.is_progressive, block)?;
                 }
             }
+        }
+        Ok(())
+    }
+}
+
+compiled_twice! {
+    fn read_units(scan: &mut Scan<'_>, frame: &mut Frame, restart_interval: usize, bits: &mut Bits<'_>) -> Result<()> {
+        for y in 0..scan.units_down {
+            for x in 0..scan.units_across {
+                let unit = y * scan.units_across + x;
+                if restart_interval > 0 && unit > 0 && unit.is_multiple_of(restart_interval) {
+                    bits.restart()?;
+                    scan.band.empty_blocks = 0;
+                    scan.parts.iter_mut().for_each(|part| part.previous = 0);
+                }
+                // Past the end of the data, zeros are read as codes, so that any fault may come of them.
+                scan.read_unit(frame, x, y, bits).map_err(|error| bits.check().err().unwrap_or(error))?;
+            }
+            bits.check()?;
         }
         Ok(())
     }
@@ -145,47 +152,56 @@ fn read_block(
     progressive: bool,
     block: &mut [i16; 64],
 ) -> Result<()> {
-    match (band.first, band.refines) {
+    // The compiler keeps a copy in registers.
+    let mut ahead = *bits;
+    let read = match (band.first, band.refines) {
         (0, true) => {
-            block[0] |= (bits.take(1) << band.shift) as i16;
+            block[0] |= (ahead.take(1) << band.shift) as i16;
             Ok(())
         }
-        (0, false) => {
-            dc(bits, part, band.shift, block)?;
-            if progressive { Ok(()) } else { ac(bits, part.ac.context(NO_TABLE)?, block) }
-        }
-        (_, false) => ac_first(bits, part.ac.context(NO_TABLE)?, band, block),
-        (_, true) => ac_refining(bits, part.ac.context(NO_TABLE)?, band, block),
-    }
+        (0, false) if progressive => dc(&mut ahead, part, band.shift, block),
+        (0, false) => sequential(&mut ahead, part, block),
+        (_, false) => ac_first(&mut ahead, part, band, block),
+        (_, true) => ac_refining(&mut ahead, part, band, block),
+    };
+    *bits = ahead;
+    read
 }
 
 #[inline(always)]
 fn dc(bits: &mut Bits, part: &mut Part, shift: u32, block: &mut [i16; 64]) -> Result<()> {
-    let size = bits.symbol(part.dc.context(NO_TABLE)?)?;
-    ensure!(size <= 15, "corrupt JPEG: a DC coefficient of {size} bits, expected at most 15");
-    part.previous = part.previous.wrapping_add(bits.signed(size));
+    let (Symbol { zeros, size }, difference) = bits.symbol_and_number(part.dc.context(NO_TABLE)?)?;
+    ensure!(zeros == 0, "corrupt JPEG: a DC coefficient of {} bits, expected at most 15", 16 * zeros as u32 + size);
+    part.previous = part.previous.wrapping_add(difference);
     block[0] = (part.previous << shift) as i16;
     Ok(())
 }
 
-/// Reads all AC coefficients of a sequential scan's block (F.2.2.2).
+/// Reads all coefficients of a sequential scan's block (F.2.2).
 #[inline(always)]
-fn ac(bits: &mut Bits, table: &Huffman, block: &mut [i16; 64]) -> Result<()> {
+fn sequential(bits: &mut Bits, part: &mut Part, block: &mut [i16; 64]) -> Result<()> {
+    dc(bits, part, 0, block)?;
+    let table = part.ac.context(NO_TABLE)?;
     let mut place = 1;
     while place < 64 {
-        let symbol = bits.symbol(table)?;
-        let (zeros, size) = (usize::from(symbol >> 4), symbol & 15);
-        if size == 0 {
-            if zeros < 15 {
+        bits.top_up();
+        // So many usually fit in what was topped up; none needs to refill then.
+        for _ in 0..4 {
+            let (Symbol { zeros, size }, value) = bits.symbol_and_number(table)?;
+            if size > 0 {
+                place += zeros;
+                ensure!(place < 64, OVERFULL);
+                block[ZIGZAG[place]] = value as i16;
+                place += 1;
+            } else if zeros == 15 {
+                place += 16;
+            } else {
+                return Ok(());
+            }
+            if place >= 64 {
                 break;
             }
-            place += 16;
-            continue;
         }
-        place += zeros;
-        ensure!(place < 64, OVERFULL);
-        block[ZIGZAG[place]] = bits.signed(size) as i16;
-        place += 1;
     }
     Ok(())
 }
@@ -193,15 +209,16 @@ fn ac(bits: &mut Bits, table: &Huffman, block: &mut [i16; 64]) -> Result<()> {
 const OVERFULL: &str = "corrupt JPEG: a block has more than 64 coefficients";
 
 /// Reads the upper bits of a band of coefficients (G.1.2.2).
-fn ac_first(bits: &mut Bits, table: &Huffman, band: &mut Band, block: &mut [i16; 64]) -> Result<()> {
+#[inline(always)]
+fn ac_first(bits: &mut Bits, part: &Part, band: &mut Band, block: &mut [i16; 64]) -> Result<()> {
+    let table = part.ac.context(NO_TABLE)?;
     if band.empty_blocks > 0 {
         band.empty_blocks -= 1;
         return Ok(());
     }
     let mut place = band.first;
     while place <= band.last {
-        let symbol = bits.symbol(table)?;
-        let (zeros, size) = (usize::from(symbol >> 4), symbol & 15);
+        let (Symbol { zeros, size }, value) = bits.symbol_and_number(table)?;
         if size == 0 {
             if zeros < 15 {
                 band.empty_blocks = (1 << zeros) + bits.take(zeros as u32) - 1;
@@ -212,20 +229,21 @@ fn ac_first(bits: &mut Bits, table: &Huffman, band: &mut Band, block: &mut [i16;
         }
         place += zeros;
         ensure!(place < 64, OVERFULL);
-        block[ZIGZAG[place]] = (bits.signed(size) << band.shift) as i16;
+        block[ZIGZAG[place]] = (value << band.shift) as i16;
         place += 1;
     }
     Ok(())
 }
 
 /// Reads one more bit of a band of coefficients (G.1.2.3): a bit for each nonzero one, and new ones between them.
-fn ac_refining(bits: &mut Bits, table: &Huffman, band: &mut Band, block: &mut [i16; 64]) -> Result<()> {
+#[inline(always)]
+fn ac_refining(bits: &mut Bits, part: &Part, band: &mut Band, block: &mut [i16; 64]) -> Result<()> {
+    let table = part.ac.context(NO_TABLE)?;
     let bit = 1_i16 << band.shift;
     let mut place = band.first;
     if band.empty_blocks == 0 {
         while place <= band.last {
-            let symbol = bits.symbol(table)?;
-            let (zeros, size) = (i32::from(symbol >> 4), symbol & 15);
+            let Symbol { zeros, size } = bits.symbol(table)?;
             let mut new = 0;
             if size != 0 {
                 ensure!(size == 1, "corrupt JPEG: a refining scan adds {size} bits, expected 1");
@@ -245,7 +263,7 @@ fn ac_refining(bits: &mut Bits, table: &Huffman, band: &mut Band, block: &mut [i
     if band.empty_blocks > 0 {
         // Most of these blocks have nothing that could be refined.
         if block[1..].iter().any(|&value| value != 0) {
-            refine(bits, block, place..=band.last, i32::MAX, bit);
+            refine(bits, block, place..=band.last, usize::MAX, bit);
         }
         band.empty_blocks -= 1;
     }
@@ -254,11 +272,12 @@ fn ac_refining(bits: &mut Bits, table: &Huffman, band: &mut Band, block: &mut [i
 
 /// Reads a bit for each nonzero coefficient until it meets a zero after skipping `zeros` others; returns that one's
 /// place.
+#[inline(always)]
 fn refine(
     bits: &mut Bits,
     block: &mut [i16; 64],
     places: std::ops::RangeInclusive<usize>,
-    mut zeros: i32,
+    mut zeros: usize,
     bit: i16,
 ) -> usize {
     let after_all = places.end() + 1;

@@ -13,16 +13,16 @@ const SMOOTHED: usize = 10;
 /// Whether smoothing applies: if some DC bits of all components are known, and not all bits of the AC coefficients.
 pub fn is_useful(components: &[Component]) -> bool {
     let is_possible = |component: &Component| {
-        let divisors = component.quantization.is_some_and(|table| ZIGZAG[..SMOOTHED].iter().all(|&at| table[at] != 0));
-        divisors && component.missing_bits[0].is_some()
+        let are_divisors = ZIGZAG[..SMOOTHED].iter().all(|&at| component.quantization[at] != 0);
+        are_divisors && component.missing_bits[0].is_some()
     };
     let is_incomplete = |component: &Component| component.missing_bits[1..SMOOTHED].iter().any(|&it| it != Some(0));
     components.iter().all(is_possible) && components.iter().any(is_incomplete)
 }
 
 /// Estimates what is missing of a component; `units_down` is the frame's.
-pub fn smooth(component: &mut Component, quantization: &[u16; 64], units_down: usize) {
-    let missing = component.missing_bits;
+pub fn smooth(component: &mut Component, units_down: usize) {
+    let (quantization, missing) = (component.quantization, component.missing_bits);
     let has_no_ac = missing[1..SMOOTHED].iter().all(Option::is_none);
     let kernels = if has_no_ac { &WITHOUT_AC[..] } else { &WITH_SOME_AC[..] };
     let dc: Vec<i32> = component.coefficients.iter().map(|block| block[0].into()).collect();
