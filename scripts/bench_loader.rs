@@ -1,16 +1,18 @@
-//! How many photographs per second one core decodes, crops at random, resizes to 224x224, mirrors and normalises.
+//! How many photographs per second one core decodes, and how many it prepares for training: decodes, crops at random,
+//! resizes to 224x224, mirrors and normalises.
 //!
 //!     cargo bench --bench loader -- DIR
 //!
-//! DIR contains JPEG photographs; scripts/bench_loader makes some of ordinary size and measures torchvision on the same
-//! ones.
+//! DIR contains JPEG photographs; scripts/bench_loader measures other libraries on the same ones. Prints lines of what is
+//! measured, by what, and images per second, separated by tabs.
 
 use std::env;
+use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Error, Result, ensure};
-use image::RgbImage;
+use image::{ImageFormat, RgbImage};
 use tch::Device;
 use topfive::data::dataset::{Dataset, Sample, Source};
 use topfive::data::example::{Examples, Visit};
@@ -21,7 +23,8 @@ use topfive::image::normalise::Normalisation;
 use topfive::memory;
 
 const BATCH: usize = 64;
-const ROUNDS: u64 = 5;
+/// Each measurement goes through at least so many images.
+const LEAST: usize = 400;
 
 fn main() -> Result<()> {
     memory::keep_freed();
@@ -30,22 +33,32 @@ fn main() -> Result<()> {
     let dataset = photographs(Path::new(&dir))?;
     // torchvision's RandomResizedCrop, which scripts/bench_loader measures on the same photographs.
     let crop = r#"training.crop={"random_resized":{"area":[0.08,1.0],"aspect":[0.75,1.3333333333333333]}}"#;
-    let experiment = Experiment::load(Path::new("resnet34"), &[Change::Set(crop.to_string())])?;
+    let changes = [crop, "training.augment=[]"].map(|change| Change::Set(change.to_string()));
+    let experiment = Experiment::load(Path::new("resnet34"), &changes)?;
     let examples = Examples::new(&dataset, &experiment);
+    let visits = examples.order(0);
     let loading = Loading {
-        visits: examples.order(0),
+        visits: visits.repeat(LEAST.div_ceil(visits.len())),
         examples,
         normalisation: Normalisation::new(&experiment.preprocess.constants(), Device::Cpu)?,
     };
     tch::set_num_threads(1);
     let cores = std::thread::available_parallelism()?.get();
-    for round in 0..ROUNDS {
-        let (one, all) = (loading.alone(round)?, loading.with_workers(round, cores)?);
-        println!(
-            "one core {one:4.0} images/s;  loader with {cores} workers {all:4.0} images/s, {:4.0} per core",
-            all / cores as f64
-        );
-    }
+    // The first round is slower: it makes the memory that all others use.
+    loading.alone(0)?;
+    println!("decode\ttopfive\t{:.1}", loading.decoding(&dataset, topfive)?);
+    println!("decode\tzune-jpeg (image)\t{:.1}", loading.decoding(&dataset, zune)?);
+    println!("prepare\ttopfive\t{:.1}", loading.alone(1)?);
+    println!("prepare\ttopfive, {cores} workers\t{:.1}", loading.with_workers(1, cores)?);
+    Ok(())
+}
+
+fn topfive(path: &Path) -> Result<()> {
+    Source::file(path.to_path_buf()).image(true).map(drop)
+}
+
+fn zune(path: &Path) -> Result<()> {
+    let _ = image::load_from_memory_with_format(&fs::read(path)?, ImageFormat::Jpeg)?.into_rgb8();
     Ok(())
 }
 
@@ -67,6 +80,15 @@ struct Loading {
 }
 
 impl Loading {
+    /// Images per second that are only decoded.
+    fn decoding(&self, dataset: &Dataset, decode: fn(&Path) -> Result<()>) -> Result<f64> {
+        let begun = Instant::now();
+        for visit in &self.visits {
+            decode(Path::new(&dataset.samples[visit.sample as usize].source.name()))?;
+        }
+        Ok(self.visits.len() as f64 / begun.elapsed().as_secs_f64())
+    }
+
     /// Images per second when a single thread does everything.
     fn alone(&self, epoch: u64) -> Result<f64> {
         let begun = Instant::now();
