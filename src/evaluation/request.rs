@@ -146,6 +146,7 @@ pub fn planes(image: &impl Regions, plan: &Plan, views: Vec<&mut View>) -> Resul
         check_size(plan.size(), plane.resize.to)?;
     }
     let windows = windows(plan, &views);
+    // The image is decoded once for all planes.
     let all = plan.planes().iter().zip(&windows);
     let of_image = all.clone().filter(|(plane, _)| plane.of.is_none());
     let read = of_image.map(|(plane, &window)| Resizing::new(plane.resize, window).source()).reduce(Rect::around);

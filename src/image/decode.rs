@@ -49,9 +49,9 @@ pub fn read_from(stream: impl Read) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// An image whose regions can be had.
+/// An image whose pixels can be had region by region.
 pub trait Regions {
-    /// An image that contains the pixels of `region`, which lies within the whole one, and where.
+    /// Returns an image that contains the pixels of `region`, which lies within the whole one, and their place in it.
     fn region(&self, region: Rect) -> (Cow<'_, RgbImage>, Rect);
 }
 

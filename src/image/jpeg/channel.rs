@@ -27,9 +27,10 @@ pub struct Channel<'a> {
     last: usize,
     /// Whether each row is mixed with its nearer neighbour too.
     mixes_rows: bool,
-    /// Samples of the present row, as multiples if rows are mixed; if it is doubled, with one more at each end.
+    /// The samples that a row of the image is made of, four times as large if rows are mixed; if they are doubled, with a
+    /// neighbour at each end.
     mixed: Vec<u16>,
-    /// Where the samples go that there are: at an edge of the component, what is one more is the same.
+    /// Which of these the component has; a neighbour beyond its edge repeats the last sample.
     present: Range<usize>,
     values: Vec<u8>,
     /// The values that belong to the image's columns.
