@@ -150,8 +150,8 @@ def main(program, networks):
     print(f"medians of {ROUNDS} measurements in turns.\n")
     print("| network | batch | " + " | ".join(engines) + " | topfive / best of the others |")
     print("|--" * (len(engines) + 3) + "|")
-    for network in networks:
-        for batch in BATCHES:
+    for batch in BATCHES:
+        for network in networks:
             figures = measure(program, network, batch, engines)
             best = max(figures[engine] for engine in OTHERS)
             cells = [f"{figures[engine]:.1f}" for engine in engines]
