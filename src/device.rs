@@ -35,6 +35,14 @@ pub fn name(device: Device) -> String {
     }
 }
 
+/// How a sentence calls a device's memory.
+pub fn memory(device: Device) -> String {
+    match device {
+        Device::Cpu => "main memory".to_string(),
+        device => format!("{}'s memory", name(device)),
+    }
+}
+
 /// Restates libtorch's error for a batch of `batch_size` images in a user's terms. If the batch does not fit, the error
 /// is a [`Remedy`].
 pub fn explain(error: TchError, batch_size: usize, device: Device) -> anyhow::Error {
@@ -48,10 +56,7 @@ pub fn explain(error: TchError, batch_size: usize, device: Device) -> anyhow::Er
     if !out_of_memory.iter().any(|sign| text.contains(sign)) {
         return anyhow!("libtorch failed on {}: {reason}", name(device));
     }
-    let memory = match device {
-        Device::Cpu => "main memory".to_string(),
-        device => format!("{}'s memory", name(device)),
-    };
+    let memory = memory(device);
     if batch_size <= 1 {
         return anyhow!(
             "a single image does not fit in {memory} ({reason}). Use a smaller network.input or another device"

@@ -11,8 +11,9 @@
 //!    [`training::step`] shows it on one screen, [`training`] is the loop around it, [`training::average`] keeps the
 //!    average of the weights, [`training::saves`] writes all of it, [`training::state`] is what a resumed run needs;
 //!    [`training::find_rate`] is a loop that looks for the rate.
-//! 4. image -> [`views`] -> [`evaluation`] (forward, averaged over views and the models of an ensemble, [`model`]) ->
-//!    [`metrics`] -> [`report`], in the `eval` and `predict` [`commands`].
+//! 4. image -> [`views`] -> [`evaluation`] (forward, on a processor through the network as [`network::Network::fused`]
+//!    rewrites it; averaged over views and the models of an ensemble, [`model`]) -> [`metrics`] -> [`report`], in the
+//!    `eval` and `predict` [`commands`]. [`native`] is libtorch beyond tch.
 //! 5. a model -> what it has learned, and where in an image it sees it: [`explain`] -> pictures, in the `explain` command.
 //!
 //! [`check`] reads a data set for people rather than for networks.
@@ -41,6 +42,7 @@ pub mod imagenet;
 pub mod memory;
 pub mod metrics;
 pub mod model;
+pub mod native;
 pub mod nearest;
 pub mod network;
 pub mod random;

@@ -61,6 +61,7 @@ fn only_cli_and_commands_know_command_line_arguments() {
         "memory",
         "metrics",
         "model",
+        "native",
         "nearest",
         "network",
         "random",

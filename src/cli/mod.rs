@@ -144,6 +144,9 @@ pub struct Eval {
     /// linear layer]
     #[arg(long, value_enum, requires = "boxes")]
     pub method: Option<MethodArgument>,
+    /// Run the network layer by layer, as it is written, to check the fused one that is run on a processor
+    #[arg(long)]
+    pub plain: bool,
     /// Options of all commands that run a network.
     #[command(flatten)]
     pub common: Common,
@@ -181,6 +184,9 @@ pub struct Predict {
     /// Format of standard output
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
+    /// Run the network layer by layer, as it is written, to check the fused one that is run on a processor
+    #[arg(long)]
+    pub plain: bool,
     /// Options of all commands that run a network.
     #[command(flatten)]
     pub common: Common,

@@ -10,6 +10,7 @@ use tch::{Cuda, Device, Kind, Tensor};
 
 use super::Outcome;
 use crate::cli::Doctor;
+use crate::native;
 use crate::report::Report;
 use crate::report::records::write_json;
 
@@ -33,6 +34,7 @@ pub fn run(args: Doctor) -> Result<Outcome> {
             if computes { "" } else { ", but a test multiplication failed" }
         ),
     )?;
+    line("fused", fused().to_string())?;
     line("CUDA", cuda(gpus))?;
     line("cuDNN", if tch::Cuda::cudnn_is_available() { "available".to_string() } else { "not available".to_string() })?;
     if let Some(path) = &args.output.json {
@@ -40,11 +42,20 @@ pub fn run(args: Doctor) -> Result<Outcome> {
             path,
             &json!({
                 "version": env!("CARGO_PKG_VERSION"), "libtorch": version, "library": library, "cores": cores,
-                "threads": tch::get_num_threads(), "cuda": tch::utils::has_cuda(), "gpus": gpus,
+                "threads": tch::get_num_threads(), "cuda": tch::utils::has_cuda(), "gpus": gpus, "fused": native::is_present(),
             }),
         )?;
     }
     Ok(Outcome::Done)
+}
+
+fn fused() -> &'static str {
+    match native::is_present() {
+        true => "eval and predict join convolutions with what follows them",
+        false => {
+            "this libtorch lacks oneDNN's fused layers, so eval and predict run networks as they are written, which takes up to three times as long; scripts/setup fetches one that has them"
+        }
+    }
 }
 
 fn cuda(gpus: i64) -> String {

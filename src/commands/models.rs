@@ -16,12 +16,15 @@ use crate::weights::location::{Left, Location};
 use crate::weights::published;
 use crate::weights::rename::Rename;
 
-/// Crops per forward pass unless `--batch-size` says otherwise.
-const BATCH_SIZE: u32 = 64;
+/// Crops per forward pass unless `--batch-size` says otherwise. On a processor, larger batches are no faster and take more
+/// memory.
+fn batch_size(device: Device) -> u32 {
+    if device == Device::Cpu { 16 } else { 64 }
+}
 
 /// Opens models: checkpoints, run folders, and experiments, each of which takes the next of the weights, or its published
 /// ones.
-pub fn open(names: &[PathBuf], weights: &Weights, common: &Common) -> Result<(Ensemble, Pace, Report)> {
+pub fn open(names: &[PathBuf], weights: &Weights, plain: bool, common: &Common) -> Result<(Ensemble, Pace, Report)> {
     let (device, workers, report) = prepare(common)?;
     let found = names.iter().map(|name| find(name)).collect::<Result<Vec<_>>>()?;
     refuse_unused(weights, found.iter().filter(|found| matches!(found, Found::Experiment(_))).count())?;
@@ -43,7 +46,8 @@ pub fn open(names: &[PathBuf], weights: &Weights, common: &Common) -> Result<(En
             }
         });
     }
-    let pace = Pace { batch_size: common.batch_size.unwrap_or(BATCH_SIZE) as usize, workers };
+    let batch_size = common.batch_size.unwrap_or_else(|| batch_size(device)) as usize;
+    let pace = Pace { batch_size, workers, plain };
     Ok((Ensemble::new(models)?, pace, report))
 }
 

@@ -1,24 +1,25 @@
 //! Batches of crops: crops of the same size share a forward pass, regardless of their image and protocol.
 
 use std::collections::VecDeque;
-use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use image::RgbImage;
 use tch::{Device, no_grad};
 
-use super::request::{CountedView, Request, Viewed};
+use super::request::{CountedView, MemberRequest, Request, Viewed};
 use super::scores::Scores;
-use super::{BadImage, Member};
+use super::{BadImage, Member, Pace};
 use crate::device;
 use crate::geometry::{Rect, Size};
 use crate::image::batch::Batch;
 use crate::image::crop::append_rows;
 use crate::image::normalise::Normalisation;
 use crate::network::{Mode, Network};
+use crate::remedy::Remedy;
+use crate::report::Report;
 
 /// The images whose results are pending, and their queued crops.
 #[derive(Debug)]
@@ -31,6 +32,7 @@ pub struct Batches<'a> {
     /// Crops in all queues; a larger view counts as the crops of the input's size that it has room for.
     waiting: u64,
     batch_size: u64,
+    report: Report,
     /// In order; the first one has the number `first`.
     pending: VecDeque<Result<Scores, BadImage>>,
     first: usize,
@@ -58,6 +60,8 @@ struct QueuedCrop {
 #[derive(Debug)]
 struct Runner<'a> {
     network: &'a Network,
+    /// `None` if the network runs as it is written.
+    fused: Option<Network>,
     /// `None` if no view needs it.
     dense: Option<Network>,
     normalisation: Normalisation,
@@ -67,24 +71,17 @@ struct Runner<'a> {
 impl<'a> Batches<'a> {
     /// # Errors
     /// Returns an error if a network must run dense and cannot.
-    pub fn new(members: &[Member<'a>], request: Arc<Request>, batch_size: usize) -> Result<Self> {
-        let mut runners = Vec::with_capacity(members.len());
-        for (Member { network, experiment, .. }, asked) in members.iter().zip(&request.members) {
-            let dense = asked.is_dense().then(|| network.dense()).transpose();
-            runners.push(Runner {
-                network,
-                dense: dense.with_context(|| format!("{} cannot run as a dense network", experiment.name))?,
-                normalisation: Normalisation::new(&experiment.preprocess.constants(), network.device())?,
-                input: asked.input,
-            });
-        }
+    pub fn new(members: &[Member<'a>], request: Arc<Request>, pace: Pace, report: Report) -> Result<Self> {
+        let runners = members.iter().zip(&request.members).map(|(member, asked)| Runner::new(member, asked, pace));
+        let runners = runners.collect::<Result<_>>()?;
         Ok(Batches {
             members: members.to_vec(),
             request,
             runners,
             queues: VecDeque::new(),
             waiting: 0,
-            batch_size: batch_size as u64,
+            batch_size: pace.batch_size as u64,
+            report,
             pending: VecDeque::new(),
             first: 0,
         })
@@ -166,7 +163,7 @@ impl<'a> Batches<'a> {
         let size = self.share_of_batch(key) * crops.len() as u64;
         self.waiting -= size;
         let begun = Instant::now();
-        let logits = self.runners[key.member].run(&crops, key)?;
+        let logits = self.run(&crops, key)?;
         let seconds = begun.elapsed().as_secs_f64() / crops.len() as f64;
         for (crop, logits) in crops.into_iter().zip(logits) {
             if let Some(Ok(scores)) = self.pending.get_mut(crop.image - self.first) {
@@ -175,12 +172,47 @@ impl<'a> Batches<'a> {
         }
         Ok(())
     }
+
+    /// The logits of each crop. A batch that does not fit in memory is halved, and the batches after it are as small.
+    fn run(&mut self, crops: &[QueuedCrop], key: BatchKey) -> Result<Vec<Vec<f32>>> {
+        match self.runners[key.member].run(crops, key) {
+            Err(error) if error.is::<Remedy>() && crops.len() > 1 => {
+                let (first, second) = crops.split_at(crops.len().div_ceil(2));
+                let size = self.share_of_batch(key) * first.len() as u64;
+                if size < self.batch_size {
+                    self.batch_size = size;
+                    let memory = device::memory(self.runners[key.member].network.device());
+                    self.report.warn(format!(
+                        "a batch of {} crops does not fit in {memory}; continuing with batches of {size}",
+                        crops.len()
+                    ));
+                }
+                Ok([self.run(first, key)?, self.run(second, key)?].concat())
+            }
+            logits => logits,
+        }
+    }
 }
 
-impl Runner<'_> {
-    /// The logits of each crop. `size` is the size of the batch, in crops of the input's size.
+impl<'a> Runner<'a> {
+    fn new(member: &Member<'a>, asked: &MemberRequest, pace: Pace) -> Result<Self> {
+        let Member { network, experiment, .. } = member;
+        let fused = |network: &Network| if pace.plain { Ok(None) } else { network.fused(pace.batch_size as i64) };
+        let dense = asked.is_dense().then(|| network.dense()).transpose();
+        let dense = dense.with_context(|| format!("{} cannot run as a dense network", experiment.name))?;
+        Ok(Runner {
+            network,
+            fused: if asked.has_crops() { fused(network)? } else { None },
+            dense: dense.map(|dense| Ok::<_, Error>(fused(&dense)?.unwrap_or(dense))).transpose()?,
+            normalisation: Normalisation::new(&experiment.preprocess.constants(), network.device())?,
+            input: asked.input,
+        })
+    }
+
+    /// The logits of each crop.
     fn run(&self, crops: &[QueuedCrop], key: BatchKey) -> Result<Vec<Vec<f32>>> {
-        let network = self.dense.as_ref().filter(|_| key.dense).unwrap_or(self.network);
+        let crop = self.fused.as_ref().unwrap_or(self.network);
+        let network = self.dense.as_ref().filter(|_| key.dense).unwrap_or(crop);
         let mut batch = Batch::with_capacity(key.size, crops.len())?;
         crops.iter().for_each(|crop| batch.push(&crop.plane, crop.rect, crop.mirror));
         let bytes = batch.tensor()?;
@@ -211,7 +243,7 @@ impl fmt::Display for NotFinite {
     }
 }
 
-impl Error for NotFinite {}
+impl std::error::Error for NotFinite {}
 
 /// A queued crop keeps its whole plane in memory, unless the plane is more than this many times larger: then the crop
 /// is copied.

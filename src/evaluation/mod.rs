@@ -15,6 +15,7 @@ use crate::data::dataset::Source;
 use crate::data::loader::Loader;
 use crate::experiment::Experiment;
 use crate::network::Network;
+use crate::report::Report;
 use crate::views::Views;
 
 use batches::Batches;
@@ -34,13 +35,15 @@ pub struct Member<'a> {
     pub order: Option<&'a [usize]>,
 }
 
-/// Batch size and number of workers; results do not depend on them.
+/// How the work is done; results do not depend on it, but for rounding.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     /// Crops that share a forward pass.
     pub batch_size: usize,
     /// Threads that decode and resize.
     pub workers: usize,
+    /// Run the networks layer by layer, as they are written, instead of fused.
+    pub plain: bool,
 }
 
 /// An image that could not be used, and why.
@@ -65,7 +68,7 @@ pub struct Classification<'a> {
 }
 
 impl<'a> Classification<'a> {
-    /// Starts classifying `images`.
+    /// Starts classifying `images`. `report` learns of batches that do not fit in memory.
     ///
     /// # Errors
     /// Returns an error if a model does not support a protocol, or threads cannot be started.
@@ -74,9 +77,10 @@ impl<'a> Classification<'a> {
         protocols: &[Views],
         images: Arc<[Image]>,
         pace: Pace,
+        report: Report,
     ) -> Result<Self> {
         let request = Arc::new(Request::new(members, protocols)?);
-        let batches = Batches::new(members, request.clone(), pace.batch_size)?;
+        let batches = Batches::new(members, request.clone(), pace, report)?;
         let ahead = 2 * pace.workers + 2;
         let images = Loader::start(images.len(), pace.workers, ahead, move |index| {
             let source = images[index].as_ref();

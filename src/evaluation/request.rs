@@ -116,6 +116,11 @@ impl MemberRequest {
         Ok(MemberRequest { input: member.experiment.input(), slots })
     }
 
+    /// Whether a view needs the network as it is, for crops of its input's size.
+    pub fn has_crops(&self) -> bool {
+        self.slots.iter().any(|slot| !slot.part.is_dense())
+    }
+
     /// Whether a view needs the network as a convolution.
     pub fn is_dense(&self) -> bool {
         self.slots.iter().any(|slot| slot.part.is_dense())

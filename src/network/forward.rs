@@ -3,9 +3,11 @@
 use tch::{Kind, TchError, Tensor};
 
 use super::Network;
+use super::kernels;
 use super::node::{Node, Op};
 use super::parameter::Role;
 use super::spec::LocalResponseNorm;
+use crate::native;
 
 /// What a forward pass outputs.
 #[derive(Debug)]
@@ -165,6 +167,34 @@ impl Pass<'_> {
                 }
                 Ok(x.shallow_clone())
             }
+            Op::FusedConv { .. } => self.fused_conv(node, x, None),
+            Op::FusedLinear { relu } => native::linear(x, tensor(Role::Weight)?, tensor(Role::Bias)?, *relu),
+            Op::FusedMaxPool(w) => kernels::max_pool(x, w),
+            Op::FusedLocalResponseNorm(norm) => kernels::local_response_norm(x, norm),
+            Op::FusedResidual { body, last, shortcut } => {
+                let around = self.chain(shortcut, x)?;
+                let x = self.chain(body, x)?;
+                self.fused_conv(last, &x, Some(&around))
+            }
+        }
+    }
+
+    /// A fused convolution plus a map of its output's size, if there is one.
+    fn fused_conv(&self, node: &Node, x: &Tensor, addend: Option<&Tensor>) -> Result<Tensor> {
+        let Op::FusedConv { window, groups, relu } = node.op else {
+            return Err(TchError::Shape(format!("{}: expected a fused convolution", node.name)));
+        };
+        let tensor = |role| self.network.tensor_of(node, role);
+        let (weight, bias) = (tensor(Role::Weight)?, tensor(Role::Bias)?);
+        let conv = native::Conv { weight, bias, stride: window.stride, padding: window.padding, groups, relu };
+        match addend {
+            // oneDNN's sum refuses maps of one pixel.
+            Some(addend) if addend.size().ends_with(&[1, 1]) => {
+                let mut sum = native::convolution(x, native::Conv { relu: false, ..conv })?.f_add(addend)?;
+                if relu { sum.f_relu_() } else { Ok(sum) }
+            }
+            Some(addend) => native::convolution_and_sum(x, conv, addend),
+            None => native::convolution(x, conv),
         }
     }
 }

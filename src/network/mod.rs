@@ -1,15 +1,17 @@
 //! Networks. Their JSON description (`spec`) is range-checked (`bounds`), the papers' rows are expanded into layers
 //! (`rows`), and shapes are inferred and proved (`shape`), which yields nodes (`node`). Parameters are listed
 //! (`parameter`), initialised (`init`) and used by the forward pass (`forward`), also over images larger than the input
-//! (`dense`); `cost` counts parameters and operations. Only `classifier` knows classes: a network itself turns one
-//! tensor into another.
+//! (`dense`) and with layers joined for evaluation (`fused`, with `kernels` of its own); `cost` counts parameters and
+//! operations. Only `classifier` knows classes: a network itself turns one tensor into another.
 
 mod bounds;
 pub mod classifier;
 pub mod cost;
 mod dense;
 mod forward;
+mod fused;
 pub mod init;
+mod kernels;
 pub mod node;
 pub mod parameter;
 mod refusal;
@@ -20,13 +22,15 @@ pub mod spec;
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, TchError, Tensor, no_grad};
 
 pub use dense::dense;
 pub use forward::{Mode, Output};
 use node::Node;
 use parameter::{Parameter, is_within_any, parameters};
 pub use refusal::Refusal;
+
+use crate::native;
 
 /// Tensors by the name of their parameter.
 pub type Tensors = BTreeMap<String, Tensor>;
@@ -107,6 +111,25 @@ impl Network {
             tensors.insert(name.clone(), self.tensors[&name].f_view(shape.as_slice())?);
         }
         Network::new(nodes, tensors, self.device)
+    }
+
+    /// The same network for evaluation on a processor: batch norms are folded into convolutions, layers are joined into one
+    /// operation each, and weights are packed for `batch` images. `None` on a GPU, if libtorch lacks these operations, and
+    /// if a parameter is NaN or infinite, which fused ReLUs would hide.
+    ///
+    /// # Errors
+    /// Returns libtorch's error: in practice, out of memory.
+    pub fn fused(&self, batch: i64) -> Result<Option<Self>> {
+        if self.device != Device::Cpu || !native::is_present() || !self.is_finite()? {
+            return Ok(None);
+        }
+        let (nodes, tensors) = no_grad(|| fused::fused(&self.nodes, &self.tensors, batch))?;
+        Network::new(nodes, tensors, self.device).map(Some)
+    }
+
+    fn is_finite(&self) -> Result<bool> {
+        let sums = self.tensors.values().map(|tensor| tensor.f_sum(Kind::Float)?.f_double_value(&[]));
+        Ok(sums.collect::<std::result::Result<Vec<f64>, TchError>>()?.into_iter().all(f64::is_finite))
     }
 
     /// The layers.

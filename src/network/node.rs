@@ -135,6 +135,33 @@ pub enum Op {
         /// From the input to its logits.
         layers: Vec<Node>,
     },
+    /// A convolution with a bias and, if `relu`, a ReLU as one operation. Only `fused` makes this and what follows.
+    FusedConv {
+        /// The window that slides over the map.
+        window: Window,
+        /// Groups of channels that do not see each other.
+        groups: i64,
+        /// Whether a ReLU follows.
+        relu: bool,
+    },
+    /// A fully connected layer with a bias and, if `relu`, a ReLU as one operation.
+    FusedLinear {
+        /// Whether a ReLU follows.
+        relu: bool,
+    },
+    /// The greatest value in each window, without its place.
+    FusedMaxPool(Window),
+    /// Divides by the activity of neighbouring channels, pixel by pixel.
+    FusedLocalResponseNorm(LocalResponseNorm),
+    /// The ReLU of the sum of both, in one operation with the last convolution.
+    FusedResidual {
+        /// The residual function up to its last convolution.
+        body: Vec<Node>,
+        /// The convolution that the shortcut is added to.
+        last: Box<Node>,
+        /// The layers of the shortcut; none for the identity.
+        shortcut: Vec<Node>,
+    },
 }
 
 /// A sliding window: [height, width] each.
@@ -170,6 +197,7 @@ impl Node {
         match &self.op {
             Op::Sequence(layers) | Op::Branches(layers) | Op::Auxiliary { layers, .. } => vec![layers],
             Op::Residual { body, shortcut } => vec![body, shortcut],
+            Op::FusedResidual { body, last, shortcut } => vec![body, std::slice::from_ref(last), shortcut],
             _ => Vec::new(),
         }
     }

@@ -107,7 +107,11 @@ pub fn own(node: &Node) -> Vec<Parameter> {
             let bias = bias.then(|| parameter(Role::Bias, &[outputs]));
             [weight].into_iter().chain(bias).collect()
         }
-        Op::Linear { .. } => {
+        Op::FusedConv { window: Window { kernel: [height, width], .. }, groups, .. } => vec![
+            parameter(Role::Weight, &[outputs, inputs / groups, *height, *width]),
+            parameter(Role::Bias, &[outputs]),
+        ],
+        Op::Linear { .. } | Op::FusedLinear { .. } => {
             vec![parameter(Role::Weight, &[outputs, inputs]), parameter(Role::Bias, &[outputs])]
         }
         Op::BatchNorm { .. } => [Role::Scale, Role::Shift, Role::RunningMean, Role::RunningVariance]

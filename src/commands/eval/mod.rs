@@ -27,7 +27,7 @@ use results::Results;
 
 /// Evaluates.
 pub fn run(args: Eval) -> Result<Outcome> {
-    let (ensemble, pace, report) = models::open(&args.models, &args.weights, &args.common)?;
+    let (ensemble, pace, report) = models::open(&args.models, &args.weights, args.plain, &args.common)?;
     let protocols = protocols(&args.views, &ensemble, report)?;
     if let Some(files) = chosen_weights(&args, &ensemble) {
         report.note(format!("weights: {files}"));
@@ -42,7 +42,7 @@ pub fn run(args: Eval) -> Result<Outcome> {
     let samples = &dataset.samples;
     let mut bar = report.bar(samples.len() as u64, &bar_name(&protocols));
     let mut measurement = Measurement::default();
-    let outcomes = Classification::start(&ensemble.members(), &protocols, samples.clone(), pace)?;
+    let outcomes = Classification::start(&ensemble.members(), &protocols, samples.clone(), pace, report)?;
     for (index, (outcome, sample)) in outcomes.zip(samples.iter()).enumerate() {
         let outcome = outcome?;
         measurement.count(&outcome, sample.label);

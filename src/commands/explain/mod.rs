@@ -33,7 +33,8 @@ pub fn run(args: Explain) -> Result<Outcome> {
     let needs_images = !args.filters && args.patches.is_none();
     let (names, images) = images::split(&args.inputs, !needs_images || args.files_from.is_some())?;
     ensure!(names.len() == 1, "explain looks into one model; found {} before the images", names.len());
-    let (ensemble, pace, report) = models::open(names, &args.weights, &args.common)?;
+    // What is looked into runs layer by layer, so the predictions do, too.
+    let (ensemble, pace, report) = models::open(names, &args.weights, true, &args.common)?;
     let views = match args.views {
         ViewsArgument::Named(named) => Views::Named(named),
         ViewsArgument::Paper => ensemble.paper_views()?.clone(),
@@ -59,7 +60,7 @@ pub fn run(args: Explain) -> Result<Outcome> {
         return Ok(Outcome::Done);
     }
     report.note(format!("evidence by {}, {views} view", explainer.method()));
-    let outcomes = Classification::start(&ensemble.members(), std::slice::from_ref(&views), sources.clone(), pace)?;
+    let outcomes = Classification::start(&ensemble.members(), std::slice::from_ref(&views), sources.clone(), pace, report)?;
     let features = args.features.then_some(layer);
     let records = args.common.output.json.as_deref().map(records).transpose()?;
     let mut each = Each { ensemble: &ensemble, explainer, class, features, report, records, bad: Vec::new() };

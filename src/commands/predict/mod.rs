@@ -41,7 +41,7 @@ pub fn run(args: Predict) -> Result<Outcome> {
         ViewsArgument::Named(named) => Some(Views::Named(named)),
         ViewsArgument::Paper => None,
     };
-    let (ensemble, pace, report) = models::open(names, &args.weights, &args.common)?;
+    let (ensemble, pace, report) = models::open(names, &args.weights, args.plain, &args.common)?;
     let views = views.map_or_else(|| ensemble.paper_views().cloned(), Ok)?;
     let images: Arc<[Source]> = images::found(images, args.files_from.as_deref(), report)?.into();
 
@@ -50,7 +50,7 @@ pub fn run(args: Predict) -> Result<Outcome> {
     let mut lines = Lines::new(args.common.output.json.as_deref(), args.format, &views, report)?;
     let mut bad = Vec::new();
     let mut bar = report.bar(images.len() as u64, "predicting");
-    let outcomes = Classification::start(&ensemble.members(), std::slice::from_ref(&views), images.clone(), pace)?;
+    let outcomes = Classification::start(&ensemble.members(), std::slice::from_ref(&views), images.clone(), pace, report)?;
     for (index, (outcome, image)) in outcomes.zip(images.iter()).enumerate() {
         let outcome = outcome?;
         bar.at(index as u64 + 1, "");

@@ -1,0 +1,150 @@
+//! A network as it is evaluated on a processor: batch norms are folded into the convolutions before them, and a
+//! convolution or a linear layer is one operation with the ReLU or the sum that follows. Maps lie in channels-last order
+//! and weights as oneDNN packs them. Without what only training uses.
+
+use tch::{Kind, TchError, Tensor};
+
+use super::Tensors;
+use super::node::{Node, Op, Shape, Window};
+use super::parameter::{self, Role};
+
+type Result<T> = std::result::Result<T, TchError>;
+
+/// The fused layers, under the names of their convolutions and linear layers, and their tensors. Weights are packed for
+/// `batch` images.
+///
+/// # Errors
+/// Returns libtorch's error: in practice, out of memory.
+pub fn fused(nodes: &[Node], tensors: &Tensors, batch: i64) -> Result<(Vec<Node>, Tensors)> {
+    let mut fusion = Fusion { tensors, batch, fused: Tensors::new() };
+    let nodes = fusion.list(nodes)?;
+    Ok((nodes, fusion.fused))
+}
+
+struct Fusion<'a> {
+    tensors: &'a Tensors,
+    batch: i64,
+    fused: Tensors,
+}
+
+impl Fusion<'_> {
+    fn list(&mut self, nodes: &[Node]) -> Result<Vec<Node>> {
+        let mut layers = evaluated(nodes).into_iter().peekable();
+        let mut done = Vec::new();
+        while let Some(node) = layers.next() {
+            let op = match &node.op {
+                Op::Conv { window, groups, .. } => {
+                    let norm = layers.next_if(|next| matches!(next.op, Op::BatchNorm { .. }));
+                    let relu = layers.next_if(|next| next.op == Op::Relu).is_some();
+                    self.conv(node, *window, *groups, norm)?;
+                    Op::FusedConv { window: *window, groups: *groups, relu }
+                }
+                Op::Linear { .. } => {
+                    self.keep(node)?;
+                    Op::FusedLinear { relu: layers.next_if(|next| next.op == Op::Relu).is_some() }
+                }
+                Op::Residual { body, shortcut } => residual(self.list(body)?, self.list(shortcut)?),
+                Op::Branches(branches) => {
+                    Op::Branches(branches.iter().map(|branch| self.branch(branch)).collect::<Result<_>>()?)
+                }
+                Op::MaxPool(window) => Op::FusedMaxPool(*window),
+                Op::LocalResponseNorm(norm) => Op::FusedLocalResponseNorm(norm.clone()),
+                op => {
+                    self.keep(node)?;
+                    op.clone()
+                }
+            };
+            done.push(Node { op, ..node.clone() });
+        }
+        Ok(done)
+    }
+
+    /// A branch is one node, whatever is left of it.
+    fn branch(&mut self, branch: &Node) -> Result<Node> {
+        Ok(Node { op: Op::Sequence(self.list(std::slice::from_ref(branch))?), ..branch.clone() })
+    }
+
+    /// Takes over a layer's own tensors.
+    fn keep(&mut self, node: &Node) -> Result<()> {
+        for parameter in parameter::own(node) {
+            self.fused.insert(parameter.name, self.tensor(node, parameter.role)?);
+        }
+        Ok(())
+    }
+
+    /// The weights and biases of a convolution with those of the batch norm after it.
+    fn folded(&self, node: &Node, norm: Option<&Node>) -> Result<(Tensor, Tensor)> {
+        let weight = self.tensor(node, Role::Weight)?;
+        let bias = match node.op {
+            Op::Conv { bias: true, .. } => self.tensor(node, Role::Bias)?,
+            _ => Tensor::f_zeros([node.output.channels()], (Kind::Float, weight.device()))?,
+        };
+        let Some(norm) = norm else { return Ok((weight, bias)) };
+        let factor = self.factor(norm)?;
+        let centred = bias.f_to_kind(Kind::Double)?.f_sub(&self.tensor(norm, Role::RunningMean)?)?;
+        let bias = centred.f_mul(&factor)?.f_add(&self.tensor(norm, Role::Shift)?)?;
+        let factor = factor.f_to_kind(Kind::Float)?.f_view([-1, 1, 1, 1])?;
+        Ok((weight.f_mul(&factor)?, bias.f_to_kind(Kind::Float)?))
+    }
+
+    /// Keeps a convolution's weights and biases, folded and packed, under its name.
+    fn conv(&mut self, node: &Node, window: Window, groups: i64, norm: Option<&Node>) -> Result<()> {
+        let (weight, bias) = self.folded(node, norm)?;
+        let weight = self.pack(&weight, node.input, window, groups)?;
+        self.fused.insert(name(node, Role::Weight), weight);
+        self.fused.insert(name(node, Role::Bias), bias);
+        Ok(())
+    }
+
+    /// What a batch norm multiplies each channel by, in 64 bits.
+    fn factor(&self, norm: &Node) -> Result<Tensor> {
+        let epsilon = if let Op::BatchNorm { epsilon, .. } = norm.op { epsilon } else { 0.0 };
+        let variance = self.tensor(norm, Role::RunningVariance)?.f_to_kind(Kind::Double)?;
+        self.tensor(norm, Role::Scale)?.f_to_kind(Kind::Double)?.f_div(&variance.f_add_scalar(epsilon)?.f_sqrt()?)
+    }
+
+    fn tensor(&self, node: &Node, role: Role) -> Result<Tensor> {
+        let name = name(node, role);
+        let tensor = self.tensors.get(&name);
+        tensor.ok_or_else(|| TchError::Shape(format!("the network lacks a tensor for {name}")))?.f_detach()
+    }
+
+    /// The weights in the order in which oneDNN reads them for an input of this shape; for others it reorders them itself.
+    fn pack(&self, weight: &Tensor, input: Shape, window: Window, groups: i64) -> Result<Tensor> {
+        let size = [&[self.batch], input.dimensions().as_slice()].concat();
+        let plain = weight.f_to_mkldnn(None::<Kind>)?;
+        plain.f_mkldnn_reorder_conv2d_weight(window.padding, window.stride, [1, 1], groups, size.as_slice())
+    }
+}
+
+/// The layers that evaluation runs, those of sequences in their place.
+fn evaluated(nodes: &[Node]) -> Vec<&Node> {
+    let mut layers = Vec::new();
+    for node in nodes {
+        match &node.op {
+            Op::Sequence(inner) => layers.extend(evaluated(inner)),
+            Op::Dropout(_) | Op::Auxiliary { .. } => {}
+            _ => layers.push(node),
+        }
+    }
+    layers
+}
+
+fn residual(mut body: Vec<Node>, shortcut: Vec<Node>) -> Op {
+    match body.pop() {
+        Some(mut last) if matches!(last.op, Op::FusedConv { relu: false, .. }) => {
+            if let Op::FusedConv { relu, .. } = &mut last.op {
+                *relu = true;
+            }
+            Op::FusedResidual { body, last: Box::new(last), shortcut }
+        }
+        last => {
+            body.extend(last);
+            Op::Residual { body, shortcut }
+        }
+    }
+}
+
+fn name(node: &Node, role: Role) -> String {
+    format!("{}.{}", node.name, role.suffix())
+}

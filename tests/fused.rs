@@ -1,0 +1,125 @@
+//! Networks as evaluation runs them: fused, against the same networks as they are written.
+
+mod common;
+
+use std::process::Command;
+
+use common::formula::{filled, images};
+use common::{Ran, Workplace, config};
+use serde_json::Value;
+use tch::{Device, Kind, Tensor, no_grad};
+use topfive::experiment::{Change, Experiment, builtin};
+use topfive::native::{self, Conv};
+use topfive::network::parameter::{Parameter, Role, parameters};
+use topfive::network::{Mode, Network};
+
+fn logits(network: &Network, images: &Tensor) -> Tensor {
+    no_grad(|| network.forward(images, Mode::Evaluation)).expect("a forward pass").values
+}
+
+/// Whether these are the expected scores but for a hundred-thousandth of the largest.
+#[track_caller]
+fn assert_near(name: &str, found: &Tensor, expected: &Tensor) {
+    assert_eq!(found.size(), expected.size(), "{name}");
+    let difference = (found - expected).abs().max().double_value(&[]);
+    let largest = expected.abs().max().double_value(&[]);
+    println!("{name}: {:.2e} of the largest logit", difference / largest);
+    assert!(difference <= 1e-5 * largest, "{name}: {difference} of {largest}");
+}
+
+/// The experiment with as small an input as it allows: what is compared is the layers, not their sizes.
+fn small(name: &str) -> Experiment {
+    let with_side = |side: i64| {
+        let change = |change: &str| Change::Set(change.to_string());
+        let changes = [change(&format!("network.input=[3,{side},{side}]")), change("network.classes=10")];
+        Experiment::load(name.as_ref(), &changes).ok()
+    };
+    [32, 64, 80, 112].into_iter().find_map(with_side).unwrap_or_else(|| panic!("{name}: no input is large enough"))
+}
+
+/// Its network, with random parameters. In the deepest, residual blocks add little, so that a thousand of them do not
+/// outgrow 32 bits.
+fn network(experiment: &Experiment) -> Network {
+    let scale = if experiment.name == "cifar-resnet1202" { 0.1 } else { 1.0 };
+    let random = |parameter: Parameter| {
+        let values = Tensor::randn(&parameter.shape, (Kind::Float, Device::Cpu));
+        let fan_in = parameter.shape[1..].iter().product::<i64>() as f64;
+        let tensor = match parameter.role {
+            Role::Weight => values * (2.0 / fan_in).sqrt(),
+            Role::Scale => (values * 0.2 + 1.0) * scale,
+            Role::RunningVariance => values.abs() + 0.5,
+            Role::Bias | Role::Shift | Role::RunningMean => values * 0.1,
+        };
+        (parameter.name, tensor)
+    };
+    let tensors = parameters(experiment.nodes()).into_iter().map(random).collect();
+    Network::new(experiment.nodes().to_vec(), tensors, Device::Cpu).expect("a network")
+}
+
+#[test]
+fn every_network_fused_outputs_what_it_outputs_as_written() {
+    tch::manual_seed(0);
+    for name in builtin::experiments() {
+        let experiment = small(name);
+        let network = network(&experiment);
+        let [_, height, width] = experiment.network().input;
+        let images = images("input", [2, height, width]);
+        let fused = network.fused(2).expect("a fused network").expect("libtorch has its operations");
+        assert_near(name, &logits(&fused, &images), &logits(&network, &images));
+    }
+}
+
+#[test]
+fn layers_whose_sizes_do_not_fit_together_are_errors() {
+    let input = images("input", [1, 8, 8]);
+    let (weight, bias) = (filled("conv.weight", &[4, 5, 3, 3]), filled("conv.bias", &[4]));
+    let conv = Conv { weight: &weight, bias: &bias, stride: [1, 1], padding: [1, 1], groups: 1, relu: true };
+    assert!(native::convolution(&input, conv).is_err());
+    let right = filled("conv.weight", &[4, 3, 3, 3]);
+    let conv = Conv { weight: &right, ..conv };
+    assert_eq!(native::convolution(&input, conv).expect("a convolution").size(), [1, 4, 8, 8]);
+    assert!(native::convolution_and_sum(&input, conv, &images("sum", [1, 7, 8])).is_err());
+    let weight = filled("linear.weight", &[4, 9]);
+    assert!(native::linear(&filled("x", &[2, 8]), &weight, &bias, false).is_err());
+}
+
+/// A workplace with a tiny model.
+fn trained() -> Workplace {
+    let place = Workplace::with_shapes(4, 2);
+    place.train("run", &["--set", "training.epochs=1"]).succeeds();
+    place
+}
+
+#[test]
+fn plain_and_fused_predictions_agree_under_crops_and_dense() {
+    let place = trained();
+    for views in ["ten-crop", "dense"] {
+        let predict = |further: &[&str]| -> Vec<Value> {
+            let fixed = ["predict", "run", "shapes/val", "--views", views, "--format", "jsonl"];
+            let lines = place.run(&[&fixed, further].concat()).succeeds().stdout;
+            lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+        };
+        let (fused, plain) = (predict(&[]), predict(&["--plain"]));
+        assert_eq!(fused.len(), 24);
+        for (fused, plain) in fused.iter().zip(&plain) {
+            let (fused, plain) = (&fused["predictions"][0], &plain["predictions"][0]);
+            assert_eq!(fused["class"], plain["class"]);
+            let [fused, plain] = [fused, plain].map(|it| it["probability"].as_f64().expect("a probability"));
+            assert!((fused - plain).abs() < 1e-5, "{fused} {plain}");
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_batch_that_does_not_fit_in_memory_is_halved_with_a_warning() {
+    let place = Workplace::with_shapes(4, 2);
+    let config = config("cifar-resnet20");
+    place.run(&["train", &config, "--data", "shapes", "--out", "run", "--max-steps", "1"]).succeeds();
+    // Two maps of the first stage take 1.1 GB.
+    let script = "ulimit -v 1500000; exec $topfive eval run --data shapes --views ten-crop --batch-size 240 --device cpu --threads 1 --workers 1 --set network.input=[3,192,192]";
+    let mut bash = Command::new("bash");
+    bash.args(["-c", script]).env("topfive", env!("CARGO_BIN_EXE_topfive")).current_dir(place.path(""));
+    let ran = Ran::of(bash.output().expect("bash runs")).succeeds();
+    ran.says(&["crops does not fit in main memory; continuing with batches of"]);
+}
