@@ -38,7 +38,8 @@ impl Trainer<'_> {
     fn errors(&self, network: &Network, title: &str, bad: &mut BadImages) -> Result<Option<Errors>> {
         let pace = Pace { batch_size: self.experiment.training.batch_size, workers: self.workers, plain: false };
         let member = Member { network, experiment: self.experiment, order: None };
-        let outcomes = Classification::start(&[member], &[Views::center()], self.val.samples.clone(), pace, self.report)?;
+        let outcomes =
+            Classification::start(&[member], &[Views::center()], self.val.samples.clone(), pace, self.report)?;
         let mut measurement = Measurement::default();
         let mut bar = self.report.bar(self.val.samples.len() as u64, title);
         for (index, (outcome, sample)) in outcomes.zip(self.val.samples.iter()).enumerate() {

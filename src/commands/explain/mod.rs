@@ -60,7 +60,8 @@ pub fn run(args: Explain) -> Result<Outcome> {
         return Ok(Outcome::Done);
     }
     report.note(format!("evidence by {}, {views} view", explainer.method()));
-    let outcomes = Classification::start(&ensemble.members(), std::slice::from_ref(&views), sources.clone(), pace, report)?;
+    let outcomes =
+        Classification::start(&ensemble.members(), std::slice::from_ref(&views), sources.clone(), pace, report)?;
     let features = args.features.then_some(layer);
     let records = args.common.output.json.as_deref().map(records).transpose()?;
     let mut each = Each { ensemble: &ensemble, explainer, class, features, report, records, bad: Vec::new() };

@@ -50,7 +50,8 @@ pub fn run(args: Predict) -> Result<Outcome> {
     let mut lines = Lines::new(args.common.output.json.as_deref(), args.format, &views, report)?;
     let mut bad = Vec::new();
     let mut bar = report.bar(images.len() as u64, "predicting");
-    let outcomes = Classification::start(&ensemble.members(), std::slice::from_ref(&views), images.clone(), pace, report)?;
+    let outcomes =
+        Classification::start(&ensemble.members(), std::slice::from_ref(&views), images.clone(), pace, report)?;
     for (index, (outcome, image)) in outcomes.zip(images.iter()).enumerate() {
         let outcome = outcome?;
         bar.at(index as u64 + 1, "");
