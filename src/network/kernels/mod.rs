@@ -1,5 +1,5 @@
-//! Layers of fused networks that libtorch leaves to memory: over maps in channels-last order, (images, height, width,
-//! channels) in memory, shared among libtorch's threads row by row.
+//! Layers of fused networks whose time goes into memory, and where libtorch's own do more than evaluation needs. Maps lie in
+//! channels-last order, (images, height, width, channels), and their rows are shared among libtorch's threads.
 
 mod local_response_norm;
 mod max_pool;
