@@ -63,7 +63,8 @@ fn a_list_is_trained_from_with_a_part_split_off_and_resumed_exactly() {
     let list = fs::read_to_string(place.path("kaggle/labels.csv")).expect("a list");
     place.write("kaggle/labels.csv", list.replacen("star", "ring", 1));
     with("parts", &["--epochs", "3", "--resume"]).fails_saying(&["the training images are not the ones"]);
-    train(&place, "parts", &["--epochs", "3", "--resume"]).fails_saying(&["kaggle: found the parts of a data set (test, train), but no class folders in them"]);
+    train(&place, "parts", &["--epochs", "3", "--resume"])
+        .fails_saying(&["kaggle: found the parts of a data set (test, train), but no class folders in them"]);
 }
 
 #[test]
