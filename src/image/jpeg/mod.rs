@@ -1,10 +1,10 @@
 //! A JPEG decoder that produces the same bytes as libjpeg-turbo, with which Pillow reads photographs: published numbers
 //! rest on those pixels.
 //!
-//! [`markers`] splits a file into segments, [`tables`] holds what some of them define, [`frame`] the image's size and each
-//! [`component`]'s coefficients, [`scan`] reads those with [`bits`], and [`smooth`] estimates those that are missing. From
-//! there, [`pixels`] makes any region of the image: [`idct`] turns the blocks that it takes into [`samples`], which are
-//! enlarged to [`channel`]s of the image's size and become RGB by [`colours`]. Decoders agree on a JPEG's coefficients but
+//! `markers` splits a file into segments, `tables` holds what some of them define, `frame` the image's size and each
+//! `component`'s coefficients, `scan` reads those with `bits`, and `smooth` estimates those that are missing. From
+//! there, `pixels` makes any region of the image: `idct` turns the blocks that it takes into `samples`, which are
+//! enlarged to `channel`s of the image's size and become RGB by `colours`. Decoders agree on a JPEG's coefficients but
 //! may round every later step differently: other fast ones differ from libjpeg-turbo by one or two units in one value of
 //! seven, mostly because they upsample colours in another way.
 
