@@ -1,10 +1,10 @@
 //! Atomic writes: a file gets its name only when it is complete, by way of a temporary file in the same folder.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use tempfile::NamedTempFile;
 
 /// Writes a file so that at any moment it is either the old or the new one, complete.
@@ -46,6 +46,20 @@ enum Destination {
     /// A device or a pipe, which cannot be renamed.
     InPlace(File),
     Beside(BufWriter<NamedTempFile>),
+}
+
+/// Checks that a folder does not exist yet or is empty, so that what is put into it replaces nothing.
+///
+/// # Errors
+/// Returns an error with the path if something is in it, or it cannot be read.
+pub fn check_unused(folder: &Path) -> Result<()> {
+    let path = folder.display();
+    match fs::read_dir(folder).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(()),
+        Ok(false) => bail!("{path}: not empty. Choose a new folder, or empty this one first"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("{path}: cannot be read. Choose a new or an empty folder")),
+    }
 }
 
 /// What the names of temporary files start with; a program that was killed may leave one.

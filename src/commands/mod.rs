@@ -23,16 +23,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::available_parallelism;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
 use tch::Device;
 
-use crate::cli::{Command, Common};
+use crate::cli::{Command, Common, ViewsArgument};
 use crate::data::listing::{self, LeftOut};
 use crate::device;
 use crate::evaluation::BadImage;
 use crate::experiment::Change;
 use crate::report::Report;
+use crate::views::Views;
 
 pub use failure::describe;
 
@@ -103,6 +104,17 @@ fn say_left_out(left_out: &[LeftOut], dir: &Path, report: Report) {
     match left_out.iter().any(|it| it.reason.is_loss()) {
         true => report.warn(format!("{line}. `topfive check` lists them all")),
         false => report.note(line),
+    }
+}
+
+/// The protocol of `--views` for a command that takes one; `None` for the experiment's own.
+fn one_protocol(views: ViewsArgument, command: &str) -> Result<Option<Views>> {
+    match views {
+        ViewsArgument::Named(named) => Ok(Some(Views::Named(named))),
+        ViewsArgument::Paper => Ok(None),
+        ViewsArgument::All | ViewsArgument::Published => {
+            bail!("--views: {command} takes one protocol; `topfive eval` compares several")
+        }
     }
 }
 

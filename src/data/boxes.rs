@@ -114,13 +114,14 @@ fn of_table(file: &Path) -> Result<Vec<Row>> {
         })
     };
     let path = column("path")?;
-    let sides = [column("xmin")?, column("ymin")?, column("xmax")?, column("ymax")?];
+    for side in SIDES {
+        column(side)?;
+    }
     let mut rows = Vec::new();
     for (line, record) in (2..).zip(table.records()) {
         let record = record.with_context(|| name.to_string())?;
         let side = |wanted: &str| {
-            let place = ["xmin", "ymin", "xmax", "ymax"].iter().position(|side| *side == wanted).unwrap_or(0);
-            let found = record.get(sides[place]).unwrap_or_default();
+            let found = record.get(column(wanted)?).unwrap_or_default();
             found.trim().parse().with_context(|| format!("{wanted}: expected a number of pixels, found \"{found}\""))
         };
         let rect = rect(side).with_context(|| format!("{name} line {line}"))?;
@@ -129,9 +130,13 @@ fn of_table(file: &Path) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
+/// The sides of a box.
+const SIDES: [&str; 4] = ["xmin", "ymin", "xmax", "ymax"];
+
 /// A box from the sides of this name, which count pixels from 1. ILSVRC has a few that begin at 0.
 fn rect(side: impl Fn(&str) -> Result<f64>) -> Result<Rect> {
-    let [left, top, right, bottom] = [side("xmin")?, side("ymin")?, side("xmax")?, side("ymax")?];
+    let [left, top, right, bottom] = SIDES.map(&side);
+    let [left, top, right, bottom] = [left?, top?, right?, bottom?];
     let limits = 0.0..=f64::from(u32::MAX >> 1);
     ensure!(
         right >= left && bottom >= top && [left, top, right, bottom].iter().all(|side| limits.contains(side)),

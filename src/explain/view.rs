@@ -46,9 +46,10 @@ impl<'a> Viewer<'a> {
     /// # Errors
     /// Returns an error if the image is too elongated, or there is no memory for the batch.
     pub fn view(&self, image: &RgbImage) -> Result<(Tensor, Vec<Seen>)> {
-        let (plan, views) = self.plan(image)?;
-        let seen = views.iter().map(|view| Seen { region: plan.region(view), mirror: view.mirror });
-        Ok((self.values(&crops(image, &plan, &views)?)?, seen.collect()))
+        let Cut { planes, views, seen } = self.cut(image)?;
+        let mut batch = Batch::with_capacity(self.experiment.input(), views.len())?;
+        views.iter().for_each(|view| batch.push(&planes[view.plane], view.crop, view.mirror));
+        Ok((self.normalisation.apply(&batch.tensor()?)?, seen))
     }
 
     /// The views of an image as pixels, and as [`Viewer::view`] returns them.
@@ -56,30 +57,29 @@ impl<'a> Viewer<'a> {
     /// # Errors
     /// See [`Viewer::view`].
     pub fn crops(&self, image: &RgbImage) -> Result<(Vec<RgbImage>, Tensor)> {
-        let (plan, views) = self.plan(image)?;
-        let crops = crops(image, &plan, &views)?;
-        let input = self.values(&crops)?;
+        let Cut { planes, views, .. } = self.cut(image)?;
+        let crop = |View { plane, crop: Rect { x, y, width, height }, mirror, .. }: &View| {
+            let crop = imageops::crop_imm(&planes[*plane], *x, *y, *width, *height).to_image();
+            if *mirror { imageops::flip_horizontal(&crop) } else { crop }
+        };
+        let crops: Vec<RgbImage> = views.iter().map(crop).collect();
+        let input = self.normalisation.apply(&Batch::of(&crops)?.tensor()?)?;
         Ok((crops, input))
     }
 
-    fn plan(&self, image: &RgbImage) -> Result<(Plan, Vec<View>)> {
+    fn cut(&self, image: &RgbImage) -> Result<Cut> {
         let mut plan = Plan::new(Size::from(image.dimensions()));
         let parts = self.experiment.parts(&self.views)?;
-        let views = parts.iter().flat_map(|part| plan.views(part, self.experiment.input())).collect();
-        Ok((plan, views))
-    }
-
-    fn values(&self, crops: &[RgbImage]) -> Result<Tensor> {
-        Ok(self.normalisation.apply(&Batch::of(crops)?.tensor()?)?)
+        let mut views: Vec<View> = parts.iter().flat_map(|part| plan.views(part, self.experiment.input())).collect();
+        let seen = views.iter().map(|view| Seen { region: plan.region(view), mirror: view.mirror }).collect();
+        let planes = planes(image, &plan, views.iter_mut().collect())?;
+        Ok(Cut { planes, views, seen })
     }
 }
 
-fn crops(image: &RgbImage, plan: &Plan, views: &[View]) -> Result<Vec<RgbImage>> {
-    let mut views = views.to_vec();
-    let planes = planes(image, plan, views.iter_mut().collect())?;
-    let crop = |View { plane, crop: Rect { x, y, width, height }, mirror, .. }: &View| {
-        let crop = imageops::crop_imm(&planes[*plane], *x, *y, *width, *height).to_image();
-        if *mirror { imageops::flip_horizontal(&crop) } else { crop }
-    };
-    Ok(views.iter().map(crop).collect())
+/// What the views show of the resized images, the views within that, and where they lie in the image itself.
+struct Cut {
+    planes: Vec<RgbImage>,
+    views: Vec<View>,
+    seen: Vec<Seen>,
 }

@@ -51,6 +51,14 @@ enum Destination {
 }
 
 impl<const COLUMNS: usize> Records<COLUMNS> {
+    /// Records in a file, or on standard output if `path` is `-`.
+    ///
+    /// # Errors
+    /// Returns an error if the file cannot be made, or standard output cannot be written to.
+    pub fn to(path: &Path, format: Format<COLUMNS>) -> Result<Self> {
+        if path == Path::new("-") { Records::to_stdout(format) } else { Records::to_file(path, format) }
+    }
+
     /// Records on standard output.
     ///
     /// # Errors

@@ -9,12 +9,13 @@ pub use figure::{FIGURES, Figure};
 use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::{fs, io, thread};
+use std::{fs, thread};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
 
+use crate::atomic::check_unused;
 use crate::geometry::Rect;
 
 /// How many images of each class to draw, and how.
@@ -85,13 +86,7 @@ fn check(dir: &Path, options: &Options) -> Result<()> {
         "expected at least 1 image per class, found {train} for training and {val} for validation"
     );
     ensure!((16..=1024).contains(&size), "expected a size of 16 to 1024 pixels, found {size}");
-    let path = dir.display();
-    match fs::read_dir(dir).map(|mut entries| entries.next().is_none()) {
-        Ok(true) => Ok(()),
-        Ok(false) => bail!("{path}: not empty. Choose a new folder, or empty this one first"),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error).with_context(|| format!("{path}: cannot be read. Choose a new or an empty folder")),
-    }
+    check_unused(dir)
 }
 
 /// Makes all folders and lists the images to draw in them.

@@ -10,7 +10,8 @@ use crate::data::boxes;
 use crate::data::dataset::{Dataset, Sample};
 use crate::evaluation::Outcome;
 use crate::experiment::PublishedLocalisation;
-use crate::explain::localise::Localiser;
+use crate::explain::finder::Finder;
+use crate::explain::region::bounding_box;
 use crate::geometry::Rect;
 use crate::metrics::{LocalisationTally, top};
 use crate::model::Ensemble;
@@ -23,7 +24,7 @@ const GUESSES: usize = 5;
 /// Boxes found so far, compared with the true ones.
 #[derive(Debug)]
 pub struct Localisation<'a> {
-    localiser: Localiser<'a>,
+    finder: Finder<'a>,
     truth: Vec<Vec<Rect>>,
     tally: LocalisationTally,
 }
@@ -41,8 +42,8 @@ impl<'a> Localisation<'a> {
         let truth = boxes::open(path, &images, &args.data).context("--boxes")?;
         let model = ensemble.first();
         let method = args.method.map(Into::into);
-        let localiser = Localiser::new(&model.network, &model.experiment, views.clone(), method).context("--boxes")?;
-        Ok(Some(Localisation { localiser, truth, tally: LocalisationTally::default() }))
+        let finder = Finder::new(&model.network, &model.experiment, views.clone(), method, None).context("--boxes")?;
+        Ok(Some(Localisation { finder, truth, tally: LocalisationTally::default() }))
     }
 
     /// Counts the image of this index, unless it has no boxes or could not be read.
@@ -53,7 +54,8 @@ impl<'a> Localisation<'a> {
         let (truth, Ok(averaged)) = (&self.truth[index], outcome) else { return Ok(()) };
         let Some(averaged) = averaged.first().filter(|_| !truth.is_empty()) else { return Ok(()) };
         let classes = top(&averaged.mean, GUESSES);
-        let boxes = self.localiser.boxes(&sample.source, &classes)?;
+        let (_, heats) = self.finder.find(&sample.source, &classes)?;
+        let boxes: Vec<Rect> = heats.map(|heat| Ok(bounding_box(&heat?))).collect::<Result<_>>()?;
         let best = |found: Rect| truth.iter().map(|&one| boxes::overlap(found, one)).fold(0.0, f64::max);
         let guesses = classes.iter().zip(boxes).map(|(class, found)| (*class == sample.label, best(found)));
         self.tally.count(&guesses.collect::<Vec<_>>(), averaged.mean.len());
@@ -67,10 +69,9 @@ impl<'a> Localisation<'a> {
     pub fn show(&self, published: Option<PublishedLocalisation>, report: Report) -> Result<()> {
         let Some(errors) = self.tally.errors() else { return Ok(()) };
         let top5 = errors.top5_error.map_or(String::new(), |error| format!(", top-5 {error:.2} %"));
-        let method = self.localiser.method();
         report.result(format!(
-            "localisation error: top-1 {:.2} %{top5} ({} images with boxes, {method})",
-            errors.top1_error, errors.images
+            "localisation error: top-1 {:.2} %{top5} ({} images with boxes, {})",
+            errors.top1_error, errors.images, self.finder
         ))?;
         published.map_or(Ok(()), |it| {
             report.result(format!("published: top-1 {:.2} %, top-5 {:.2} %", it.top1_error, it.top5_error))

@@ -4,16 +4,13 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use image::RgbImage;
 use serde_json::{Value, json};
 
 use super::picture;
 use crate::data::dataset::Source;
-use crate::explain::evidence::{Evidence, Method};
-use crate::explain::heat::Heat;
+use crate::explain::evidence::Method;
+use crate::explain::finder::Finder;
 use crate::explain::overlay::overlay;
-use crate::explain::view::Viewer;
-use crate::geometry::Size;
 use crate::model::Model;
 use crate::report::npy;
 use crate::views::Views;
@@ -21,9 +18,7 @@ use crate::views::Views;
 /// Draws the evidence that a model finds into a folder.
 #[derive(Debug)]
 pub struct Explainer<'a> {
-    viewer: Viewer<'a>,
-    evidence: Evidence<'a>,
-    upright: bool,
+    finder: Finder<'a>,
     out: PathBuf,
     taken: HashSet<String>,
 }
@@ -39,9 +34,7 @@ impl<'a> Explainer<'a> {
         out: &Path,
     ) -> Result<Self> {
         Ok(Explainer {
-            viewer: Viewer::new(&model.experiment, views, model.network.device())?,
-            evidence: Evidence::new(&model.network, method, layer)?,
-            upright: model.experiment.preprocess.exif_orientation,
+            finder: Finder::new(&model.network, &model.experiment, views, method, layer)?,
             out: out.to_path_buf(),
             taken: HashSet::new(),
         })
@@ -49,7 +42,7 @@ impl<'a> Explainer<'a> {
 
     /// How the evidence is found.
     pub fn method(&self) -> String {
-        self.evidence.to_string()
+        self.finder.to_string()
     }
 
     /// The folder.
@@ -73,20 +66,12 @@ impl<'a> Explainer<'a> {
     /// # Errors
     /// Returns an error if the image cannot be read, the device is out of memory, or a file cannot be written.
     pub fn draw(&self, source: &Source, name: &str, class: usize) -> Result<Value> {
-        let image = source.image(self.upright)?;
-        let heat = self.heat(&image, class)?;
+        let (image, mut heats) = self.finder.find(source, &[class])?;
+        let heat = heats.next().context("expected evidence for the class")??;
         let [drawn, array] = ["png", "npy"].map(|ending| self.out.join(format!("{name}.{ending}")));
         picture(&drawn, &overlay(&image, &heat))?;
         let values: Vec<f32> = heat.values().map(|value| value.unwrap_or(f32::NAN)).collect();
         npy::write(&array, &[image.height() as usize, image.width() as usize], &values)?;
         Ok(json!({ "method": self.method(), "picture": drawn, "array": array }))
-    }
-
-    fn heat(&self, image: &RgbImage, class: usize) -> Result<Heat> {
-        let (input, seen) = self.viewer.view(image)?;
-        let maps = self.evidence.maps(&input, &[class])?;
-        let mut heat = Heat::new(Size::from(image.dimensions()));
-        heat.add(maps.first().context("a map for the class")?, &seen)?;
-        Ok(heat)
     }
 }

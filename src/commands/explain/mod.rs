@@ -4,7 +4,7 @@ pub mod evidence;
 mod learned;
 
 use std::fs;
-use std::io::{self, Cursor};
+use std::io::Cursor;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,9 +13,9 @@ use anyhow::{Context, Result, bail, ensure};
 use image::{ImageFormat, RgbImage};
 use serde_json::json;
 
-use super::{Outcome, images, models, watch_signals};
-use crate::atomic::write_atomically;
-use crate::cli::{Explain, ViewsArgument};
+use super::{Outcome, images, models, one_protocol, watch_signals};
+use crate::atomic::{check_unused, write_atomically};
+use crate::cli::Explain;
 use crate::data::dataset::Source;
 use crate::data::{listing, split};
 use crate::evaluation::{BadImage, Classification, Outcome as Classified};
@@ -25,21 +25,17 @@ use crate::model::Ensemble;
 use crate::nearest::did_you_mean;
 use crate::report::Report;
 use crate::report::records::{Format, Records};
-use crate::views::Views;
 use evidence::Explainer;
 
 /// Explains.
 pub fn run(args: Explain) -> Result<Outcome> {
+    let views = one_protocol(args.views, "explain")?;
     let needs_images = !args.filters && args.patches.is_none();
     let (names, images) = images::split(&args.inputs, !needs_images || args.files_from.is_some())?;
     ensure!(names.len() == 1, "explain looks into one model; found {} before the images", names.len());
     // What is looked into runs layer by layer, so the predictions do, too.
     let (ensemble, pace, report) = models::open(names, &args.weights, true, &args.common)?;
-    let views = match args.views {
-        ViewsArgument::Named(named) => Views::Named(named),
-        ViewsArgument::Paper => ensemble.paper_views()?.clone(),
-        ViewsArgument::All | ViewsArgument::Published => bail!("--views: explain takes one protocol"),
-    };
+    let views = views.map_or_else(|| ensemble.paper_views().cloned(), Ok)?;
     let class = args.class.as_deref().map(|name| class(&ensemble, name)).transpose()?;
     let (model, layer) = (ensemble.first(), args.layer.as_deref());
     let explainer = Explainer::new(model, views.clone(), args.method.map(Into::into), layer, &args.out)?;
@@ -63,7 +59,7 @@ pub fn run(args: Explain) -> Result<Outcome> {
     let outcomes =
         Classification::start(&ensemble.members(), std::slice::from_ref(&views), sources.clone(), pace, report)?;
     let features = args.features.then_some(layer);
-    let records = args.common.output.json.as_deref().map(records).transpose()?;
+    let records = args.common.output.json.as_deref().map(|path| Records::to(path, Format::JsonLines)).transpose()?;
     let mut each = Each { ensemble: &ensemble, explainer, class, features, report, records, bad: Vec::new() };
     let mut bar = report.bar(sources.len() as u64, "explaining");
     for (index, (outcome, source)) in outcomes.zip(sources.iter()).enumerate() {
@@ -140,14 +136,8 @@ fn class(ensemble: &Ensemble, name: &str) -> Result<usize> {
 /// # Errors
 /// Returns an error if it is not empty, or cannot be made.
 pub fn make_folder(out: &Path) -> Result<()> {
-    match fs::read_dir(out).map(|mut entries| entries.next().is_none()) {
-        Ok(true) => Ok(()),
-        Ok(false) => bail!("{}: not empty. Choose a new folder, or empty this one first", out.display()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            fs::create_dir_all(out).with_context(|| format!("{}: cannot be created", out.display()))
-        }
-        Err(error) => Err(error).with_context(|| format!("{}: cannot be read", out.display())),
-    }
+    check_unused(out)?;
+    fs::create_dir_all(out).with_context(|| format!("{}: cannot be created", out.display()))
 }
 
 /// The images of a data set's validation folder, or of a folder.
@@ -155,13 +145,6 @@ fn listed(data: &Path) -> Result<Vec<Source>> {
     let listing = listing::list(&split::validation_dir(data), &[])?;
     ensure!(!listing.images.is_empty(), "--patches {}: no images in this folder", data.display());
     Ok(listing.images.into_iter().map(Source::file).collect())
-}
-
-fn records(path: &Path) -> Result<Records<0>> {
-    match path == Path::new("-") {
-        true => Records::to_stdout(Format::JsonLines),
-        false => Records::to_file(path, Format::JsonLines),
-    }
 }
 
 /// Writes a PNG file.

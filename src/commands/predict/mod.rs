@@ -4,14 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use serde_json::json;
 
 use super::explain::evidence::Explainer;
 use super::explain::make_folder;
-use super::{Outcome, images, models, watch_signals};
-use crate::cli::{Format, Predict, ViewsArgument};
+use super::{Outcome, images, models, one_protocol, watch_signals};
+use crate::cli::{Format, Predict};
 use crate::data::dataset::Source;
 use crate::evaluation::{BadImage, Classification};
 use crate::imagenet;
@@ -34,13 +34,7 @@ struct Guess {
 /// Predicts.
 pub fn run(args: Predict) -> Result<Outcome> {
     let (names, images) = images::split(&args.inputs, args.files_from.is_some())?;
-    let views = match args.views {
-        ViewsArgument::All | ViewsArgument::Published => {
-            bail!("--views: predict takes one protocol; `topfive eval` compares several")
-        }
-        ViewsArgument::Named(named) => Some(Views::Named(named)),
-        ViewsArgument::Paper => None,
-    };
+    let views = one_protocol(args.views, "predict")?;
     let (ensemble, pace, report) = models::open(names, &args.weights, args.plain, &args.common)?;
     let views = views.map_or_else(|| ensemble.paper_views().cloned(), Ok)?;
     let images: Arc<[Source]> = images::found(images, args.files_from.as_deref(), report)?.into();
@@ -127,12 +121,7 @@ impl Lines {
         ensure!(!clash, "--json - and --format both write to standard output; use only one of them");
         let json_lines = records::Format::JsonLines;
         let mut records = Vec::new();
-        if let Some(path) = json {
-            records.push(match json_to_stdout {
-                true => Records::to_stdout(json_lines)?,
-                false => Records::to_file(path, json_lines)?,
-            });
-        }
+        records.extend(json.map(|path| Records::to(path, json_lines)).transpose()?);
         let (text, format) = match format {
             Format::Text if json_to_stdout => (Text::Best, None),
             Format::Text => (Text::Guesses, None),

@@ -75,7 +75,6 @@ fn from_ycbcr([y, cb, cr]: [&[u8]; 3], [red, green, blue]: &mut [Vec<u8>; 3]) {
 /// Writes pixels of three values each. By indices, because the compiler then finds the instructions that shuffle bytes;
 /// iterators over pixels take several times as long.
 #[inline(always)]
-#[allow(clippy::needless_range_loop)]
 fn interleave([first, second, third]: [&[u8]; 3], pixels: &mut [u8]) {
     let count = first.len().min(second.len()).min(third.len()).min(pixels.len() / 3);
     let (first, second, third) = (&first[..count], &second[..count], &third[..count]);

@@ -49,7 +49,7 @@ fn transposed(block: &Block) -> Block {
 /// Transforms all eight columns of 16-bit values together, so that each operation compiles to one on a vector; rounds
 /// away `SHIFT` bits. Only a corrupt file has values that wrap.
 fn columns<const SHIFT: u32>(block: &mut Block) {
-    #[allow(clippy::needless_range_loop)] // Rows, not the column, come first.
+    #[expect(clippy::needless_range_loop, reason = "rows, not the column, come first")]
     for x in 0..8 {
         let [in0, in1, in2, in3, in4, in5, in6, in7] = [0, 1, 2, 3, 4, 5, 6, 7].map(|row: usize| block[row][x]);
         let add = i32::wrapping_add;
