@@ -101,10 +101,12 @@ pub enum Precision {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MemoryFormat {
-    /// Image, channel, row, column.
+    /// The one that is faster for the network on the device.
     #[default]
+    Auto,
+    /// Image, channel, row, column.
     Contiguous,
-    /// Image, row, column, channel: faster on GPUs in 16 bits.
+    /// Image, row, column, channel.
     ChannelsLast,
 }
 

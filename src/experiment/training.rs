@@ -117,7 +117,7 @@ impl Default for Training {
             rate_scale: BTreeMap::new(),
             clip: None,
             precision: Precision::F32,
-            memory_format: MemoryFormat::Contiguous,
+            memory_format: MemoryFormat::Auto,
             label_smoothing: 0.0,
             crop: TrainingCrop::RandomResized { area: TrainingCrop::area(), aspect: TrainingCrop::aspect() },
             mirror: true,

@@ -10,7 +10,7 @@ use super::precision;
 use super::scaler::Scaler;
 use crate::data::mix;
 use crate::device;
-use crate::experiment::{Experiment, MemoryFormat, Mix, Precision};
+use crate::experiment::{Experiment, Mix, Precision};
 use crate::geometry::Size;
 use crate::image::batch::Batch;
 use crate::image::normalise::Normalisation;
@@ -29,7 +29,7 @@ pub struct Learner {
     scaler: Option<Scaler>,
     weights: Vec<Tensor>,
     normalisation: Normalisation,
-    memory_format: MemoryFormat,
+    channels_last: bool,
     label_smoothing: f64,
     mix: Option<Mix>,
     input: Size,
@@ -55,7 +55,7 @@ impl Learner {
             scaler: is_scaled.then(Scaler::new).transpose()?,
             weights: network.trainable().map(|(_, weight)| weight.shallow_clone()).collect(),
             normalisation: Normalisation::new(&experiment.preprocess.constants(), network.device())?,
-            memory_format: training.memory_format,
+            channels_last: precision::puts_channels_last(training, network.nodes(), network.device()),
             label_smoothing: training.label_smoothing,
             mix: training.mix.clone(),
             input: experiment.input(),
@@ -100,7 +100,7 @@ impl Learner {
         tch::manual_seed(random::dropout_seed(self.seed, step));
         let inputs = self.normalisation.apply(bytes)?;
         let (mut inputs, targets) = self.mixed(inputs, labels, step)?;
-        if self.memory_format == MemoryFormat::ChannelsLast {
+        if self.channels_last {
             inputs = inputs.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?;
         }
 

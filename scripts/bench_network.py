@@ -1,10 +1,11 @@
-"""Images per second of forward passes: topfive, as written and fused, against PyTorch, ONNX Runtime and OpenVINO.
+"""Images per second of forward passes and of training steps: topfive against PyTorch, ONNX Runtime and OpenVINO.
 
-    python scripts/bench_forward.py PROGRAM [NETWORK...]
+    python scripts/bench_network.py PROGRAM forward|step [NETWORK...]
 
-PROGRAM is the built `cargo bench --bench forward`; scripts/bench builds it. Every engine is a process of its own, which
+PROGRAM is the built `cargo bench --bench network`; scripts/bench builds it. Every engine is a process of its own, which
 measures for two seconds (TOPFIVE_BENCH_SECONDS) when asked; they are asked in turns, and the median of the rounds counts. The networks have the
-same layers everywhere and random weights.
+same layers everywhere and random weights; a step is forward, loss, backward and SGD with momentum, on images of 8 bits
+that are normalised first, with dropout and auxiliary classifiers where the network has them.
 """
 
 import datetime
@@ -17,23 +18,29 @@ import tempfile
 import time
 
 NETWORKS = {"resnet34": "resnet34", "vgg16": "vgg16", "alexnet-owt": "alexnet", "googlenet-bn": "googlenet"}
-BATCHES = [16, 1]
+BATCHES = {"forward": [16, 1], "step": [16]}
 THREADS = int(os.environ.get("TOPFIVE_BENCH_THREADS", "2"))
 ROUNDS = int(os.environ.get("TOPFIVE_BENCH_ROUNDS", "5"))
-OURS = ["topfive as written", "topfive"]
-OTHERS = ["PyTorch", "PyTorch channels-last", "torch.compile", "ONNX Runtime", "OpenVINO"]
+EAGER = ["PyTorch", "PyTorch channels-last"]
+OURS = {"forward": {"topfive as written": "plain", "topfive": "forward"}, "step": {"topfive": "step"}}
+OTHERS = {"forward": [*EAGER, "torch.compile", "ONNX Runtime", "OpenVINO"], "step": EAGER}
 SECONDS = float(os.environ.get("TOPFIVE_BENCH_SECONDS", "2"))
 
 
-def model_and_images(network, batch):
+def model_of(network, auxiliary=False):
     import torch
     import torchvision
 
     torch.set_num_threads(THREADS)
     torch.manual_seed(0)
-    settings = {"aux_logits": False, "init_weights": False} if network == "googlenet-bn" else {}
-    model = torchvision.models.get_model(NETWORKS[network], weights=None, **settings).eval()
-    return model, torch.rand(batch, 3, 224, 224)
+    settings = {"aux_logits": auxiliary, "init_weights": False} if network == "googlenet-bn" else {}
+    return torchvision.models.get_model(NETWORKS[network], weights=None, **settings)
+
+
+def model_and_images(network, batch):
+    import torch
+
+    return model_of(network).eval(), torch.rand(batch, 3, 224, 224)
 
 
 def pytorch(network, batch, engine):
@@ -51,6 +58,31 @@ def pytorch(network, batch, engine):
             model(images)
 
     return forward
+
+
+def step(network, batch, engine):
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    model = model_of(network, auxiliary=True).train()
+    layout = torch.channels_last if engine == "PyTorch channels-last" else torch.contiguous_format
+    model = model.to(memory_format=layout)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9, weight_decay=1e-4)
+    pixels = torch.randint(256, (batch, 224, 224, 3), dtype=torch.uint8)
+    labels = torch.arange(batch) * 7 % 1000
+    mean, deviation = (torch.tensor(values).view(3, 1, 1) for values in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+
+    def train():
+        images = ((pixels.permute(0, 3, 1, 2) / 255 - mean) / deviation).contiguous(memory_format=layout)
+        output = model(images)
+        logits, auxiliary = (output[0], output[1:]) if isinstance(output, tuple) else (output, [])
+        loss = cross_entropy(logits, labels) + sum(0.3 * cross_entropy(it, labels) for it in auxiliary)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        loss.item()
+
+    return train
 
 
 def exported(network, batch, file):
@@ -90,9 +122,11 @@ def openvino(network, batch):
     return lambda: request.infer([images])
 
 
-def serve(engine, network, batch):
+def serve(engine, network, batch, work):
     """Measures once per line of standard input."""
-    if engine == "ONNX Runtime":
+    if work == "step":
+        forward = step(network, batch, engine)
+    elif engine == "ONNX Runtime":
         forward = onnx_runtime(network, batch)
     elif engine == "OpenVINO":
         forward = openvino(network, batch)
@@ -108,28 +142,27 @@ def serve(engine, network, batch):
         print(count / (time.perf_counter() - begun), flush=True)
 
 
-def command(program, engine, network, batch):
-    if engine in OURS:
-        plain = ["--plain"] if engine == "topfive as written" else []
-        return [program, network, str(batch), str(THREADS), *plain]
-    return [sys.executable, __file__, "serve", engine, network, str(batch)]
+def command(program, engine, network, batch, work):
+    if engine in OURS[work]:
+        return [program, network, str(batch), str(THREADS), OURS[work][engine]]
+    return [sys.executable, __file__, "serve", engine, network, str(batch), work]
 
 
-def measure(program, network, batch, engines):
+def measure(program, network, batch, work, engines):
     """The median of each engine's rounds, in images per second."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
     environment = {**os.environ, "OMP_NUM_THREADS": str(THREADS)}
     figures = {engine: [] for engine in engines}
     processes = {}
     for engine in engines:
-        processes[engine] = subprocess.Popen(command(program, engine, network, batch), env=environment, **pipes)
+        processes[engine] = subprocess.Popen(command(program, engine, network, batch, work), env=environment, **pipes)
     for number in range(ROUNDS + 1):
         for engine, process in processes.items():
             process.stdin.write("\n")
             process.stdin.flush()
             line = process.stdout.readline()
             if not line:
-                sys.exit(f"{engine}: ended early; to see why: {' '.join(command(program, engine, network, batch))}")
+                sys.exit(f"{engine}: ended early; to see why: {' '.join(command(program, engine, network, batch, work))}")
             if number > 0:  # the first round waits for engines that compile
                 figures[engine].append(float(line))
     for process in processes.values():
@@ -144,25 +177,26 @@ def processor():
     return names[0] if names else platform.processor()
 
 
-def main(program, networks):
-    engines = OURS + OTHERS
-    print(f"Images per second at 224x224, {THREADS} threads, {processor()}, {datetime.date.today()};")
+def main(program, work, networks):
+    others, engines = OTHERS[work], [*OURS[work], *OTHERS[work]]
+    title = {"forward": "Images per second", "step": "Training images per second"}[work]
+    print(f"{title} at 224x224, {THREADS} threads, {processor()}, {datetime.date.today()};")
     print(f"medians of {ROUNDS} measurements in turns.\n")
     print("| network | batch | " + " | ".join(engines) + " | topfive / best of the others |")
     print("|--" * (len(engines) + 3) + "|")
-    for batch in BATCHES:
+    for batch in BATCHES[work]:
         for network in networks:
-            figures = measure(program, network, batch, engines)
-            best = max(figures[engine] for engine in OTHERS)
+            figures = measure(program, network, batch, work, engines)
+            best = max(figures[engine] for engine in others)
             cells = [f"{figures[engine]:.1f}" for engine in engines]
             print(f"| {network} | {batch} | {' | '.join(cells)} | {figures['topfive'] / best:.2f} |", flush=True)
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
-        serve(sys.argv[2], sys.argv[3], int(sys.argv[4]))
+        serve(sys.argv[2], sys.argv[3], int(sys.argv[4]), sys.argv[5])
     else:
-        unknown = [name for name in sys.argv[2:] if name not in NETWORKS]
+        unknown = [name for name in sys.argv[3:] if name not in NETWORKS]
         if unknown:
             sys.exit(f"{', '.join(unknown)}: expected some of {', '.join(NETWORKS)}")
-        main(sys.argv[1], sys.argv[2:] or list(NETWORKS))
+        main(sys.argv[1], sys.argv[2], sys.argv[3:] or list(NETWORKS))
