@@ -1,11 +1,17 @@
-//! Classification errors, overall and by class ([`Confusion`]). Errors are counted over all images and divided once, at
-//! the end.
+//! Classification errors, overall and by class ([`Confusion`]), and how sure they are ([`Interval`], [`mcnemar`],
+//! [`Calibration`]). Errors are counted over all images and divided once, at the end.
 
+mod calibration;
 mod confusion;
+mod interval;
 mod localisation;
+mod mcnemar;
 
+pub use calibration::{BINS, Bin, Calibration};
 pub use confusion::{ClassErrors, Confusion};
+pub use interval::Interval;
 pub use localisation::{LocalisationErrors, LocalisationTally};
+pub use mcnemar::mcnemar;
 
 use serde::{Deserialize, Serialize};
 
