@@ -33,6 +33,15 @@ pub fn check_writable(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Checks that nothing is at `path` yet and a file can be written there.
+///
+/// # Errors
+/// Returns an error with the path if there is something, or [`check_writable`] does.
+pub fn check_new(path: &Path) -> Result<()> {
+    ensure!(!path.exists(), "{}: exists already. Choose another name, or remove it first", path.display());
+    check_writable(path)
+}
+
 /// A file that is written piece by piece, and takes its place when it is complete.
 #[derive(Debug)]
 pub struct AtomicFile {

@@ -16,12 +16,14 @@
 //!    `eval` and `predict` [`commands`]. [`native`] is libtorch beyond tch.
 //! 5. a model -> what it has learned, and where in an image it sees it: [`explain`] -> pictures, in the `explain` command.
 //!
+//! What routes 3 to 5 find is put on one page by [`report::page`].
+//!
 //! [`check`] reads a data set for people rather than for networks.
 //!
 //! Invariants: [`network::spec`], [`network::shape`], [`training::schedule`], [`views`] and [`geometry`] use no tensors;
 //! [`image`] depends on neither networks nor experiments; [`data`] and [`check`] do not depend on networks; only [`cli`] and
 //! [`commands`] deal with command-line arguments; only [`model::checkpoint`] and [`weights`] know the layout of weight
-//! files; [`evaluation`] does not depend on [`training`]; every random stream and seed is keyed by its purpose
+//! files; [`evaluation`] does not depend on [`training`], and [`report`] on neither tensors nor networks; every random stream and seed is keyed by its purpose
 //! ([`random`]; [`shapes`] keys its own by image). The test `structure` enforces what a text search can.
 
 #![warn(missing_docs)]

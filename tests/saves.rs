@@ -49,7 +49,7 @@ fn a_save_that_fails_leaves_the_one_before_and_the_next_one_writes_everything() 
 
     // A folder in its place: the best weights cannot be written.
     fs::create_dir(run.best()).expect("a folder");
-    saves.keep_best(&second.0.learner.network, second.1.clone()).expect("finite weights");
+    saves.keep_best(&second.0.learner.network, second.1.clone(), "path\n".to_string()).expect("finite weights");
     saves.save(&second.0, &second.1).expect("a failure to write is a warning");
     assert!(fs::read(run.last()).expect("a checkpoint") == last);
     assert!(run.state(1).exists() && !run.state(2).exists());

@@ -136,6 +136,10 @@ pub struct Eval {
     /// Write the errors of each class as a table (.csv) or a picture (.svg); may be repeated
     #[arg(long, value_name = "FILE")]
     pub per_class: Vec<PathBuf>,
+    /// Write a page to look at (.html): errors, confusion, calibration, and the images that are worth a look, under the first
+    /// of the protocols; it needs no other file, and must not exist yet
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
     /// Measure localisation errors, too: boxes around what the network sees of its guesses, against the true ones in a folder
     /// of ILSVRC's or PASCAL VOC's XML files, or a table (.csv) with the columns path, xmin, ymin, xmax, ymax
     #[arg(long, value_name = "DIR|FILE")]

@@ -9,6 +9,7 @@ mod failure;
 mod images;
 mod labelled;
 mod models;
+mod page;
 mod predict;
 mod shapes;
 mod summary;

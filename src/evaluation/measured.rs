@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 
 use super::{Averaged, BadImage, Outcome};
-use crate::metrics::Tally;
+use crate::metrics::{Answer, Tally};
 
 /// The counts under one protocol.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,11 @@ pub struct Measurement {
     /// The images that could not be read; they are not counted.
     pub bad: Vec<BadImage>,
     images: usize,
+}
+
+/// The answer under the first protocol to an image with this label; `None` if the image could not be read.
+pub fn answer(outcome: &Outcome, label: usize) -> Option<Answer> {
+    outcome.as_ref().ok()?.first().map(|averaged| Answer::of(&averaged.mean, label))
 }
 
 impl Measurement {

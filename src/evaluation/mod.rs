@@ -20,7 +20,7 @@ use crate::views::Views;
 
 use batches::Batches;
 pub use batches::NotFinite;
-pub use measured::{Measured, Measurement};
+pub use measured::{Measured, Measurement, answer};
 use request::{Request, Viewed};
 pub use scores::Averaged;
 

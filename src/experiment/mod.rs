@@ -189,6 +189,12 @@ impl Experiment {
         Size { width, height }
     }
 
+    /// The top-1 and top-5 errors that are published for a protocol, in percent.
+    pub fn claims(&self, views: &Views) -> [Option<f64>; 2] {
+        let published = self.published.iter().find(|it| it.views == *views);
+        published.map_or([None; 2], |it| [it.top1_error, it.top5_error])
+    }
+
     /// Makes it the same experiment for these classes.
     ///
     /// # Errors

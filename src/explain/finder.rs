@@ -2,11 +2,14 @@
 
 use std::fmt;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use image::RgbImage;
 
 use super::evidence::{Evidence, Method};
 use super::heat::Heat;
-use super::view::Viewer;
+use super::overlay::overlay;
+use super::thumbnail::thumbnail;
+use super::view::{Seen, Viewer};
 use crate::data::dataset::Source;
 use crate::experiment::Experiment;
 use crate::geometry::Size;
@@ -59,6 +62,27 @@ impl<'a> Finder<'a> {
             Ok(heat)
         });
         Ok((image, heats))
+    }
+}
+
+impl Finder<'_> {
+    /// A small picture of an image, whose longer side is `side` pixels, and the evidence for a class drawn over it.
+    ///
+    /// # Errors
+    /// Returns an error if the image cannot be read, or the device is out of memory.
+    pub fn thumbnails(&self, source: &Source, class: usize, side: u32) -> Result<[RgbImage; 2]> {
+        let image = source.image(self.upright)?;
+        let (input, seen) = self.viewer.view(&image)?;
+        let small = thumbnail(&image, side);
+        let [across, down] = [(small.width(), image.width()), (small.height(), image.height())]
+            .map(|(small, whole)| f64::from(small) / f64::from(whole));
+        let seen: Vec<Seen> =
+            seen.iter().map(|it| Seen { region: it.region.scaled(across, down), mirror: it.mirror }).collect();
+        let maps = self.evidence.maps(&input, &[class])?;
+        let mut heat = Heat::new(Size::from(small.dimensions()));
+        heat.add(maps.first().context("expected a map for the class")?, &seen)?;
+        let drawn = overlay(&small, &heat);
+        Ok([small, drawn])
     }
 }
 

@@ -1,7 +1,9 @@
 //! Calibration: whether images that a model is sure of to 80 % are right 80 times of 100 (Guo et al., arXiv:1706.04599,
 //! section 2).
 
-use super::top;
+use serde::Serialize;
+
+use super::Answer;
 
 /// Bins of equal width that the probability of the most probable class falls into.
 pub const BINS: usize = 15;
@@ -21,7 +23,7 @@ struct Sum {
 }
 
 /// One bar of a reliability diagram.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Bin {
     /// The least probability in it.
     pub from: f64,
@@ -38,12 +40,16 @@ pub struct Bin {
 impl Calibration {
     /// Counts one image with these class probabilities and the true class `label`.
     pub fn count(&mut self, probabilities: &[f32], label: usize) {
-        let Some(&predicted) = top(probabilities, 1).first() else { return };
-        let probability = f64::from(probabilities[predicted]);
+        self.add(&Answer::of(probabilities, label));
+    }
+
+    /// Counts the answer to one image.
+    pub fn add(&mut self, answer: &Answer) {
+        let probability = f64::from(answer.probability);
         let bin = (1..=BINS).filter(|&bin| probability >= bin as f64 / BINS as f64).count();
         let sum = &mut self.bins[bin];
         sum.images += 1;
-        sum.right += u64::from(predicted == label);
+        sum.right += u64::from(answer.is_right());
         sum.probability += probability;
     }
 

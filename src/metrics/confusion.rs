@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Errors, Tally, top};
+use super::{Answer, Errors, Tally};
 
 /// Numbers of images by true and by predicted class.
 #[derive(Debug, Default)]
@@ -26,12 +26,20 @@ pub struct ClassErrors {
 }
 
 impl Confusion {
-    /// Counts one image with these class probabilities and the true class `label`.
-    pub fn count(&mut self, probabilities: &[f32], label: usize) {
-        self.tallies.entry(label).or_default().count(probabilities, label);
-        if let Some(&predicted) = top(probabilities, 1).first() {
-            *self.counts.entry(label).or_default().entry(predicted).or_default() += 1;
-        }
+    /// Counts the answer to one image.
+    pub fn add(&mut self, answer: &Answer) {
+        self.tallies.entry(answer.label).or_default().add(answer);
+        *self.counts.entry(answer.label).or_default().entry(answer.prediction).or_default() += 1;
+    }
+
+    /// The true class, the predicted class and the number of images of each cell that is not 0, in order.
+    pub fn cells(&self) -> impl Iterator<Item = (usize, usize, u64)> {
+        self.labels().flat_map(|label| self.row(label).map(move |(predicted, count)| (label, predicted, count)))
+    }
+
+    /// The classes that images of the class `label` were classified as, in order, and how often.
+    pub fn row(&self, label: usize) -> impl Iterator<Item = (usize, u64)> {
+        self.counts.get(&label).into_iter().flatten().map(|(&predicted, &count)| (predicted, count))
     }
 
     /// How many images of the class `label` were classified as `predicted`.

@@ -1,17 +1,22 @@
-//! Classification errors, overall and by class ([`Confusion`]), and how sure they are ([`Interval`], [`mcnemar`],
-//! [`Calibration`]). Errors are counted over all images and divided once, at the end.
+//! Classification errors, overall and by class ([`Confusion`]), how sure they are ([`Interval`], [`mcnemar`],
+//! [`Calibration`]), and the images that they come from ([`Notable`]). Errors are counted over all images and divided once,
+//! at the end.
 
+mod answer;
 mod calibration;
 mod confusion;
 mod interval;
 mod localisation;
 mod mcnemar;
+mod notable;
 
+pub use answer::Answer;
 pub use calibration::{BINS, Bin, Calibration};
 pub use confusion::{ClassErrors, Confusion};
 pub use interval::Interval;
 pub use localisation::{LocalisationErrors, LocalisationTally};
 pub use mcnemar::mcnemar;
+pub use notable::Notable;
 
 use serde::{Deserialize, Serialize};
 
@@ -46,13 +51,17 @@ pub struct Errors {
 impl Tally {
     /// Counts one image with these class probabilities and the true class `label`.
     pub fn count(&mut self, probabilities: &[f32], label: usize) {
-        let rank = rank(probabilities, label);
+        self.add(&Answer::of(probabilities, label));
+    }
+
+    /// Counts the answer to one image.
+    pub fn add(&mut self, answer: &Answer) {
         self.images += 1;
-        self.classes = probabilities.len();
-        self.top1_wrong += u64::from(rank >= 1);
-        self.top5_wrong += u64::from(rank >= 5);
+        self.classes = answer.classes;
+        self.top1_wrong += u64::from(answer.rank >= 1);
+        self.top5_wrong += u64::from(answer.rank >= 5);
         // A probability that was rounded to 0 counts as the smallest normal float, as its logarithm would be infinite.
-        self.loss -= f64::from(probabilities[label].max(f32::MIN_POSITIVE)).ln();
+        self.loss -= f64::from(answer.label_probability.max(f32::MIN_POSITIVE)).ln();
     }
 
     /// The averages, or `None` if nothing was counted.

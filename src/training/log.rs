@@ -79,6 +79,14 @@ impl Log {
         Ok(epochs)
     }
 
+    /// The lines of steps.
+    ///
+    /// # Errors
+    /// Returns an error if the log cannot be read.
+    pub fn steps(&self) -> Result<Vec<Value>> {
+        Ok(self.lines()?.into_iter().filter(|line| line["kind"] == "step").collect())
+    }
+
     /// All lines but truncated ones.
     fn lines(&self) -> Result<Vec<Value>> {
         if !self.path.exists() {

@@ -7,6 +7,7 @@ pub mod find_rate;
 mod length;
 pub mod log;
 pub mod optimizer;
+pub mod page;
 pub mod precision;
 mod progress;
 pub mod run;
@@ -27,7 +28,8 @@ use crate::experiment::Experiment;
 use crate::metrics::Errors;
 use crate::model::checkpoint::Note;
 use crate::remedy::Remedy;
-use crate::report::Report;
+use crate::report::page::About;
+use crate::report::{Report, answers};
 
 use average::Average;
 use batches::{BadImages, TrainingBatch, TrainingBatches};
@@ -35,7 +37,8 @@ use length::Length;
 use progress::Progress;
 use run::RunFolder;
 use saves::{SaveEvery, Saves};
-use state::{State, Trained, Validated};
+use state::{State, Trained};
+use validation::Validation;
 
 /// How training ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,6 +71,8 @@ pub struct Trainer<'a> {
     pub run: &'a RunFolder,
     /// How often the run is saved besides the ends of its epochs.
     pub save_every: SaveEvery,
+    /// What the run's page says about it.
+    pub about: &'a About,
     /// Threads that prepare images.
     pub workers: usize,
     /// The terminal output.
@@ -190,26 +195,30 @@ impl Trainer<'_> {
     fn finish_epoch(
         &self,
         trained: &mut Trained,
-        found: Validated,
+        found: Validation,
         length: &Length,
         progress: &Progress,
         saves: &mut Saves,
     ) -> Result<()> {
         let training = &self.experiment.training;
         let training_loss = trained.state.loss();
-        let verdict = trained.state.finish(found, length.is_whole(&trained.state), &training.schedule);
+        let errors = found.errors();
+        let verdict = trained.state.finish(errors, length.is_whole(&trained.state), &training.schedule);
         let state = &trained.state;
         if verdict.is_best {
+            let best = found.answers(state.best_is_averaged);
+            let answers = answers::table(&self.val.samples, best, &self.val.classes)?;
             let (note, average) = (self.note(state)?, trained.average.as_ref().and_then(Average::network));
             match average.filter(|_| state.best_is_averaged) {
-                Some(average) => saves.keep_best(average, state.note_of_average(&note))?,
-                None => saves.keep_best(&trained.learner.network, note)?,
+                Some(average) => saves.keep_best(average, state.note_of_average(&note), answers)?,
+                None => saves.keep_best(&trained.learner.network, note, answers)?,
             }
         }
-        saves.log(&progress.epoch(state, training_loss, found, verdict.is_best));
+        saves.log(&progress.epoch(state, training_loss, errors, verdict.is_best));
         self.save(trained, saves)?;
         saves.draw_curves();
-        self.report.note(progress.epoch_text(state, training_loss, found, verdict.is_best));
+        saves.write_page(&About { seconds: state.seconds, ..self.about.clone() });
+        self.report.note(progress.epoch_text(state, training_loss, errors, verdict.is_best));
         if verdict.lowers_rate {
             self.report.note("the top-1 error has stopped falling: the schedule lowers the learning rate");
         }

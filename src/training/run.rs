@@ -1,5 +1,5 @@
 //! A run folder: the complete experiment, a log with one line per epoch and one every few steps, the checkpoints, their
-//! state and the curves. All its file names are defined here, except those of checkpoints (`model::checkpoint`).
+//! state, the best weights' answers to the validation images, the curves and the page. All its file names are defined here, except those of checkpoints (`model::checkpoint`).
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -14,6 +14,8 @@ use crate::model::checkpoint::{AVERAGE, BEST, LAST};
 const EXPERIMENT: &str = "experiment.json";
 const LOG: &str = "log.jsonl";
 const CURVES: &str = "curves.svg";
+const VALIDATION: &str = "validation.csv";
+const PAGE: &str = "report.html";
 const LOCK: &str = ".lock";
 
 /// A run's folder, which no other process trains into.
@@ -36,7 +38,9 @@ impl RunFolder {
         let run = RunFolder::lock(path)?;
         // The process that held the lock until now may have saved a checkpoint.
         RunFolder::check_free(path)?;
-        remove_if_there(&run.log())?;
+        for file in [run.log(), run.validation(), run.page()] {
+            remove_if_there(&file)?;
+        }
         run.remove_states_but(None)?;
         run.write_experiment(experiment)?;
         Ok(run)
@@ -129,7 +133,8 @@ impl RunFolder {
 
     /// Removes what a killed process left of writing this run's files; those of other programs stay.
     fn remove_unfinished(&self) -> Result<()> {
-        let own = [EXPERIMENT, LOG, CURVES, BEST, LAST, AVERAGE, "state"].map(|name| temporary_prefix(Path::new(name)));
+        let own = [EXPERIMENT, LOG, CURVES, VALIDATION, PAGE, BEST, LAST, AVERAGE, "state"];
+        let own = own.map(|name| temporary_prefix(Path::new(name)));
         self.remove(|_, name| own.iter().any(|prefix| name.starts_with(prefix)))
     }
 
@@ -161,6 +166,16 @@ impl RunFolder {
     /// The picture of the curves.
     pub fn curves(&self) -> PathBuf {
         self.file(CURVES)
+    }
+
+    /// The answers of the best weights to the validation images.
+    pub fn validation(&self) -> PathBuf {
+        self.file(VALIDATION)
+    }
+
+    /// The page that shows the run.
+    pub fn page(&self) -> PathBuf {
+        self.file(PAGE)
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -203,8 +218,11 @@ pub fn find(folder: &Path) -> Found {
     };
     let is_ours =
         |name: &str| [EXPERIMENT, LOG, CURVES, LOCK].contains(&name) || is_state(name) || name.starts_with(TEMPORARY);
+    // These names are common: they are a run's only beside its experiment.
+    let has_experiment = folder.join(EXPERIMENT).is_file();
+    let is_beside = |name: &str| has_experiment && [VALIDATION, PAGE].contains(&name);
     let mut names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-    match names.all(|name| is_ours(&name) || name == BEST) {
+    match names.all(|name| is_ours(&name) || is_beside(&name) || name == BEST) {
         true if folder.join(BEST).is_file() => Found::Best,
         true => Found::Free,
         false => Found::Other,

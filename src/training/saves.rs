@@ -8,11 +8,13 @@ use anyhow::{Error, Result};
 use serde_json::Value;
 
 use super::log::Log;
+use super::page::progress;
 use super::run::RunFolder;
 use super::state::{self, State, Trained};
 use crate::atomic::write_atomically;
 use crate::model::checkpoint::{self, Note};
 use crate::network::Network;
+use crate::report::page::{About, Page};
 use crate::report::{Report, curves};
 use crate::weights::{StoredTensor, safetensors};
 
@@ -61,7 +63,15 @@ pub struct Saves<'a> {
     /// Why something was not written since.
     failure: Option<Error>,
     /// The best weights so far, until they are written.
-    best: Option<(Vec<StoredTensor>, Note)>,
+    best: Option<Best>,
+}
+
+/// Weights with their note, and their answers to the validation images as a table.
+#[derive(Debug)]
+struct Best {
+    weights: Vec<StoredTensor>,
+    note: Note,
+    answers: String,
 }
 
 impl<'a> Saves<'a> {
@@ -102,12 +112,12 @@ impl<'a> Saves<'a> {
         }
     }
 
-    /// Keeps these weights as the best; the next save writes them.
+    /// Keeps these weights as the best, with their answers to the validation images; the next save writes them.
     ///
     /// # Errors
     /// Returns an error if a weight is NaN or infinite.
-    pub fn keep_best(&mut self, network: &Network, note: Note) -> Result<()> {
-        self.best = Some((checkpoint::weights_of(network, &self.run.best())?, note));
+    pub fn keep_best(&mut self, network: &Network, note: Note, answers: String) -> Result<()> {
+        self.best = Some(Best { weights: checkpoint::weights_of(network, &self.run.best())?, note, answers });
         Ok(())
     }
 
@@ -143,8 +153,9 @@ impl<'a> Saves<'a> {
 
     /// The best weights come first, and the log: the state takes both for written.
     fn write(&mut self, trained: &Trained, note: &Note) -> Result<()> {
-        if let Some((weights, note)) = &self.best {
+        if let Some(Best { weights, note, answers }) = &self.best {
             safetensors::write(&self.run.best(), weights, note)?;
+            write_atomically(&self.run.validation(), answers.as_bytes())?;
             self.best = None;
         }
         self.log.flush(true)?;
@@ -164,6 +175,21 @@ impl<'a> Saves<'a> {
     /// Draws the curves; they are drawn again after the next epoch.
     pub fn draw_curves(&mut self) {
         if let (Err(error), None) = (self.write_curves(), &self.failure) {
+            self.fail(error);
+        }
+    }
+
+    /// Writes the page, of what there is to see so far; it is written again after the next epoch. Without a checkpoint
+    /// there is none: the folder of such a run may be taken by another.
+    pub fn write_page(&mut self, about: &About) {
+        let write = || {
+            let progress = Some(progress(&self.log)?);
+            let page = Page { about, progress, errors: Vec::new(), measured: None, results: Value::Null };
+            write_atomically(&self.run.page(), page.html().as_bytes())
+        };
+        if self.saved.is_some()
+            && let (Err(error), None) = (write(), &self.failure)
+        {
             self.fail(error);
         }
     }

@@ -45,6 +45,14 @@ pub struct Region {
     pub height: f64,
 }
 
+impl Region {
+    /// The same part of the image when its columns are resized by the factor `across`, and its rows by `down`.
+    pub fn scaled(self, across: f64, down: f64) -> Self {
+        let Region { x, y, width, height } = self;
+        Region { x: x * across, y: y * down, width: width * across, height: height * down }
+    }
+}
+
 impl Plan {
     /// A plan without any view yet, for an image of this size.
     pub fn new(size: Size) -> Self {

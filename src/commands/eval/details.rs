@@ -9,7 +9,7 @@ use crate::atomic::{check_writable, write_atomically};
 use crate::cli::Eval;
 use crate::data::dataset::Sample;
 use crate::evaluation::Outcome;
-use crate::metrics::{Confusion, rank, top};
+use crate::metrics::{Answer, Confusion};
 use crate::model::Ensemble;
 use crate::report::records::{Format, Records};
 use crate::report::{confusion_picture, confusion_table};
@@ -70,7 +70,7 @@ impl<'a> Details<'a> {
         };
         let counts_classes = !self.matrix.is_empty() || !self.per_class.is_empty();
         if let (true, Some(first)) = (counts_classes, averaged.first()) {
-            self.confusion.count(&first.mean, sample.label);
+            self.confusion.add(&Answer::of(&first.mean, sample.label));
         }
         if let Some(per_image) = &mut self.per_image {
             for (views, averaged) in self.protocols.iter().zip(averaged) {
@@ -115,6 +115,7 @@ impl<'a> Details<'a> {
 fn refuse_shared_files(args: &Eval) -> Result<()> {
     let json = args.common.output.json.iter().filter(|path| *path != Path::new("-"));
     let files = json.map(|path| ("--json", path)).chain(args.per_image.iter().map(|path| ("--per-image", path)));
+    let files = files.chain(args.report.iter().map(|path| ("--report", path)));
     let files = files.chain(args.confusion.iter().map(|path| ("--confusion", path)));
     let files = files.chain(args.per_class.iter().map(|path| ("--per-class", path)));
     let mut seen: Vec<(&str, PathBuf)> = Vec::new();
@@ -152,9 +153,8 @@ impl PerImage {
         probabilities: &[f32],
         label: usize,
     ) -> Result<()> {
-        let prediction = top(probabilities, 1)[0];
-        let (truth, guess) = (ensemble.class(label), ensemble.class(prediction));
-        let (probability, rank) = (probabilities[prediction], rank(probabilities, label) + 1);
+        let Answer { prediction, probability, rank, .. } = Answer::of(probabilities, label);
+        let (truth, guess, rank) = (ensemble.class(label), ensemble.class(prediction), rank + 1);
         let views = views.to_string();
         let object = json!({
             "path": name, "views": views, "label": truth, "prediction": guess, "probability": probability, "rank": rank,

@@ -2,6 +2,7 @@
 
 mod details;
 mod localisation;
+mod page;
 mod results;
 
 use std::path::Path;
@@ -23,6 +24,7 @@ use crate::views::{Named, Part, Protocol, Views};
 
 use details::Details;
 use localisation::Localisation;
+use page::PageFile;
 use results::Results;
 
 /// Evaluates.
@@ -36,6 +38,7 @@ pub fn run(args: Eval) -> Result<Outcome> {
     say_left_out(&dataset.left_out, &dataset.root, report);
     let interrupted = watch_signals()?;
     let mut details = Details::new(&args, &protocols, &ensemble)?;
+    let mut page = args.report.as_deref().map(PageFile::new).transpose()?;
     let mut localisation = Localisation::new(&args, &ensemble, &protocols, &dataset)?;
 
     let begun = Instant::now();
@@ -47,6 +50,7 @@ pub fn run(args: Eval) -> Result<Outcome> {
         let outcome = outcome?;
         measurement.count(&outcome, sample.label);
         details.count(sample, &outcome)?;
+        page.iter_mut().for_each(|page| page.count(sample, &outcome));
         localisation.as_mut().map_or(Ok(()), |it| it.count(index, sample, &outcome))?;
         let errors = measurement.protocols.last().and_then(|measured| measured.tally.errors());
         bar.at(index as u64 + 1, errors.map_or(String::new(), |errors| errors.text("  ")));
@@ -70,6 +74,7 @@ pub fn run(args: Eval) -> Result<Outcome> {
     let shown = results.show(report);
     let written = args.common.output.json.as_ref().map_or(Ok(()), |path| write_json(path, &results.json()));
     details.finish()?;
+    page.map_or(Ok(()), |page| page.write(&results, &dataset))?;
     written.and(shown)?;
     Ok(Outcome::of(&measurement.bad))
 }

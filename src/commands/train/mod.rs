@@ -5,11 +5,12 @@ mod data;
 mod differences;
 mod find_rate;
 mod initial;
+mod page;
 mod resume;
 mod tuning;
 
 use anyhow::Result;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Outcome, changes, prepare, watch_signals};
 use crate::cli::Train;
@@ -17,6 +18,7 @@ use crate::evaluation::BadImage;
 use crate::experiment::{Change, Experiment, fine_tune};
 use crate::memory;
 use crate::report::Report;
+use crate::report::page::About;
 use crate::report::records::write_json;
 use crate::report::table::grouped;
 use crate::training::batches::BadImages;
@@ -35,6 +37,7 @@ pub fn run(args: Train) -> Result<Outcome> {
         return find_rate::run(&beginning, workers);
     }
     let (run, experiment, mut trained) = if args.resume { beginning.resume()? } else { beginning.start()? };
+    let about = page::about(&beginning, &experiment)?;
     let splits = beginning.splits;
     let parameters: i64 = trained.learner.network.trainable().map(|(parameter, _)| parameter.elements()).sum();
     report.note(format!(
@@ -55,6 +58,7 @@ pub fn run(args: Train) -> Result<Outcome> {
         train: &splits.train,
         val: &splits.val,
         run: &run,
+        about: &about,
         save_every: args.save_every,
         workers,
         report,
@@ -62,34 +66,49 @@ pub fn run(args: Train) -> Result<Outcome> {
     };
     let mut bad = BadImages::new(report);
     let ended = trainer.train(&mut trained, &mut bad)?;
-    show(ended, &args, &experiment, &run, &bad.found, report)
+    let about = About { seconds: trained.state.seconds, ..about };
+    // The page loads the best weights.
+    drop(trained);
+    let results = results(ended, &experiment, &run, &bad.found);
+    if results.is_object() {
+        // The run is complete without its page.
+        let written = page::write(&run, &about, &splits.val, results.clone(), device);
+        written.unwrap_or_else(|error| report.warn(format!("the report could not be completed: {error:#}")));
+    }
+    show(ended, &args, &results, &run, &bad.found, report)
+}
+
+/// The results of a run as JSON; null if it is not over.
+fn results(ended: Ended, experiment: &Experiment, run: &RunFolder, bad: &[BadImage]) -> Value {
+    let Ended::Finished { best, best_is_averaged, last, averaged } = ended else { return Value::Null };
+    let mut results = json!({
+        "network": experiment.name, "run": run.path().to_string_lossy(), "views": "center", "best": best, "last": last,
+        "bad_images": bad.len(),
+    });
+    if let Some(averaged) = averaged {
+        results["averaged"] = json!(averaged);
+        results["best_is_averaged"] = best_is_averaged.into();
+    }
+    results
 }
 
 /// Tells how the run ended.
 fn show(
     ended: Ended,
     args: &Train,
-    experiment: &Experiment,
+    results: &Value,
     run: &RunFolder,
     bad: &[BadImage],
     report: Report,
 ) -> Result<Outcome> {
-    let Ended::Finished { best, best_is_averaged, last, averaged } = ended else {
+    let Ended::Finished { best, best_is_averaged, .. } = ended else {
         let out = run.path().display();
         report
             .note(format!("interrupted; the state is saved in {out}. Run the same command with --resume to continue"));
         return Ok(Outcome::Interrupted);
     };
     if let Some(path) = &args.common.output.json {
-        let mut result = json!({
-            "network": experiment.name, "run": run.path().to_string_lossy(), "views": "center", "best": best, "last": last,
-            "bad_images": bad.len(),
-        });
-        if let Some(averaged) = averaged {
-            result["averaged"] = json!(averaged);
-            result["best_is_averaged"] = best_is_averaged.into();
-        }
-        write_json(path, &result)?;
+        write_json(path, results)?;
     }
     report.result(format!(
         "best {} (center view{}): {}",
@@ -97,6 +116,7 @@ fn show(
         if best_is_averaged { ", averaged weights" } else { "" },
         run.best().display()
     ))?;
+    report.note(format!("report: {}", run.page().display()));
     Ok(Outcome::of(bad))
 }
 
