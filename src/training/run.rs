@@ -1,5 +1,6 @@
 //! A run folder: the complete experiment, a log with one line per epoch and one every few steps, the checkpoints, their
-//! state, the best weights' answers to the validation images, the curves and the page. All its file names are defined here, except those of checkpoints (`model::checkpoint`).
+//! state, the best weights' answers to the validation images, the curves and the page. All its file names are defined here,
+//! except those of checkpoints (`model::checkpoint`).
 
 use std::fs::{self, File, TryLockError};
 use std::io;
