@@ -436,3 +436,57 @@ fn eval_names_the_weights_that_it_chose_and_says_what_it_assumes_about_classes()
     eval(&["a", "--json", "named.json"]);
     assert_same(&place.read_json("plain.json"), &place.read_json("named.json"));
 }
+
+#[test]
+fn a_comparison_counts_the_images_that_only_one_model_gets_right() {
+    let place = shared();
+    let compared = eval(place, &["a", "b", "--compare"]);
+    let labels = |model: &str| {
+        let file = format!("compared-{model}.csv");
+        place.run(&["eval", model, "--data", "shapes", "--threads", "1", "--per-image", &file]).succeeds();
+        let mut rows = csv::Reader::from_path(place.path(&file)).expect("a table");
+        let is_rank = rows.headers().expect("a header").iter().position(|name| name == "rank").expect("ranks");
+        let row = |row: csv::StringRecord| (row[0].to_string(), &row[is_rank] == "1");
+        rows.records().map(|it| row(it.expect("a row"))).collect::<BTreeMap<String, bool>>()
+    };
+    let [a, b] = ["a", "b"].map(labels);
+    let only = |these: &BTreeMap<String, bool>, others: &BTreeMap<String, bool>| {
+        these.iter().filter(|(path, right)| **right && !others[*path]).map(|(path, _)| path.clone()).collect::<Vec<_>>()
+    };
+    let comparison = &compared["comparisons"][0];
+    for (key, mut expected) in [("first", only(&a, &b)), ("second", only(&b, &a))] {
+        assert_eq!(comparison[format!("only_{key}")], json!(expected.len()));
+        expected.sort();
+        let mut found: Vec<String> =
+            serde_json::from_value(comparison[format!("images_only_{key}")].clone()).expect("paths");
+        found.sort();
+        assert_eq!(found, expected);
+    }
+    for (member, alone) in [(0, "a"), (1, "b")] {
+        assert_same(&compared["members"][member], &eval(place, &[alone]));
+    }
+    let shown = place.run(&["eval", "a", "b", "--compare", "--data", "shapes", "--threads", "1"]).succeeds();
+    for words in ["McNemar's exact test, p = ", "a/best.safetensors", "b/best.safetensors"] {
+        assert!(shown.stdout.contains(words), "expected {words:?} in {}", shown.stdout);
+    }
+}
+
+#[test]
+fn one_model_has_nothing_to_be_compared_with() {
+    shared()
+        .run(&["eval", "a", "--compare", "--data", "shapes"])
+        .fails_saying(&["--compare: expected two models or more, found one", "topfive eval A B --compare"]);
+}
+
+#[test]
+fn every_error_is_shown_with_its_interval() {
+    let place = shared();
+    let result = eval(place, &["a"]);
+    let [low, high] = ["low", "high"].map(|limit| result["top1_interval"][limit].as_f64().expect("a number"));
+    let error = errors(&result)[0];
+    // Of 36 images, no Wilson interval is narrower than that of no error, which ends at 9.64 % (scipy).
+    assert!(low <= error && error <= high && high - low > 9.6, "{low} to {high} around {error}");
+    let shown = place.run(&["eval", "a", "--data", "shapes", "--threads", "1"]).succeeds();
+    let words = format!("top-1 error {error:.2} % ({low:.2} to {high:.2} %), top-5 error ");
+    assert!(shown.stdout.contains(&words), "expected {words:?} in {}", shown.stdout);
+}

@@ -127,6 +127,10 @@ pub struct Eval {
     /// measured one; or "all". --help lists them
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "center", value_parser = ViewsParser, hide_possible_values = true)]
     pub views: Vec<ViewsArgument>,
+    /// Compare the models on the same images instead of averaging them: each one's errors, the images that only one of two
+    /// gets right (--json lists them), and whether chance explains the difference
+    #[arg(long, conflicts_with_all = ["per_image", "confusion", "per_class", "report", "boxes"])]
+    pub compare: bool,
     /// Write each image's label, prediction, probability and rank of the true class (.csv or .jsonl)
     #[arg(long, value_name = "FILE")]
     pub per_image: Option<PathBuf>,

@@ -73,6 +73,12 @@ impl Tally {
             loss: self.loss / images,
         })
     }
+
+    /// The 95 % intervals of the top-1 and the top-5 error, as far as there are these errors.
+    pub fn intervals(&self) -> [Option<Interval>; 2] {
+        let interval = |is_counted: bool, wrong| is_counted.then(|| Interval::wilson(wrong, self.images));
+        [interval(self.images > 0, self.top1_wrong), interval(self.images > 0 && self.classes > 5, self.top5_wrong)]
+    }
 }
 
 impl Errors {

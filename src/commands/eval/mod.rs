@@ -1,5 +1,6 @@
 //! `topfive eval`: the errors of a model, or of several together, on labelled images.
 
+mod comparison;
 mod details;
 mod localisation;
 mod page;
@@ -22,6 +23,7 @@ use crate::report::Report;
 use crate::report::records::write_json;
 use crate::views::{Named, Part, Protocol, Views};
 
+use comparison::Comparison;
 use details::Details;
 use localisation::Localisation;
 use page::PageFile;
@@ -31,6 +33,7 @@ use results::Results;
 pub fn run(args: Eval) -> Result<Outcome> {
     let (ensemble, pace, report) = models::open(&args.models, &args.weights, args.plain, &args.common)?;
     let protocols = protocols(&args.views, &ensemble, report)?;
+    let mut comparison = Comparison::new(&args, &ensemble, &protocols)?;
     if let Some(files) = chosen_weights(&args, &ensemble) {
         report.note(format!("weights: {files}"));
     }
@@ -49,6 +52,7 @@ pub fn run(args: Eval) -> Result<Outcome> {
     for (index, (outcome, sample)) in outcomes.zip(samples.iter()).enumerate() {
         let outcome = outcome?;
         measurement.count(&outcome, sample.label);
+        comparison.iter_mut().for_each(|comparison| comparison.count(sample, &outcome));
         details.count(sample, &outcome)?;
         page.iter_mut().for_each(|page| page.count(sample, &outcome));
         localisation.as_mut().map_or(Ok(()), |it| it.count(index, sample, &outcome))?;
@@ -66,6 +70,7 @@ pub fn run(args: Eval) -> Result<Outcome> {
         ensemble: &ensemble,
         protocols: &protocols,
         measurement: &measurement,
+        comparison: comparison.as_ref(),
         localisation: localisation.as_ref(),
         time: begun.elapsed(),
     };

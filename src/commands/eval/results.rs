@@ -5,10 +5,11 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::{Value, json};
 
+use super::comparison::Comparison;
 use super::localisation::Localisation;
 use crate::evaluation::{Measured, Measurement};
 use crate::experiment::Published;
-use crate::metrics::{Errors, Tally};
+use crate::metrics::{Errors, Interval, Tally};
 use crate::model::{Ensemble, Model};
 use crate::report::Report;
 use crate::report::table::{duration, table};
@@ -19,6 +20,7 @@ pub struct Results<'a> {
     pub ensemble: &'a Ensemble,
     pub protocols: &'a [Views],
     pub measurement: &'a Measurement,
+    pub comparison: Option<&'a Comparison>,
     pub localisation: Option<&'a Localisation<'a>>,
     pub time: Duration,
 }
@@ -40,7 +42,7 @@ impl Results<'_> {
                 let errors = measured.tally.errors().unwrap_or_default();
                 report.result(format!(
                     "{name}, {views} view{without}: {}, loss {:.4}, on {} images ({time})",
-                    errors.text(", "),
+                    with_intervals(&measured.tally),
                     errors.loss,
                     measured.tally.images,
                 ))?;
@@ -51,7 +53,11 @@ impl Results<'_> {
             }
             _ => {
                 report.result(self.table())?;
-                report.result(format!("{name} on {} images{without} ({time} in total)", self.images()))
+                report.result(format!(
+                    "{name} on {} images{without} ({time} in total); behind each error its 95 % interval",
+                    self.images()
+                ))?;
+                self.comparison.map_or(Ok(()), |comparison| comparison.show(self.protocols, report))
             }
         }
     }
@@ -79,7 +85,7 @@ impl Results<'_> {
         table(header, rows, 2..9).trim_fmt()
     }
 
-    /// One row per protocol; for an ensemble, preceded by one row per member.
+    /// One row per protocol; for an ensemble, preceded by one row per member, and for a comparison these alone.
     fn rows(&self) -> Vec<[String; 7]> {
         let models = self.ensemble.models();
         let measured = &self.measurement.protocols;
@@ -89,14 +95,19 @@ impl Results<'_> {
             let row = |name: &str, tally: &Tally, center: Option<&Tally>| {
                 let errors = tally.errors().unwrap_or_default();
                 let gain = center.and_then(Tally::errors).map(|center| errors.top1_error - center.top1_error);
-                let [top1, top5] = [Some(errors.top1_error), errors.top5_error]
-                    .map(|error| error.map_or("-".to_string(), |error| format!("{error:.2} %")));
+                let [interval1, interval5] = tally.intervals();
+                let [top1, top5] = [(Some(errors.top1_error), interval1), (errors.top5_error, interval5)]
+                    .map(|(error, interval)| error.map_or("-".to_string(), |error| with_interval(error, interval)));
                 let gain = gain.map_or(String::new(), |gain| format!("{gain:+.2}"));
                 [name.to_string(), views.to_string(), String::new(), top1, top5, gain, String::new()]
             };
             for (index, model) in models.iter().enumerate().filter(|_| models.len() > 1) {
                 let center = center.map(|center| &center.members[index]);
-                rows.push(row(&model.experiment.name, &measured.members[index], center));
+                let name = self.comparison.map_or(&model.experiment.name, |comparison| &comparison.names()[index]);
+                rows.push(row(name, &measured.members[index], center));
+            }
+            if self.comparison.is_some() {
+                continue;
             }
             let name = if models.len() > 1 { "ensemble".to_string() } else { self.ensemble.name() };
             let mut together = row(&name, &measured.tally, center.map(|center| &center.tally));
@@ -119,7 +130,7 @@ impl Results<'_> {
                     [percent([it.top1_error, it.top5_error]), differences(&errors, it)]
                 }));
             }
-            if models.len() > 1 {
+            if models.len() > 1 && self.comparison.is_none() {
                 columns.push(Default::default());
             }
         }
@@ -146,6 +157,9 @@ impl Results<'_> {
         if let Some(localisation) = self.localisation {
             json["localisation"] = localisation.json();
         }
+        if let Some(comparison) = self.comparison {
+            json["comparisons"] = comparison.json(self.protocols);
+        }
         // The numbers of a single protocol are top-level fields; those of several are a list.
         match (results.as_slice(), json.as_object_mut()) {
             ([Value::Object(only)], Some(fields)) => fields.extend(only.clone()),
@@ -156,7 +170,15 @@ impl Results<'_> {
     }
 
     fn result(&self, views: &Views, measured: &Measured) -> Value {
-        let numbers = |tally: &Tally| json!(tally.errors().unwrap_or_default());
+        let numbers = |tally: &Tally| {
+            let mut numbers = json!(tally.errors().unwrap_or_default());
+            for (key, interval) in ["top1_interval", "top5_interval"].into_iter().zip(tally.intervals()) {
+                if let Some(interval) = interval {
+                    numbers[key] = json!(interval);
+                }
+            }
+            numbers
+        };
         let own = |(model, tally): (&Model, &Tally)| {
             let mut result = numbers(tally);
             if let Some(published) = published(model, views) {
@@ -185,6 +207,19 @@ impl Results<'_> {
     fn images_per_second(&self) -> f64 {
         self.images() as f64 / self.time.as_secs_f64()
     }
+}
+
+/// `12.34 % (11.90 to 12.79 %)`
+fn with_interval(error: f64, interval: Option<Interval>) -> String {
+    format!("{error:.2} %{}", interval.map_or(String::new(), |interval| format!(" ({interval})")))
+}
+
+/// The errors, each with its 95 % interval.
+fn with_intervals(tally: &Tally) -> String {
+    let errors = tally.errors().unwrap_or_default();
+    let [interval1, interval5] = tally.intervals();
+    let top5 = errors.top5_error.map(|error| format!(", top-5 error {}", with_interval(error, interval5)));
+    format!("top-1 error {}{}", with_interval(errors.top1_error, interval1), top5.unwrap_or_default())
 }
 
 /// What a model's experiment publishes for a protocol.
