@@ -14,7 +14,7 @@ use crate::weights::rename::Rename;
 #[command(after_help = "Examples:
   topfive train resnet34 --data photos/
   topfive train resnet34 --data photos/ --weights published
-  topfive train resnet34 --data photos/ --recipe small-images --input 64 --epochs 14
+  topfive train resnet34 --data photos/ --recipe small-images --input 64
   topfive train resnet34 --data photos/ --find-rate")]
 pub struct Train {
     /// Experiment: the name of a built-in one (topfive summary lists them) or a JSON file
