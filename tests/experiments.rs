@@ -129,11 +129,10 @@ fn recipes_are_laid_over_an_experiment_before_single_fields_are_set() {
     let recipe = |name: &str| Change::Recipe(name.into());
     let set = |change: &str| Change::Set(change.to_string());
     let plain = Experiment::load("resnet34".as_ref(), &[]).expect("an experiment");
-    let changes = [recipe("small-images"), set("training.epochs=3")];
+    let changes = [recipe("cifar-short"), set("training.epochs=3")];
     let changed = Experiment::load("resnet34".as_ref(), &changes).expect("an experiment");
-    assert_eq!((changed.training.epochs, changed.training.batch_size), (3, 64));
-    assert_eq!(changed.training.learning_rate, plain.training.learning_rate, "what a recipe does not name stays");
-    assert_eq!(changed.training.optimizer, plain.training.optimizer);
+    assert_eq!((changed.training.epochs, changed.training.weight_decay), (3, 0.0005));
+    assert_eq!(changed.training.optimizer, plain.training.optimizer, "what a recipe does not name stays");
     assert_eq!(changed.weights, plain.weights, "the network is the same");
     assert_eq!((&changed.name, &changed.notes), (&plain.name, &plain.notes), "a recipe's name is its own");
 
