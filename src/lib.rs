@@ -23,8 +23,9 @@
 //! Invariants: [`network::spec`], [`network::shape`], [`training::schedule`], [`views`] and [`geometry`] use no tensors;
 //! [`image`] depends on neither networks nor experiments; [`data`] and [`check`] do not depend on networks; only [`cli`] and
 //! [`commands`] deal with command-line arguments; only [`model::checkpoint`] and [`weights`] know the layout of weight
-//! files; [`evaluation`] does not depend on [`training`], and [`report`] on neither tensors nor networks; every random stream and seed is keyed by its purpose
-//! ([`random`]; [`shapes`] keys its own by image). The test `structure` enforces what a text search can.
+//! files; [`evaluation`] does not depend on [`training`], and [`report`] on neither tensors nor networks; every random
+//! stream and seed is keyed by its purpose ([`random`]; [`shapes`] keys its own by image). The test `structure` enforces what
+//! a text search can.
 
 #![warn(missing_docs)]
 

@@ -101,6 +101,13 @@ pub struct Published {
     pub localisation: Option<PublishedLocalisation>,
 }
 
+impl Published {
+    /// The top-1 and top-5 error.
+    pub fn errors(&self) -> [Option<f64>; 2] {
+        [self.top1_error, self.top5_error]
+    }
+}
+
 /// Published localisation errors, in percent.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -189,10 +196,9 @@ impl Experiment {
         Size { width, height }
     }
 
-    /// The top-1 and top-5 errors that are published for a protocol, in percent.
-    pub fn claims(&self, views: &Views) -> [Option<f64>; 2] {
-        let published = self.published.iter().find(|it| it.views == *views);
-        published.map_or([None; 2], |it| [it.top1_error, it.top5_error])
+    /// What is published for a protocol.
+    pub fn published_for(&self, views: &Views) -> Option<&Published> {
+        self.published.iter().find(|it| it.views == *views)
     }
 
     /// Makes it the same experiment for these classes.

@@ -63,9 +63,7 @@ impl<'a> Finder<'a> {
         });
         Ok((image, heats))
     }
-}
 
-impl Finder<'_> {
     /// A small picture of an image, whose longer side is `side` pixels, and the evidence for a class drawn over it.
     ///
     /// # Errors

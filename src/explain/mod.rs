@@ -1,7 +1,8 @@
 //! What a network has learned, and where in an image it sees it: the evidence for a class (`evidence`, on the network's
 //! `head`, or by `occlusion`) becomes a map over the image's own pixels (`heat`, put together by the `finder` from what a
-//! `view` shows), which is drawn over it (`overlay`), over a small picture too (`thumbnail`), or boxed (`region`); filters and feature maps are pictures (`tiles`), and for a layer's channels the patches of images that
-//! excite them most are looked up (`patches`), as large as the layer sees (`receptive`).
+//! `view` shows), which is drawn over it or over its `thumbnail` (`overlay`), or boxed (`region`); filters and feature maps
+//! are pictures (`tiles`), and for a layer's channels the patches of images that excite them most are looked up (`patches`),
+//! as large as the layer sees (`receptive`).
 
 pub mod evidence;
 pub mod finder;

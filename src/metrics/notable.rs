@@ -24,23 +24,27 @@ pub struct Notable {
 impl Notable {
     /// At most `count` of each kind; an image that could not be read has no answer.
     pub fn of(answers: &[Option<Answer>], count: usize) -> Self {
-        let least = |is_wanted: &dyn Fn(&Answer) -> bool, key: fn(&Answer) -> f32| {
-            let found = answers.iter().enumerate().filter_map(|(place, answer)| Some((place, (*answer)?)));
-            let mut found: Vec<(usize, f32)> =
-                found.filter(|(_, answer)| is_wanted(answer)).map(|(place, answer)| (place, key(&answer))).collect();
-            // The sort is stable: equal ones stay in the order of the images.
-            found.sort_by(|(_, a), (_, b)| a.total_cmp(b));
-            found.into_iter().map(|(place, _)| place).collect::<Vec<usize>>()
-        };
-        let mut mistakes = least(&|answer| !answer.is_right(), |answer| -answer.probability);
-        let mut hits = least(&Answer::is_right, |answer| answer.probability);
+        let mut mistakes = ascending(answers, |answer| !answer.is_right(), |answer| -answer.probability);
+        let mut hits = ascending(answers, Answer::is_right, |answer| answer.probability);
         mistakes.truncate(count);
         hits.truncate(count);
-        let suspect = mislabelled(answers);
-        let mut labels: Vec<usize> = suspect.into_iter().filter(|place| !mistakes.contains(place)).collect();
+        let mut labels = mislabelled(answers);
+        labels.retain(|place| !mistakes.contains(place));
         labels.truncate(count);
         Notable { mistakes, hits, labels }
     }
+}
+
+/// Where the wanted answers are, those with the least keys first, equal ones in the order of the images.
+fn ascending(
+    answers: &[Option<Answer>],
+    is_wanted: impl Fn(&Answer) -> bool,
+    key: impl Fn(&Answer) -> f32,
+) -> Vec<usize> {
+    let wanted = answers.iter().enumerate().filter_map(|(place, answer)| Some((place, answer.filter(&is_wanted)?)));
+    let mut found: Vec<(usize, f32)> = wanted.map(|(place, answer)| (place, key(&answer))).collect();
+    found.sort_by(|(_, a), (_, b)| a.total_cmp(b));
+    found.into_iter().map(|(place, _)| place).collect()
 }
 
 /// Images whose label is probably wrong, see [`Notable::labels`].
@@ -53,11 +57,7 @@ fn mislabelled(answers: &[Option<Answer>]) -> Vec<usize> {
     let is_confident = |answer: &Answer| {
         own.get(&answer.prediction).is_some_and(|(sum, images)| f64::from(answer.probability) >= sum / images)
     };
-    let suspect = |answer: &Option<Answer>| answer.filter(|answer| !answer.is_right() && is_confident(answer));
-    let mut found: Vec<(usize, Answer)> =
-        answers.iter().enumerate().filter_map(|(place, answer)| Some((place, suspect(answer)?))).collect();
-    found.sort_by(|(_, a), (_, b)| a.label_probability.total_cmp(&b.label_probability));
-    found.into_iter().map(|(place, _)| place).collect()
+    ascending(answers, |answer| !answer.is_right() && is_confident(answer), |answer| answer.label_probability)
 }
 
 #[cfg(test)]

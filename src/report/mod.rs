@@ -1,8 +1,7 @@
 //! How results are shown: to people on a terminal (`terminal`, `table`), to programs (`records`, `confusion_table`), as pictures
-//! (`curves`, `rate_curve` and `confusion_picture`, on the canvas of `svg`), and all of it on one `page`, for which a run keeps
-//! its `answers`. Only `stdout` writes to standard output.
+//! (`curves`, `rate_curve` and `confusion_picture`, on the canvas of `svg`), and all of it on one `page`. Only
+//! `stdout` writes to standard output.
 
-pub mod answers;
 pub mod confusion_picture;
 pub mod confusion_table;
 pub mod curves;

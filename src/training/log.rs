@@ -71,20 +71,24 @@ impl Log {
     /// # Errors
     /// Returns an error if the log cannot be read.
     pub fn epochs(&self) -> Result<Vec<Value>> {
-        let mut epochs: Vec<Value> = Vec::new();
-        for line in self.lines()?.into_iter().filter(|line| line["kind"] == "epoch") {
-            epochs.retain(|earlier| earlier["epoch"].as_f64() < line["epoch"].as_f64());
-            epochs.push(line);
-        }
-        Ok(epochs)
+        Ok(self.epochs_and_steps()?.0)
     }
 
-    /// The lines of steps.
+    /// The lines of epochs, and those of steps.
     ///
     /// # Errors
     /// Returns an error if the log cannot be read.
-    pub fn steps(&self) -> Result<Vec<Value>> {
-        Ok(self.lines()?.into_iter().filter(|line| line["kind"] == "step").collect())
+    pub fn epochs_and_steps(&self) -> Result<(Vec<Value>, Vec<Value>)> {
+        let (mut epochs, mut steps): (Vec<Value>, Vec<Value>) = Default::default();
+        for line in self.lines()? {
+            if line["kind"] == "epoch" {
+                epochs.retain(|earlier| earlier["epoch"].as_f64() < line["epoch"].as_f64());
+                epochs.push(line);
+            } else if line["kind"] == "step" {
+                steps.push(line);
+            }
+        }
+        Ok((epochs, steps))
     }
 
     /// All lines but truncated ones.

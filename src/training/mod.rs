@@ -1,6 +1,7 @@
 //! The training loop, from images to weights, in the order in which things happen. One step is in `step`.
 
 mod accumulation;
+pub mod answers;
 pub mod average;
 pub mod batches;
 pub mod find_rate;
@@ -28,8 +29,8 @@ use crate::experiment::Experiment;
 use crate::metrics::Errors;
 use crate::model::checkpoint::Note;
 use crate::remedy::Remedy;
+use crate::report::Report;
 use crate::report::page::About;
-use crate::report::{Report, answers};
 
 use average::Average;
 use batches::{BadImages, TrainingBatch, TrainingBatches};

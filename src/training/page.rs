@@ -10,7 +10,7 @@ use crate::report::page::Progress;
 /// # Errors
 /// Returns an error if the log cannot be read.
 pub fn progress(log: &Log) -> Result<Progress> {
-    let (epochs, steps) = (log.epochs()?, log.steps()?);
+    let (epochs, steps) = log.epochs_and_steps()?;
     let last = epochs.last().and_then(|last| Some((last["epoch"].as_f64()?, last["step"].as_f64()?)));
     let (epoch, step) = last.unwrap_or((1.0, 1.0));
     let rate = |line: &serde_json::Value| Some((line["step"].as_f64()? * epoch / step, line["rate"].as_f64()?));

@@ -10,6 +10,7 @@ use crate::atomic::{check_new, write_atomically};
 use crate::commands::page::{classes, command, machine, pictures, short, version};
 use crate::data::dataset::{Dataset, Sample};
 use crate::evaluation::{Outcome, answer};
+use crate::experiment::Published;
 use crate::metrics::{Answer, Tally};
 use crate::model::Model;
 use crate::report::page::{About, Measured, Page, Row};
@@ -97,7 +98,8 @@ fn rows(results: &Results) -> Vec<Row> {
             rows.push(row(results.ensemble.name(), measured.tally, [None; 2]));
         }
         let own = |(model, tally): (&Model, &Tally)| {
-            row(model.experiment.name.clone(), *tally, model.experiment.claims(views))
+            let published = model.experiment.published_for(views).map_or([None; 2], Published::errors);
+            row(model.experiment.name.clone(), *tally, published)
         };
         rows.extend(models.iter().zip(&measured.members).map(own));
     }

@@ -46,9 +46,12 @@ impl Results<'_> {
                     errors.loss,
                     measured.tally.images,
                 ))?;
-                published(self.ensemble.first(), views)
+                self.ensemble
+                    .first()
+                    .experiment
+                    .published_for(views)
                     .map_or(Ok(()), |published| report.result(beside(&errors, published)))?;
-                let published = published(self.ensemble.first(), views).and_then(|it| it.localisation);
+                let published = self.ensemble.first().experiment.published_for(views).and_then(|it| it.localisation);
                 self.localisation.map_or(Ok(()), |localisation| localisation.show(published, report))
             }
             _ => {
@@ -126,9 +129,12 @@ impl Results<'_> {
         for (views, measured) in self.protocols.iter().zip(&self.measurement.protocols) {
             for (model, tally) in models.iter().zip(&measured.members) {
                 let errors = tally.errors().unwrap_or_default();
-                columns.push(published(model, views).map_or_else(Default::default, |it| {
-                    [percent([it.top1_error, it.top5_error]), differences(&errors, it)]
-                }));
+                columns.push(
+                    model
+                        .experiment
+                        .published_for(views)
+                        .map_or_else(Default::default, |it| [percent(it.errors()), differences(&errors, it)]),
+                );
             }
             if models.len() > 1 && self.comparison.is_none() {
                 columns.push(Default::default());
@@ -181,7 +187,7 @@ impl Results<'_> {
         };
         let own = |(model, tally): (&Model, &Tally)| {
             let mut result = numbers(tally);
-            if let Some(published) = published(model, views) {
+            if let Some(published) = model.experiment.published_for(views) {
                 result["published"] = json!({ "top1_error": published.top1_error, "top5_error": published.top5_error });
             }
             result
@@ -222,11 +228,6 @@ fn with_intervals(tally: &Tally) -> String {
     format!("top-1 error {}{}", with_interval(errors.top1_error, interval1), top5.unwrap_or_default())
 }
 
-/// What a model's experiment publishes for a protocol.
-fn published<'a>(model: &'a Model, views: &Views) -> Option<&'a Published> {
-    model.experiment.published.iter().find(|it| it.views == *views)
-}
-
 /// "27.00 / 8.80 %"; a dash for an error that was not published.
 fn percent(errors: [Option<f64>; 2]) -> String {
     let [top1, top5] = errors.map(|error| error.map_or("-".to_string(), |error| format!("{error:.2}")));
@@ -244,6 +245,6 @@ fn differences(measured: &Errors, published: &Published) -> String {
 }
 
 fn beside(measured: &Errors, published: &Published) -> String {
-    let errors = percent([published.top1_error, published.top5_error]);
+    let errors = percent(published.errors());
     format!("published for this view: {errors} (difference {})", differences(measured, published))
 }

@@ -8,11 +8,11 @@ use super::begin::Beginning;
 use crate::atomic::write_atomically;
 use crate::commands::page::{classes, command, machine, pictures, short, version};
 use crate::data::dataset::Dataset;
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, Published};
 use crate::metrics::Tally;
 use crate::model::Model;
-use crate::report::answers;
 use crate::report::page::{About, Measured, Page, Row};
+use crate::training::answers;
 use crate::training::log::Log;
 use crate::training::page::progress;
 use crate::training::run::RunFolder;
@@ -61,7 +61,7 @@ pub fn write(run: &RunFolder, about: &About, val: &Dataset, results: Value, devi
         model: "best weights".to_string(),
         views: views.to_string(),
         tally,
-        published: model.experiment.claims(&views),
+        published: model.experiment.published_for(&views).map_or([None; 2], Published::errors),
     };
     let views = views.to_string();
     let page = Page {

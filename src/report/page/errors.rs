@@ -47,13 +47,14 @@ pub fn section(rows: &[Row]) -> String {
 }
 
 fn cells(row: &Row) -> Vec<String> {
-    let Tally { images, top1_wrong, top5_wrong, .. } = row.tally;
     let errors = row.tally.errors().unwrap_or_default();
-    let with_interval = |error: f64, wrong: u64| {
-        let Interval { low, high } = Interval::wilson(wrong, images);
-        format!("{}<br><small>{low:.2} to {high:.2}</small>", percent(error))
-    };
     let measured = [Some(errors.top1_error), errors.top5_error];
+    let with_interval = |(error, interval): (Option<f64>, Option<Interval>)| {
+        error.zip(interval).map_or_else(String::new, |(error, Interval { low, high })| {
+            format!("{}<br><small>{low:.2} to {high:.2}</small>", percent(error))
+        })
+    };
+    let [interval1, interval5] = row.tally.intervals();
     let pair = |number: fn(f64, f64) -> String| {
         let both = row.published.iter().zip(measured).map(|(published, measured)| match (published, measured) {
             (Some(published), Some(measured)) => number(*published, measured),
@@ -64,10 +65,10 @@ fn cells(row: &Row) -> Vec<String> {
     vec![
         name(&row.model),
         escape(&row.views),
-        with_interval(errors.top1_error, top1_wrong),
-        errors.top5_error.map_or_else(String::new, |error| with_interval(error, top5_wrong)),
+        with_interval((measured[0], interval1)),
+        with_interval((measured[1], interval5)),
         pair(|published, _| format!("{published:.2}")),
         pair(|published, measured| format!("{:+.2}", measured - published)),
-        images.to_string(),
+        row.tally.images.to_string(),
     ]
 }

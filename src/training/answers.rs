@@ -7,9 +7,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use super::records::csv;
 use crate::data::dataset::Sample;
 use crate::metrics::Answer;
+use crate::report::records::csv;
 
 const COLUMNS: [&str; 6] = ["path", "label", "prediction", "probability", "label_probability", "rank"];
 
