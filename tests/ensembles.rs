@@ -462,6 +462,9 @@ fn a_comparison_counts_the_images_that_only_one_model_gets_right() {
         found.sort();
         assert_eq!(found, expected);
     }
+    for key in ["top1_error", "top5_error", "loss", "top1_interval", "top5_interval"] {
+        assert!(compared.get(key).is_none(), "no ensemble is asked for, but {key} is {}", compared[key]);
+    }
     for (member, alone) in [(0, "a"), (1, "b")] {
         assert_same(&compared["members"][member], &eval(place, &[alone]));
     }

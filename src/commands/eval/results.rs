@@ -195,6 +195,8 @@ impl Results<'_> {
         let models = self.ensemble.models();
         let mut result = match models {
             [model] => own((model, &measured.tally)),
+            // Models side by side answer nothing together.
+            _ if self.comparison.is_some() => json!({}),
             _ => numbers(&measured.tally),
         };
         result["views"] = views.to_string().into();
