@@ -1,26 +1,25 @@
 //! A run's log: a line of JSON for every epoch, one every few steps, and one wherever the run was resumed.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use super::appended::Appended;
 use super::state::State;
 use crate::atomic::write_atomically;
 
 /// A log. A line that cannot be written is kept for the next try.
 #[derive(Debug)]
 pub struct Log {
-    path: PathBuf,
-    pending: String,
+    file: Appended,
 }
 
 impl Log {
     /// The log at `path`, which need not exist yet.
     pub fn at(path: PathBuf) -> Self {
-        Log { path, pending: String::new() }
+        Log { file: Appended::at(path) }
     }
 
     /// Adds a line, and with it those that could not be written before.
@@ -28,30 +27,15 @@ impl Log {
     /// # Errors
     /// Returns an error if it cannot be written.
     pub fn add(&mut self, line: &Value) -> Result<()> {
-        self.pending += &format!("{line}\n");
-        self.flush(false)
+        self.file.add(format!("{line}\n").as_bytes())
     }
 
-    /// Writes what is pending, to the disk itself if it is `to_last` through a power cut.
+    /// Makes sure that all lines last through a power cut, also those that could not be written before.
     ///
     /// # Errors
-    /// Returns an error if it cannot be written; nothing is then lost, and nothing written in part.
-    pub fn flush(&mut self, to_last: bool) -> Result<()> {
-        let write = || {
-            let mut file = OpenOptions::new().append(true).create(true).open(&self.path)?;
-            let before = file.metadata()?.len();
-            // One write for all: only a full disk or a power cut can truncate a line.
-            let written = file.write_all(self.pending.as_bytes());
-            if written.is_err() {
-                file.set_len(before)?;
-            }
-            written.and_then(|()| if to_last { file.sync_data() } else { Ok(()) })
-        };
-        write().with_context(|| {
-            format!("cannot write to {}; is there room on the disk? The last checkpoint is intact", self.path.display())
-        })?;
-        self.pending.clear();
-        Ok(())
+    /// Returns an error if they cannot be written; nothing is then lost.
+    pub fn sync(&mut self) -> Result<()> {
+        self.file.sync()
     }
 
     /// Cuts the log back to `state`, which a run is resumed from: what the run did afterwards, it will do again.
@@ -63,7 +47,7 @@ impl Log {
         let kept = lines.iter().filter(|line| is_before(line, state));
         let text: String =
             kept.chain([&json!({ "kind": "resume", "step": state.step })]).map(|it| format!("{it}\n")).collect();
-        write_atomically(&self.path, text.as_bytes())
+        write_atomically(self.file.path(), text.as_bytes())
     }
 
     /// The lines of epochs; the last one of each, because version 0.1.0 wrote some again after it was resumed.
@@ -93,10 +77,11 @@ impl Log {
 
     /// All lines but truncated ones.
     fn lines(&self) -> Result<Vec<Value>> {
-        if !self.path.exists() {
+        let path = self.file.path();
+        if !path.exists() {
             return Ok(Vec::new());
         }
-        let text = fs::read(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
+        let text = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         Ok(text.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
     }
 }

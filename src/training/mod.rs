@@ -2,6 +2,7 @@
 
 mod accumulation;
 pub mod answers;
+mod appended;
 pub mod average;
 pub mod batches;
 pub mod find_rate;

@@ -158,7 +158,7 @@ impl<'a> Saves<'a> {
             write_atomically(&self.run.validation(), answers.as_bytes())?;
             self.best = None;
         }
-        self.log.flush(true)?;
+        self.log.sync()?;
         state::save(self.run, trained, note)
     }
 
