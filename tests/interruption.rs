@@ -8,6 +8,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use common::events::told;
 use common::{Ran, Workplace, config};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -24,6 +25,7 @@ const EXPERIMENTS: [&[&str]; 3] = [
         "training.learning_rate=0.003",
         "training.accumulate=2",
         "training.clip.norm=1",
+        r#"training.log=["tensorboard"]"#,
         "training.augment=[\"trivial_augment\",\"random_erasing\"]",
         r#"training.mix={"mixup":{"alpha":0.2}}"#,
         r#"training.average={"ema":{"decay":0.9}}"#,
@@ -114,6 +116,7 @@ fn disturbed_runs_are_the_undisturbed_one(signal: &str, seed: u64) {
             assert!(whole == parts, "{file} of {run}, {experiment:?}");
         }
         assert_eq!(log(&place, whole), log(&place, &run), "{run}");
+        assert_eq!(told(&place, whole), told(&place, &run), "{run}");
         let names = fs::read_dir(place.path(&run)).expect("the run").map(|entry| entry.expect("a file").file_name());
         let states = names.filter(|name| name.to_string_lossy().starts_with("state-")).count();
         assert_eq!(states, 1, "states of earlier saves are removed");

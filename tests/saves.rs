@@ -42,23 +42,24 @@ fn a_save_that_fails_leaves_the_one_before_and_the_next_one_writes_everything() 
     let experiment = Experiment::load("tiny".as_ref(), &[]).expect("tiny");
     let run = RunFolder::create(&place.path("run"), &experiment).expect("a run folder");
     let report = Report::new(true, None).expect("a report");
-    let mut saves = Saves::new(&run, SaveEvery::Steps(1), report);
-    let [first, second, third] = [1, 2, 3].map(|step| (trained(&experiment, step), note(&experiment, step)));
-    saves.save(&first.0, &first.1).expect("saved");
+    let mut saves = Saves::new(&run, SaveEvery::Steps(1), &[], &State::default(), report);
+    let [mut first, mut second, mut third] =
+        [1, 2, 3].map(|step| (trained(&experiment, step), note(&experiment, step)));
+    saves.save(&mut first.0, &first.1).expect("saved");
     let last = fs::read(run.last()).expect("a checkpoint");
 
     // A folder in its place: the best weights cannot be written.
     fs::create_dir(run.best()).expect("a folder");
     saves.keep_best(&second.0.learner.network, second.1.clone(), "path\n".to_string()).expect("finite weights");
-    saves.save(&second.0, &second.1).expect("a failure to write is a warning");
+    saves.save(&mut second.0, &second.1).expect("a failure to write is a warning");
     assert!(fs::read(run.last()).expect("a checkpoint") == last);
     assert!(run.state(1).exists() && !run.state(2).exists());
-    assert!(saves.finish(&second.0, &second.1).is_err(), "the last save must not fail");
+    assert!(saves.finish(&mut second.0, &second.1).is_err(), "the last save must not fail");
 
     // The best weights are still those of the second step.
     fs::remove_dir(run.best()).expect("removed");
-    saves.save(&third.0, &third.1).expect("saved");
-    saves.finish(&third.0, &third.1).expect("nothing is left to save");
+    saves.save(&mut third.0, &third.1).expect("saved");
+    saves.finish(&mut third.0, &third.1).expect("nothing is left to save");
     assert_eq!(checkpoint::open(&run.best()).expect("a checkpoint").0.step, 2);
     assert_eq!(checkpoint::open(&run.last()).expect("a checkpoint").0.step, 3);
     assert!(run.state(3).exists() && !run.state(1).exists());
@@ -69,12 +70,13 @@ fn the_state_of_a_failed_save_is_removed_unless_the_last_checkpoint_needs_it() {
     let place = Workplace::new();
     let experiment = Experiment::load("tiny".as_ref(), &[]).expect("tiny");
     let run = RunFolder::create(&place.path("run"), &experiment).expect("a run folder");
-    let mut saves = Saves::new(&run, SaveEvery::Steps(1), Report::new(true, None).expect("a report"));
+    let mut saves =
+        Saves::new(&run, SaveEvery::Steps(1), &[], &State::default(), Report::new(true, None).expect("a report"));
     fs::create_dir(run.last()).expect("a folder");
-    let (trained, note) = (trained(&experiment, 5), note(&experiment, 5));
-    saves.save(&trained, &note).expect("a failure to write is a warning");
+    let (mut trained, note) = (trained(&experiment, 5), note(&experiment, 5));
+    saves.save(&mut trained, &note).expect("a failure to write is a warning");
     fs::remove_dir(run.last()).expect("removed");
-    saves.save(&trained, &note).expect("saved");
+    saves.save(&mut trained, &note).expect("saved");
     assert!(run.state(5).exists());
 }
 
@@ -100,7 +102,7 @@ fn a_run_whose_saves_all_fail_goes_on_to_its_end_and_can_be_started_again() {
         state / 1024 + 1
     };
     for kilobytes in [16, kilobytes as u32] {
-        let ran = train_on_a_full_disk(&place, kilobytes, "");
+        let ran = train_on_a_full_disk(&place, kilobytes, r#"--set 'training.log=["csv","tensorboard"]'"#);
         ran.fails_saying(&["Training goes on, and the next save tries again", "epoch 2/2", "room on the disk"]);
         place.train("run", &["--resume"]).fails_saying(&["nothing to resume", "Leave out --resume"]);
     }

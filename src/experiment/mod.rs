@@ -46,7 +46,7 @@ pub use mix::Mix;
 pub use optimizer::{AdamwSpec, Clip, MemoryFormat, OptimizerSpec, Precision, RmspropSpec, SgdSpec};
 pub use preprocess::{Channels, Preprocess, Scale};
 pub use schedule::{EarlyStopping, Schedule};
-pub use training::{Training, TrainingCrop};
+pub use training::{LogFormat, Training, TrainingCrop};
 
 /// An experiment, complete and checked.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]

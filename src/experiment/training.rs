@@ -92,6 +92,8 @@ pub struct Training {
     /// 0.2].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub val_fraction: Option<f64>,
+    /// The formats in which a run's log is written; `jsonl` always is one.
+    pub log: Vec<LogFormat>,
     /// The seed of all random choices.
     pub seed: u64,
 }
@@ -126,9 +128,23 @@ impl Default for Training {
             class_weights: ClassWeights::None,
             sampler: Sampler::Uniform,
             val_fraction: None,
+            log: vec![LogFormat::Jsonl],
             seed: 0,
         }
     }
+}
+
+/// A format of a run's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// `log.jsonl`: a line of JSON for every epoch and one every few steps.
+    Jsonl,
+    /// `log.csv`: a row for every epoch.
+    Csv,
+    /// Event files for TensorBoard: the numbers of `log.jsonl` and, for every epoch, histograms of the weights and the
+    /// confusion matrix.
+    Tensorboard,
 }
 
 /// How training cuts an input out of an image.

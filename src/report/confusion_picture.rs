@@ -8,8 +8,8 @@ use super::svg::{Area, Drawn, LABEL, TITLE, document, text, write};
 use crate::imagenet;
 use crate::metrics::{ClassErrors, Confusion};
 
-const RIGHT: RGBColor = RGBColor(31, 119, 180);
-const WRONG: RGBColor = RGBColor(214, 39, 40);
+pub(super) const RIGHT: RGBColor = RGBColor(31, 119, 180);
+pub(super) const WRONG: RGBColor = RGBColor(214, 39, 40);
 const GRID: RGBColor = RGBColor(220, 220, 220);
 
 /// Pixels reserved for a class's name, in a font of [`LABEL`] pixels.
@@ -52,11 +52,10 @@ pub fn confusion(confusion: &Confusion, title: &str, name: &dyn Fn(usize) -> Str
                 let x = left + cell * column as i32;
                 let share = count as f64 / row.images as f64;
                 let colour = if column == index { RIGHT } else { WRONG };
-                // Even a single image must be visible.
-                area.draw(&Rectangle::new([(x, y), (x + cell, y + cell)], colour.mix(0.12 + 0.88 * share).filled()))?;
+                area.draw(&Rectangle::new([(x, y), (x + cell, y + cell)], colour.mix(ink(share)).filled()))?;
                 if is_numbered {
-                    let ink = if share > 0.5 { WHITE } else { BLACK };
-                    let style = text(LABEL, HPos::Center, VPos::Center).color(&ink);
+                    let number = if share > 0.5 { WHITE } else { BLACK };
+                    let style = text(LABEL, HPos::Center, VPos::Center).color(&number);
                     write(area, &count.to_string(), (x + cell / 2, y + cell / 2), style)?;
                 }
             }
@@ -72,6 +71,11 @@ pub fn confusion(confusion: &Confusion, title: &str, name: &dyn Fn(usize) -> Str
         }
         Ok(())
     })
+}
+
+/// How opaque a cell with this share of its row's images is: even a single one must be visible.
+pub(super) fn ink(share: f64) -> f64 {
+    0.12 + 0.88 * share
 }
 
 /// A row of the matrix.

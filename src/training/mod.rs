@@ -5,7 +5,9 @@ pub mod answers;
 mod appended;
 pub mod average;
 pub mod batches;
+pub mod events;
 pub mod find_rate;
+pub mod histogram;
 mod length;
 pub mod log;
 pub mod optimizer;
@@ -91,10 +93,12 @@ impl Trainer<'_> {
     pub fn train(&self, trained: &mut Trained, bad: &mut BadImages) -> Result<Ended> {
         let batches = TrainingBatches::new(self.experiment, self.train, self.workers)?;
         let length = Length::new(&self.experiment.training, batches.steps());
-        let mut saves = Saves::new(self.run, self.save_every, self.report);
+        let formats = &self.experiment.training.log;
+        let mut saves = Saves::new(self.run, self.save_every, formats, &trained.state, self.report);
         if trained.state.step > 0 {
             // The interruption may have come in the middle of a save, after the first of its files.
             self.save(trained, &mut saves)?;
+            saves.write_table();
         }
         let (begun, before) = (Instant::now(), trained.state.seconds);
         let seconds = || before + begun.elapsed().as_secs_f64();
@@ -132,7 +136,7 @@ impl Trainer<'_> {
             trained.state.seconds = seconds();
             self.finish_epoch(trained, found, &length, &progress, &mut saves)?;
         }
-        saves.finish(trained, &self.note(&trained.state)?)?;
+        self.finish(trained, &mut saves)?;
         self.end(trained)
     }
 
@@ -217,8 +221,11 @@ impl Trainer<'_> {
             }
         }
         saves.log(&progress.epoch(state, training_loss, errors, verdict.is_best));
+        saves.log_pictures(trained, found.answers(false))?;
         self.save(trained, saves)?;
         saves.draw_curves();
+        saves.write_table();
+        let state = &trained.state;
         saves.write_page(&About { seconds: state.seconds, ..self.about.clone() });
         self.report.note(progress.epoch_text(state, training_loss, errors, verdict.is_best));
         if verdict.lowers_rate {
@@ -227,12 +234,18 @@ impl Trainer<'_> {
         Ok(())
     }
 
-    fn save(&self, trained: &Trained, saves: &mut Saves) -> Result<()> {
-        saves.save(trained, &self.note(&trained.state)?)
+    fn save(&self, trained: &mut Trained, saves: &mut Saves) -> Result<()> {
+        let note = self.note(&trained.state)?;
+        saves.save(trained, &note)
     }
 
-    fn interrupt(&self, trained: &Trained, saves: &mut Saves) -> Result<Ended> {
-        saves.finish(trained, &self.note(&trained.state)?)?;
+    fn finish(&self, trained: &mut Trained, saves: &mut Saves) -> Result<()> {
+        let note = self.note(&trained.state)?;
+        saves.finish(trained, &note)
+    }
+
+    fn interrupt(&self, trained: &mut Trained, saves: &mut Saves) -> Result<Ended> {
+        self.finish(trained, saves)?;
         Ok(Ended::Interrupted)
     }
 

@@ -1,6 +1,6 @@
-//! A run folder: the complete experiment, a log with one line per epoch and one every few steps, the checkpoints, their
-//! state, the best weights' answers to the validation images, the curves and the page. All its file names are defined here,
-//! except those of checkpoints (`model::checkpoint`).
+//! A run folder: the complete experiment, a log with one line per epoch and one every few steps (as a table and as event files
+//! too, if the experiment says so), the checkpoints, their state, the best weights' answers to the validation images, the
+//! curves and the page. All its file names are defined here, except those of checkpoints (`model::checkpoint`).
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -14,10 +14,13 @@ use crate::model::checkpoint::{AVERAGE, BEST, LAST};
 
 const EXPERIMENT: &str = "experiment.json";
 const LOG: &str = "log.jsonl";
+const TABLE: &str = "log.csv";
 const CURVES: &str = "curves.svg";
 const VALIDATION: &str = "validation.csv";
 const PAGE: &str = "report.html";
 const LOCK: &str = ".lock";
+/// What the names of event files begin with; numbers follow, which other programs' files do not have there alone.
+const EVENTS: &str = "events.out.tfevents.";
 
 /// A run's folder, which no other process trains into.
 #[derive(Debug)]
@@ -39,10 +42,11 @@ impl RunFolder {
         let run = RunFolder::lock(path)?;
         // The process that held the lock until now may have saved a checkpoint.
         RunFolder::check_free(path)?;
-        for file in [run.log(), run.validation(), run.page()] {
+        for file in [run.log(), run.table(), run.validation(), run.page()] {
             remove_if_there(&file)?;
         }
         run.remove_states_but(None)?;
+        run.remove_events_after(0)?;
         run.write_experiment(experiment)?;
         Ok(run)
     }
@@ -132,9 +136,22 @@ impl RunFolder {
         self.remove(|path, name| is_state(name) && Some(path) != keep.as_deref())
     }
 
+    /// An event file, by its number from 1. TensorBoard finds it by `.tfevents.`, and reads it after those of lower numbers.
+    pub fn events(&self, number: u64) -> PathBuf {
+        self.file(&format!("{EVENTS}{number:06}"))
+    }
+
+    /// Removes the event files of higher numbers.
+    ///
+    /// # Errors
+    /// Returns an error if the folder cannot be read or a file cannot be removed.
+    pub fn remove_events_after(&self, number: u64) -> Result<()> {
+        self.remove(|_, name| number_of_events(name).is_some_and(|other| other > number))
+    }
+
     /// Removes what a killed process left of writing this run's files; those of other programs stay.
     fn remove_unfinished(&self) -> Result<()> {
-        let own = [EXPERIMENT, LOG, CURVES, VALIDATION, PAGE, BEST, LAST, AVERAGE, "state"];
+        let own = [EXPERIMENT, LOG, TABLE, CURVES, VALIDATION, PAGE, BEST, LAST, AVERAGE, "state"];
         let own = own.map(|name| temporary_prefix(Path::new(name)));
         self.remove(|_, name| own.iter().any(|prefix| name.starts_with(prefix)))
     }
@@ -162,6 +179,11 @@ impl RunFolder {
     /// The log.
     pub fn log(&self) -> PathBuf {
         self.file(LOG)
+    }
+
+    /// The log's epochs as a table.
+    pub fn table(&self) -> PathBuf {
+        self.file(TABLE)
     }
 
     /// The picture of the curves.
@@ -221,7 +243,8 @@ pub fn find(folder: &Path) -> Found {
         |name: &str| [EXPERIMENT, LOG, CURVES, LOCK].contains(&name) || is_state(name) || name.starts_with(TEMPORARY);
     // These names are common: they are a run's only beside its experiment.
     let has_experiment = folder.join(EXPERIMENT).is_file();
-    let is_beside = |name: &str| has_experiment && [VALIDATION, PAGE].contains(&name);
+    let is_common = |name: &str| [TABLE, VALIDATION, PAGE].contains(&name) || number_of_events(name).is_some();
+    let is_beside = |name: &str| has_experiment && is_common(name);
     let mut names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
     match names.all(|name| is_ours(&name) || is_beside(&name) || name == BEST) {
         true if folder.join(BEST).is_file() => Found::Best,
@@ -234,4 +257,9 @@ pub fn find(folder: &Path) -> Found {
 fn is_state(name: &str) -> bool {
     let step = name.strip_prefix("state-").and_then(|rest| rest.strip_suffix(".safetensors"));
     step.is_some_and(|step| step.parse::<u64>().is_ok())
+}
+
+/// The number of an event file; `None` for any other name.
+fn number_of_events(name: &str) -> Option<u64> {
+    name.strip_prefix(EVENTS)?.parse().ok()
 }

@@ -7,15 +7,18 @@ use std::time::{Duration, Instant};
 use anyhow::{Error, Result};
 use serde_json::Value;
 
+use super::events::{self, Events};
 use super::log::Log;
 use super::page::progress;
 use super::run::RunFolder;
 use super::state::{self, State, Trained};
 use crate::atomic::write_atomically;
+use crate::experiment::LogFormat;
+use crate::metrics::Answer;
 use crate::model::checkpoint::{self, Note};
 use crate::network::Network;
 use crate::report::page::{About, Page};
-use crate::report::{Report, curves};
+use crate::report::{Report, curves, log_table};
 use crate::weights::{StoredTensor, safetensors};
 
 /// How often a run is saved besides the ends of its epochs.
@@ -57,6 +60,10 @@ pub struct Saves<'a> {
     every: SaveEvery,
     report: Report,
     log: Log,
+    /// Whether the log is written as a table, too.
+    has_table: bool,
+    /// The event file, if the experiment wants one.
+    events: Option<Events>,
     last: Instant,
     /// The state that was saved last.
     saved: Option<State>,
@@ -75,13 +82,16 @@ struct Best {
 }
 
 impl<'a> Saves<'a> {
-    /// Nothing has been saved yet.
-    pub fn new(run: &'a RunFolder, every: SaveEvery, report: Report) -> Self {
+    /// The saves of a run that goes on from `state`, with a log of these formats. Nothing has been saved yet.
+    pub fn new(run: &'a RunFolder, every: SaveEvery, formats: &[LogFormat], state: &State, report: Report) -> Self {
+        let has_events = formats.contains(&LogFormat::Tensorboard);
         Saves {
             run,
             every,
             report,
             log: Log::at(run.log()),
+            has_table: formats.contains(&LogFormat::Csv),
+            events: has_events.then(|| Events::after(run, state.events, state.step)),
             last: Instant::now(),
             saved: None,
             failure: None,
@@ -106,10 +116,22 @@ impl<'a> Saves<'a> {
     /// Adds a line to the log.
     pub fn log(&mut self, line: &Value) {
         let written = self.log.add(line);
-        // The first failure is shown; lines wait for the disk.
-        if let (Err(error), None) = (written, &self.failure) {
-            self.fail(error);
+        let told = self.events.as_mut().map_or(Ok(()), |events| events.add_line(line));
+        self.warn_once(written.and(told));
+    }
+
+    /// Adds histograms of an epoch's weights, and the confusion matrix of their answers to the validation images, to the event
+    /// file if there is one.
+    ///
+    /// # Errors
+    /// Returns an error if the device is out of memory.
+    pub fn log_pictures(&mut self, trained: &Trained, answers: &[Option<Answer>]) -> Result<()> {
+        if let Some(events) = &mut self.events {
+            let pictures = events::pictures(&trained.learner.network, answers)?;
+            let written = events.add(trained.state.step, &pictures);
+            self.warn_once(written);
         }
+        Ok(())
     }
 
     /// Keeps these weights as the best, with their answers to the validation images; the next save writes them.
@@ -121,12 +143,13 @@ impl<'a> Saves<'a> {
         Ok(())
     }
 
-    /// Saves the run as it is now; a failure to write is a warning.
+    /// Saves the run as it is now; a failure to write is a warning. The state takes note of the end of the events.
     ///
     /// # Errors
     /// Returns an error if a weight is NaN or infinite, or the device fails.
-    pub fn save(&mut self, trained: &Trained, note: &Note) -> Result<()> {
+    pub fn save(&mut self, trained: &mut Trained, note: &Note) -> Result<()> {
         self.last = Instant::now();
+        self.mark(&mut trained.state);
         match self.write(trained, note) {
             Ok(()) => (self.saved, self.failure) = (Some(trained.state.clone()), None),
             Err(error) if is_of_the_disk(&error) => self.fail(error),
@@ -141,7 +164,8 @@ impl<'a> Saves<'a> {
     ///
     /// # Errors
     /// Returns an error if that fails.
-    pub fn finish(&mut self, trained: &Trained, note: &Note) -> Result<()> {
+    pub fn finish(&mut self, trained: &mut Trained, note: &Note) -> Result<()> {
+        self.mark(&mut trained.state);
         if self.saved.as_ref() != Some(&trained.state) || self.failure.is_some() {
             self.last = Instant::now();
             self.write(trained, note)?;
@@ -151,7 +175,12 @@ impl<'a> Saves<'a> {
         Ok(())
     }
 
-    /// The best weights come first, and the log: the state takes both for written.
+    /// Notes where the events end.
+    fn mark(&self, state: &mut State) {
+        state.events = self.events.as_ref().map_or(state.events, Events::end);
+    }
+
+    /// The best weights come first, and the logs: the state takes both for written.
     fn write(&mut self, trained: &Trained, note: &Note) -> Result<()> {
         if let Some(Best { weights, note, answers }) = &self.best {
             safetensors::write(&self.run.best(), weights, note)?;
@@ -159,6 +188,7 @@ impl<'a> Saves<'a> {
             self.best = None;
         }
         self.log.sync()?;
+        self.events.as_mut().map_or(Ok(()), Events::sync)?;
         state::save(self.run, trained, note)
     }
 
@@ -174,8 +204,13 @@ impl<'a> Saves<'a> {
 
     /// Draws the curves; they are drawn again after the next epoch.
     pub fn draw_curves(&mut self) {
-        if let (Err(error), None) = (self.write_curves(), &self.failure) {
-            self.fail(error);
+        self.warn_once(self.write_curves());
+    }
+
+    /// Writes the log as a table, if the experiment wants one; it is written again after the next epoch.
+    pub fn write_table(&mut self) {
+        if self.has_table {
+            self.warn_once(self.write_rows());
         }
     }
 
@@ -187,15 +222,25 @@ impl<'a> Saves<'a> {
             let page = Page { about, progress, errors: Vec::new(), measured: None, results: Value::Null };
             write_atomically(&self.run.page(), page.html().as_bytes())
         };
-        if self.saved.is_some()
-            && let (Err(error), None) = (write(), &self.failure)
-        {
-            self.fail(error);
+        if self.saved.is_some() {
+            self.warn_once(write());
         }
     }
 
     fn write_curves(&self) -> Result<()> {
         write_atomically(&self.run.curves(), &curves::draw(&self.log.epochs()?)?)
+    }
+
+    fn write_rows(&self) -> Result<()> {
+        let (epochs, steps) = self.log.epochs_and_steps()?;
+        write_atomically(&self.run.table(), log_table::table(&epochs, &steps)?.as_bytes())
+    }
+
+    /// Shows the first failure since the last save; the next save tries again.
+    fn warn_once(&mut self, written: Result<()>) {
+        if let (Err(error), None) = (written, &self.failure) {
+            self.fail(error);
+        }
     }
 
     fn fail(&mut self, error: Error) {

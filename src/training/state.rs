@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::average::Average;
+use super::events::Position;
 use super::optimizer::BUFFER;
 use super::run::RunFolder;
 use super::scaler::SCALER;
@@ -67,6 +68,9 @@ pub struct State {
     /// The steps that the average of the weights is over.
     #[serde(default)]
     pub average_updates: u64,
+    /// The end of the run's events, if it has written any.
+    #[serde(default)]
+    pub events: Position,
     /// The threads that computed the last step: their number decides how sums are rounded.
     #[serde(default)]
     pub threads: i32,

@@ -1,6 +1,7 @@
 //! A workspace for a test: a temporary folder, the program itself, and its output.
 #![allow(dead_code, clippy::unwrap_used)] // each test file uses its own share
 
+pub mod events;
 pub mod formula;
 
 use std::fs;

@@ -12,6 +12,7 @@ use crate::model::checkpoint::{self, Note};
 use crate::network::Network;
 use crate::network::parameter::parameters;
 use crate::report::Report;
+use crate::training::events;
 use crate::training::log::Log;
 use crate::training::run::RunFolder;
 use crate::training::state::{self, State, Trained};
@@ -71,6 +72,7 @@ impl Saved {
         ensure!(state.dataset == train.fingerprint(), other_images(run, state, train));
         run.write_experiment(experiment)?;
         Log::at(run.log()).resume(state)?;
+        events::cut(run, state.events)?;
         let epochs = if state.epoch == 1 { "epoch" } else { "epochs" };
         report.note(format!("resuming after {} {epochs}, at step {}", state.epoch, state.step));
         if before != threads && before > 0 {
