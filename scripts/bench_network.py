@@ -5,7 +5,9 @@
 PROGRAM is the built `cargo bench --bench network`; scripts/bench builds it. Every engine is a process of its own, which
 measures for two seconds (TOPFIVE_BENCH_SECONDS) when asked; they are asked in turns, and the median of the rounds counts. The networks have the
 same layers everywhere and random weights; a step is forward, loss, backward and SGD with momentum, on images of 8 bits
-that are normalised first, with dropout and auxiliary classifiers where the network has them.
+that are normalised first, with dropout and auxiliary classifiers where the network has them. On a GPU
+(TOPFIVE_BENCH_DEVICE=cuda) and in other numbers than f32 (TOPFIVE_BENCH_PRECISION=tf32, bf16 or f16), topfive is compared
+with PyTorch alone.
 """
 
 import datetime
@@ -18,12 +20,15 @@ import tempfile
 import time
 
 NETWORKS = {"resnet34": "resnet34", "vgg16": "vgg16", "alexnet-owt": "alexnet", "googlenet-bn": "googlenet"}
-BATCHES = {"forward": [16, 1], "step": [16]}
+BATCHES = {"cpu": {"forward": [16, 1], "step": [16]}, "cuda": {"forward": [256, 64], "step": [256, 64]}}
+DEVICE = os.environ.get("TOPFIVE_BENCH_DEVICE", "cpu")
+PRECISION = os.environ.get("TOPFIVE_BENCH_PRECISION", "f32")
 THREADS = int(os.environ.get("TOPFIVE_BENCH_THREADS", "2"))
 ROUNDS = int(os.environ.get("TOPFIVE_BENCH_ROUNDS", "5"))
 EAGER = ["PyTorch", "PyTorch channels-last"]
 OURS = {"forward": {"topfive as written": "plain", "topfive": "forward"}, "step": {"topfive": "step"}}
-OTHERS = {"forward": [*EAGER, "torch.compile", "ONNX Runtime", "OpenVINO"], "step": EAGER}
+EXPORTED = ["ONNX Runtime", "OpenVINO"] if (DEVICE, PRECISION) == ("cpu", "f32") else []
+OTHERS = {"forward": [*EAGER, "torch.compile", *EXPORTED], "step": EAGER}
 SECONDS = float(os.environ.get("TOPFIVE_BENCH_SECONDS", "2"))
 
 
@@ -34,13 +39,22 @@ def model_of(network, auxiliary=False):
     torch.set_num_threads(THREADS)
     torch.manual_seed(0)
     settings = {"aux_logits": auxiliary, "init_weights": False} if network == "googlenet-bn" else {}
-    return torchvision.models.get_model(NETWORKS[network], weights=None, **settings)
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = PRECISION == "tf32"
+    return torchvision.models.get_model(NETWORKS[network], weights=None, **settings).to(DEVICE)
+
+
+def lower():
+    """The context in which PyTorch computes in the precision that is asked for."""
+    import torch
+
+    kinds = {"bf16": torch.bfloat16, "f16": torch.float16}
+    return torch.autocast(DEVICE, kinds.get(PRECISION, torch.bfloat16), enabled=PRECISION in kinds)
 
 
 def model_and_images(network, batch):
     import torch
 
-    return model_of(network).eval(), torch.rand(batch, 3, 224, 224)
+    return model_of(network).eval(), torch.rand(batch, 3, 224, 224, device=DEVICE)
 
 
 def pytorch(network, batch, engine):
@@ -54,7 +68,7 @@ def pytorch(network, batch, engine):
         model = torch.compile(model)
 
     def forward():
-        with torch.no_grad():
+        with torch.no_grad(), lower():
             model(images)
 
     return forward
@@ -68,18 +82,22 @@ def step(network, batch, engine):
     layout = torch.channels_last if engine == "PyTorch channels-last" else torch.contiguous_format
     model = model.to(memory_format=layout)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9, weight_decay=1e-4)
+    scaler = torch.amp.GradScaler(DEVICE, enabled=PRECISION == "f16")
     pixels = torch.randint(256, (batch, 224, 224, 3), dtype=torch.uint8)
-    labels = torch.arange(batch) * 7 % 1000
-    mean, deviation = (torch.tensor(values).view(3, 1, 1) for values in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    labels = (torch.arange(batch) * 7 % 1000).to(DEVICE)
+    mean, deviation = (torch.tensor(values, device=DEVICE).view(3, 1, 1) for values in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
 
     def train():
-        images = ((pixels.permute(0, 3, 1, 2) / 255 - mean) / deviation).contiguous(memory_format=layout)
-        output = model(images)
-        logits, auxiliary = (output[0], output[1:]) if isinstance(output, tuple) else (output, [])
-        loss = cross_entropy(logits, labels) + sum(0.3 * cross_entropy(it, labels) for it in auxiliary)
+        bytes = pixels.to(DEVICE).permute(0, 3, 1, 2)
+        images = ((bytes / 255 - mean) / deviation).contiguous(memory_format=layout)
+        with lower():
+            output = model(images)
+            logits, auxiliary = (output[0], output[1:]) if isinstance(output, tuple) else (output, [])
+            loss = cross_entropy(logits, labels) + sum(0.3 * cross_entropy(it, labels) for it in auxiliary)
         optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
         loss.item()
 
     return train
@@ -122,6 +140,13 @@ def openvino(network, batch):
     return lambda: request.infer([images])
 
 
+def synchronised():
+    """What waits for the device."""
+    import torch
+
+    return torch.cuda.synchronize if DEVICE == "cuda" else lambda: None
+
+
 def serve(engine, network, batch, work):
     """Measures once per line of standard input."""
     if work == "step":
@@ -132,19 +157,22 @@ def serve(engine, network, batch, work):
         forward = openvino(network, batch)
     else:
         forward = pytorch(network, batch, engine)
+    wait = synchronised()
     forward()
     forward()
+    wait()
     for _ in sys.stdin:
         begun, count = time.perf_counter(), 0
         while time.perf_counter() - begun < SECONDS:
             forward()
             count += batch
+            wait()
         print(count / (time.perf_counter() - begun), flush=True)
 
 
 def command(program, engine, network, batch, work):
     if engine in OURS[work]:
-        return [program, network, str(batch), str(THREADS), OURS[work][engine]]
+        return [program, network, str(batch), DEVICE, str(THREADS), OURS[work][engine], f"training.precision={PRECISION}"]
     return [sys.executable, __file__, "serve", engine, network, str(batch), work]
 
 
@@ -172,6 +200,10 @@ def measure(program, network, batch, work, engines):
 
 
 def processor():
+    if DEVICE == "cuda":
+        import torch
+
+        return torch.cuda.get_device_name()
     with open("/proc/cpuinfo") as file:
         names = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
     return names[0] if names else platform.processor()
@@ -180,11 +212,11 @@ def processor():
 def main(program, work, networks):
     others, engines = OTHERS[work], [*OURS[work], *OTHERS[work]]
     title = {"forward": "Images per second", "step": "Training images per second"}[work]
-    print(f"{title} at 224x224, {THREADS} threads, {processor()}, {datetime.date.today()};")
+    print(f"{title} at 224x224 in {PRECISION}, {THREADS} threads, {processor()}, {datetime.date.today()};")
     print(f"medians of {ROUNDS} measurements in turns.\n")
     print("| network | batch | " + " | ".join(engines) + " | topfive / best of the others |")
     print("|--" * (len(engines) + 3) + "|")
-    for batch in BATCHES[work]:
+    for batch in BATCHES[DEVICE][work]:
         for network in networks:
             figures = measure(program, network, batch, work, engines)
             best = max(figures[engine] for engine in others)

@@ -1,9 +1,10 @@
 //! How many images per second a network classifies or learns from.
 //!
-//!     cargo bench --bench network -- NETWORK BATCH THREADS forward|plain|step [KEY=VALUE...]
+//!     cargo bench --bench network -- NETWORK BATCH DEVICE THREADS forward|plain|step [KEY=VALUE...]
 //!
-//! `forward` runs the fused network, `plain` the network as it is written, and `step` a whole training step. Each line on
-//! standard input asks for one measurement, which is printed: scripts/bench has several programs measure in turns.
+//! `forward` runs the network as `eval` does, in the numbers of training.precision, `plain` runs it as it is written, and
+//! `step` is a whole training step. Each line on standard input asks for one measurement, which is printed: scripts/bench
+//! has several programs measure in turns.
 
 use std::env;
 use std::io::stdin;
@@ -12,11 +13,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use image::RgbImage;
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Cuda, Device, Kind, Tensor, no_grad};
 use topfive::experiment::{Change, Experiment};
-use topfive::memory;
 use topfive::network::{Mode, Network, init};
 use topfive::training::step::Learner;
+use topfive::{device, memory};
 
 /// A measurement takes at least this long.
 const LEAST: Duration = Duration::from_secs(2);
@@ -24,35 +25,39 @@ const LEAST: Duration = Duration::from_secs(2);
 fn main() -> Result<()> {
     memory::keep_freed();
     let arguments: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let [network, batch, threads, work, changes @ ..] = arguments.as_slice() else {
-        bail!("expected NETWORK BATCH THREADS forward|plain|step [KEY=VALUE...]");
+    let [network, batch, device, threads, work, changes @ ..] = arguments.as_slice() else {
+        bail!("expected NETWORK BATCH DEVICE THREADS forward|plain|step [KEY=VALUE...]");
     };
     let batch: i64 = batch.parse().with_context(|| format!("{batch}: expected a number of images"))?;
+    let device = device::parse(device)?;
     tch::set_num_threads(threads.parse().with_context(|| format!("{threads}: expected a number of threads"))?);
     let changes: Vec<Change> = changes.iter().cloned().map(Change::Set).collect();
     let experiment = Experiment::load(Path::new(network), &changes)?;
-    let tensors = init::tensors(experiment.nodes(), &experiment.network().start, 0, Device::Cpu)?;
+    let tensors = init::tensors(experiment.nodes(), &experiment.network().start, 0, device)?;
     let nodes = experiment.nodes().to_vec();
     match work.as_str() {
-        "step" => measure(batch, step(&experiment, Network::for_training(nodes, tensors, Device::Cpu)?, batch)?),
-        "plain" => measure(batch, forward(&experiment, Network::new(nodes, tensors, Device::Cpu)?, batch)?),
+        "step" => measure(batch, device, step(&experiment, Network::for_training(nodes, tensors, device)?, batch)?),
+        "plain" => measure(batch, device, forward(&experiment, Network::new(nodes, tensors, device)?, batch)?),
         "forward" => {
-            let fused = Network::new(nodes, tensors, Device::Cpu)?.fused(batch)?;
-            measure(batch, forward(&experiment, fused.context("this libtorch has no fused operations")?, batch)?)
+            let network = Network::new(nodes, tensors, device)?;
+            let fused = network.fused(batch, experiment.training.precision.unwrap_or_default())?;
+            measure(batch, device, forward(&experiment, fused.unwrap_or(network), batch)?)
         }
         other => bail!("{other}: expected forward, plain or step"),
     }
 }
 
 /// Prints a measurement for each line of standard input.
-fn measure(batch: i64, mut work: impl FnMut() -> Result<()>) -> Result<()> {
+fn measure(batch: i64, device: Device, mut work: impl FnMut() -> Result<()>) -> Result<()> {
     work()?;
     work()?;
     for line in stdin().lines() {
         line?;
+        synchronise(device);
         let (begun, mut count) = (Instant::now(), 0);
         while count < 3 || begun.elapsed() < LEAST {
             work()?;
+            synchronise(device);
             count += batch;
         }
         println!("{}", count as f64 / begun.elapsed().as_secs_f64());
@@ -60,9 +65,16 @@ fn measure(batch: i64, mut work: impl FnMut() -> Result<()>) -> Result<()> {
     Ok(())
 }
 
+/// Waits for a GPU to finish what it was given.
+fn synchronise(device: Device) {
+    if let Device::Cuda(index) = device {
+        Cuda::synchronize(index as i64);
+    }
+}
+
 fn forward(experiment: &Experiment, network: Network, batch: i64) -> Result<impl FnMut() -> Result<()>> {
     let [channels, height, width] = experiment.network().input;
-    let images = Tensor::f_rand([batch, channels, height, width], (Kind::Float, Device::Cpu))?;
+    let images = Tensor::f_rand([batch, channels, height, width], (Kind::Float, network.device()))?;
     Ok(move || {
         no_grad(|| network.forward(&images, Mode::Evaluation))?;
         Ok(())

@@ -11,7 +11,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 use topfive::experiment::{Change, Experiment, builtin};
 use topfive::native::{self, Conv};
 use topfive::network::parameter::{Parameter, Role, parameters};
-use topfive::network::{Mode, Network};
+use topfive::network::{Mode, Network, Precision};
 
 fn logits(network: &Network, images: &Tensor) -> Tensor {
     no_grad(|| network.forward(images, Mode::Evaluation)).expect("a forward pass").values
@@ -66,8 +66,25 @@ fn every_network_fused_outputs_what_it_outputs_as_written() {
         let network = network(&experiment);
         let [_, height, width] = experiment.network().input;
         let images = images("input", [2, height, width]);
-        let fused = network.fused(2).expect("a fused network").expect("libtorch has its operations");
+        let fused = network.fused(2, Precision::F32).expect("a fused network").expect("libtorch has its operations");
         assert_near(name, &logits(&fused, &images), &logits(&network, &images));
+    }
+}
+
+#[test]
+fn networks_fused_in_bfloat16_differ_by_its_rounding() {
+    tch::manual_seed(0);
+    tch::set_num_threads(1);
+    for name in ["alexnet", "vgg16", "googlenet", "googlenet-bn", "resnet34", "cifar-resnet20", "cifar-nin"] {
+        let experiment = small(name);
+        let network = network(&experiment);
+        let [_, height, width] = experiment.network().input;
+        let images = images("input", [2, height, width]);
+        let fused = network.fused(2, Precision::Bf16).expect("a fused network").expect("libtorch has its operations");
+        let (found, expected) = (logits(&fused, &images), logits(&network, &images));
+        let [difference, largest] = [&found - &expected, expected].map(|it| it.abs().max().double_value(&[]));
+        println!("{name}: {:.2e} of the largest logit", difference / largest);
+        assert!(difference > 0.0 && difference <= 0.03 * largest, "{name}: {difference} of {largest}");
     }
 }
 

@@ -9,11 +9,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::network::Precision;
 use crate::weights::rename::Rename;
 
 pub use explain::{Explain, MethodArgument};
 pub use train::Train;
-use value::{EXPERIMENT, PROTOCOLS, ViewsParser, WEIGHTS};
+use value::{EXPERIMENT, PROTOCOLS, ViewsParser, WEIGHTS, precision};
 pub use value::{Format, Input, PUBLISHED, ViewsArgument};
 
 /// The whole command line.
@@ -106,6 +107,18 @@ pub struct Weights {
     pub classes: Option<PathBuf>,
 }
 
+/// How the networks of `eval` and `predict` run.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct Running {
+    /// Run the network layer by layer, as it is written, to check the fused one that is run on a processor
+    #[arg(long, conflicts_with = "precision")]
+    pub plain: bool,
+    /// Numbers that convolutions and linear layers compute with: f32; bf16, faster on processors with instructions for it;
+    /// on a GPU also tf32 and f16, several times as fast. All but f32 change some scores by a thousandth or a hundredth
+    #[arg(long, value_name = "FORMAT", default_value = "f32", value_parser = precision(), hide_possible_values = true)]
+    pub precision: Precision,
+}
+
 /// `topfive eval`
 #[derive(Debug, Args)]
 #[command(after_help = "Example: topfive eval runs/resnet34-photos --data photos/ --views ten-crop", after_long_help = format!("{PROTOCOLS}\n\nExamples:\n  topfive eval runs/resnet34-photos --data photos/ --views center,ten-crop\n  topfive eval resnet34 --data imagenet/val --views published"))]
@@ -152,9 +165,9 @@ pub struct Eval {
     /// linear layer]
     #[arg(long, value_enum, requires = "boxes")]
     pub method: Option<MethodArgument>,
-    /// Run the network layer by layer, as it is written, to check the fused one that is run on a processor
-    #[arg(long)]
-    pub plain: bool,
+    /// How the network runs.
+    #[command(flatten)]
+    pub running: Running,
     /// Options of all commands that run a network.
     #[command(flatten)]
     pub common: Common,
@@ -192,9 +205,9 @@ pub struct Predict {
     /// Format of standard output
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
-    /// Run the network layer by layer, as it is written, to check the fused one that is run on a processor
-    #[arg(long)]
-    pub plain: bool,
+    /// How the network runs.
+    #[command(flatten)]
+    pub running: Running,
     /// Options of all commands that run a network.
     #[command(flatten)]
     pub common: Common,

@@ -4,10 +4,11 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::builder::{PossibleValue, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ValueEnum};
 
 use crate::experiment::builtin;
+use crate::network::Precision;
 use crate::views::{Named, Protocol};
 
 /// A path whose completions also offer the built-in names.
@@ -55,6 +56,12 @@ impl FromStr for Input {
             _ => Err("expected a number of pixels such as 64, or HEIGHTxWIDTH such as 64x96".to_string()),
         }
     }
+}
+
+/// Reads a precision by its word.
+pub fn precision() -> impl TypedValueParser<Value = Precision> {
+    PossibleValuesParser::new(Precision::ALL.map(Precision::word))
+        .map(|word| Precision::ALL.into_iter().find(|precision| precision.word() == word).unwrap_or_default())
 }
 
 /// A value of `--views`.

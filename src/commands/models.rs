@@ -2,15 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use tch::Device;
 
 use super::{changes, prepare};
-use crate::cli::{Common, PUBLISHED, Weights};
+use crate::cli::{Common, PUBLISHED, Running, Weights};
+use crate::device;
 use crate::evaluation::Pace;
 use crate::experiment::{Experiment, PublishedWeights};
 use crate::model::checkpoint::{self, BEST, LAST};
 use crate::model::{Ensemble, Found, Model, classes, find};
+use crate::network::Precision;
 use crate::report::Report;
 use crate::weights::location::{Left, Location};
 use crate::weights::published;
@@ -24,8 +26,15 @@ fn batch_size(device: Device) -> u32 {
 
 /// Opens models: checkpoints, run folders, and experiments, each of which takes the next of the weights, or its published
 /// ones.
-pub fn open(names: &[PathBuf], weights: &Weights, plain: bool, common: &Common) -> Result<(Ensemble, Pace, Report)> {
+pub fn open(
+    names: &[PathBuf],
+    weights: &Weights,
+    running: Running,
+    common: &Common,
+) -> Result<(Ensemble, Pace, Report)> {
     let (device, workers, report) = prepare(common)?;
+    let Running { plain, precision } = running;
+    check(precision, device, report)?;
     let found = names.iter().map(|name| find(name)).collect::<Result<Vec<_>>>()?;
     refuse_unused(weights, found.iter().filter(|found| matches!(found, Found::Experiment(_))).count())?;
     let classes = weights.classes.as_deref().map(classes::read).transpose().context("--classes")?;
@@ -47,8 +56,23 @@ pub fn open(names: &[PathBuf], weights: &Weights, plain: bool, common: &Common) 
         });
     }
     let batch_size = common.batch_size.unwrap_or_else(|| batch_size(device)) as usize;
-    let pace = Pace { batch_size, workers, plain };
+    let pace = Pace { batch_size, workers, plain, precision };
     Ok((Ensemble::new(models)?, pace, report))
+}
+
+/// Checks that the device computes in this precision.
+fn check(precision: Precision, device: Device, report: Report) -> Result<()> {
+    ensure!(
+        precision.runs_on(device),
+        "--precision {precision}: needs a GPU, but this runs on {}; bf16 and f32 run on processors, too",
+        device::name(device)
+    );
+    if precision == Precision::Bf16 && device == Device::Cpu && !device::multiplies_bf16() {
+        report.warn(
+            "--precision bf16: this processor has no instructions for products of bfloat16, so f32 may be faster",
+        );
+    }
+    Ok(())
 }
 
 /// Every weight, rename and list of classes is for one of this many experiments.

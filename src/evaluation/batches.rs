@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Error, Result, ensure};
+use anyhow::{Context, Error, Result};
 use image::RgbImage;
 use tch::{Device, no_grad};
 
@@ -17,7 +17,7 @@ use crate::geometry::{Rect, Size};
 use crate::image::batch::Batch;
 use crate::image::crop::append_rows;
 use crate::image::normalise::Normalisation;
-use crate::network::{Mode, Network};
+use crate::network::{Mode, Network, Precision};
 use crate::remedy::Remedy;
 use crate::report::Report;
 
@@ -66,6 +66,7 @@ struct Runner<'a> {
     dense: Option<Network>,
     normalisation: Normalisation,
     input: Size,
+    precision: Precision,
 }
 
 impl<'a> Batches<'a> {
@@ -197,7 +198,10 @@ impl<'a> Batches<'a> {
 impl<'a> Runner<'a> {
     fn new(member: &Member<'a>, asked: &MemberRequest, pace: Pace) -> Result<Self> {
         let Member { network, experiment, .. } = member;
-        let fused = |network: &Network| if pace.plain { Ok(None) } else { network.fused(pace.batch_size as i64) };
+        let fused = |network: &Network| match pace.plain {
+            true => Ok(None),
+            false => network.fused(pace.batch_size as i64, pace.precision),
+        };
         let dense = asked.is_dense().then(|| network.dense()).transpose();
         let dense = dense.with_context(|| format!("{} cannot run as a dense network", experiment.name))?;
         Ok(Runner {
@@ -206,6 +210,7 @@ impl<'a> Runner<'a> {
             dense: dense.map(|dense| Ok::<_, Error>(fused(&dense)?.unwrap_or(dense))).transpose()?,
             normalisation: Normalisation::new(&experiment.preprocess.constants(), network.device())?,
             input: asked.input,
+            precision: pace.precision,
         })
     }
 
@@ -228,8 +233,13 @@ impl<'a> Runner<'a> {
             if key.dense { error.context(dense) } else { error }
         })?;
         let logits = Vec::<Vec<f32>>::try_from(&logits).context("expected one row of class scores per crop")?;
-        ensure!(logits.iter().flatten().all(|logit| logit.is_finite()), NotFinite);
-        Ok(logits)
+        if logits.iter().flatten().all(|logit| logit.is_finite()) {
+            return Ok(logits);
+        }
+        match self.precision {
+            Precision::F16 => Err(Error::new(NotFinite).context("in f16, which ends at 65504 (bf16 and f32 do not)")),
+            _ => Err(NotFinite.into()),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use anyhow::Result;
 use crate::data::dataset::Source;
 use crate::data::loader::Loader;
 use crate::experiment::Experiment;
-use crate::network::Network;
+use crate::network::{Network, Precision};
 use crate::report::Report;
 use crate::views::Views;
 
@@ -35,7 +35,7 @@ pub struct Member<'a> {
     pub order: Option<&'a [usize]>,
 }
 
-/// How the work is done; results do not depend on it, but for rounding.
+/// How the work is done; results do not depend on it, but for rounding, which a lower precision makes visible.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     /// Crops that share a forward pass.
@@ -44,6 +44,8 @@ pub struct Pace {
     pub workers: usize,
     /// Run the networks layer by layer, as they are written, instead of fused.
     pub plain: bool,
+    /// What convolutions and linear layers compute with.
+    pub precision: Precision,
 }
 
 /// An image that could not be used, and why.

@@ -43,7 +43,7 @@ pub use average::Average;
 pub use balance::{ClassWeights, Sampler};
 pub use change::Change;
 pub use mix::Mix;
-pub use optimizer::{AdamwSpec, Clip, MemoryFormat, OptimizerSpec, Precision, RmspropSpec, SgdSpec};
+pub use optimizer::{AdamwSpec, Clip, MemoryFormat, OptimizerSpec, RmspropSpec, SgdSpec};
 pub use preprocess::{Channels, Preprocess, Scale};
 pub use schedule::{EarlyStopping, Schedule};
 pub use training::{LogFormat, Training, TrainingCrop};

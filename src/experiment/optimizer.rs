@@ -82,21 +82,6 @@ pub enum Clip {
     Value(f64),
 }
 
-/// The floating-point numbers that convolutions and linear layers compute with in training. Weights, batch norms'
-/// statistics, the loss and the optimiser stay in 32 bits, and so does all evaluation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Precision {
-    /// 32 bits.
-    #[default]
-    F32,
-    /// bfloat16: the range of 32-bit floats with 8 bits of precision.
-    Bf16,
-    /// 16 bits with a smaller range, so that the loss is scaled dynamically: Micikevicius et al., arXiv:1710.03740. GPU
-    /// only.
-    F16,
-}
-
 /// The order of a batch's values in memory during training.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]

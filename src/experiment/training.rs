@@ -11,8 +11,9 @@ use super::balance::{ClassWeights, Sampler};
 use super::field::{at, ordered};
 use super::json::{optional_word_or_object, word_or_object, words_or_objects};
 use super::mix::Mix;
-use super::optimizer::{Clip, MemoryFormat, OptimizerSpec, Precision, SgdSpec};
+use super::optimizer::{Clip, MemoryFormat, OptimizerSpec, SgdSpec};
 use super::schedule::{EarlyStopping, Schedule};
+use crate::network::Precision;
 use crate::network::parameter::is_within_any;
 use crate::range::{positive, within};
 
@@ -67,8 +68,9 @@ pub struct Training {
     pub rate_scale: BTreeMap<String, f64>,
     /// How large gradients are cut.
     pub clip: Option<Clip>,
-    /// What convolutions and linear layers compute with.
-    pub precision: Precision,
+    /// What convolutions and linear layers compute with; by itself in 32 bits, on a GPU with TF32.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub precision: Option<Precision>,
     /// The order of values in memory.
     pub memory_format: MemoryFormat,
     /// The fraction of the target probability that is spread over all classes.
@@ -118,7 +120,7 @@ impl Default for Training {
             freeze: Vec::new(),
             rate_scale: BTreeMap::new(),
             clip: None,
-            precision: Precision::F32,
+            precision: None,
             memory_format: MemoryFormat::Auto,
             label_smoothing: 0.0,
             crop: TrainingCrop::RandomResized { area: TrainingCrop::area(), aspect: TrainingCrop::aspect() },

@@ -5,6 +5,7 @@ use std::slice;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::twice::compiled_twice;
+use crate::device;
 
 /// The constants of a normalisation, for each channel: (byte - mean) / std.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,7 +53,7 @@ impl Normalisation {
         if self.device == Device::Cpu {
             return self.apply_here(&bytes.f_contiguous()?);
         }
-        let bytes = bytes.f_to_device(self.device)?;
+        let bytes = device::send(bytes, self.device)?;
         let bytes = if self.bgr { bytes.f_flip([3])? } else { bytes };
         let mut values = bytes.f_permute([0, 3, 1, 2])?.f_contiguous()?.f_to_kind(Kind::Float)?;
         values.f_sub_(&self.mean)?.f_mul_(&self.reciprocal)

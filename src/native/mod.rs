@@ -2,6 +2,7 @@
 //! (`torch/csrc/inductor/aoti_torch/c/shim_cpu.h`), whose handle of a tensor is the pointer that tch holds. They are
 //! looked up in the running program, so that it also builds and runs with a libtorch that lacks them.
 
+pub mod tf32;
 pub mod threads;
 
 use std::ffi::{CStr, c_char, c_int, c_void};

@@ -1,12 +1,12 @@
 //! The forward pass: one match over a proved operation, on the tensors of its node.
 
-use tch::{Kind, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
-use super::Network;
 use super::kernels;
 use super::node::{Node, Op};
 use super::parameter::Role;
 use super::spec::LocalResponseNorm;
+use super::{Network, Precision};
 use crate::native;
 
 /// What a forward pass outputs.
@@ -36,7 +36,7 @@ impl Network {
     /// # Errors
     /// Returns libtorch's error: in practice, that the device is out of memory.
     pub fn forward(&self, images: &Tensor, mode: Mode) -> Result<Output> {
-        let mut pass = Pass { network: self, mode, tapped: &[], taps: Vec::new(), auxiliary: Vec::new() };
+        let mut pass = self.pass(mode, &[]);
         let values = pass.chain(&self.nodes, images)?.f_to_kind(Kind::Float)?;
         Ok(Output { values, auxiliary: pass.auxiliary })
     }
@@ -46,8 +46,7 @@ impl Network {
     /// # Errors
     /// Returns libtorch's error: in practice, that the device is out of memory, or that there is no layer of a name.
     pub fn forward_tapped(&self, images: &Tensor, layers: &[&str]) -> Result<(Tensor, Vec<Tensor>)> {
-        let (mode, auxiliary) = (Mode::Evaluation, Vec::new());
-        let mut pass = Pass { network: self, mode, tapped: layers, taps: Vec::new(), auxiliary };
+        let mut pass = self.pass(Mode::Evaluation, layers);
         let values = pass.chain(&self.nodes, images)?;
         let taps = layers.iter().map(|layer| {
             let tap = pass.taps.iter().find(|(name, _)| name == layer);
@@ -55,6 +54,15 @@ impl Network {
             Ok(tensor.shallow_clone())
         });
         Ok((values, taps.collect::<Result<_>>()?))
+    }
+
+    fn pass<'a>(&'a self, mode: Mode, tapped: &'a [&'a str]) -> Pass<'a> {
+        let (of, precision) = self.precision;
+        let precision = if mode == of { precision } else { Precision::F32 };
+        if self.device != Device::Cpu {
+            native::tf32::allow(precision == Precision::Tf32);
+        }
+        Pass { network: self, mode, kind: precision.kind(), tapped, taps: Vec::new(), auxiliary: Vec::new() }
     }
 
     fn tensor_of(&self, node: &Node, role: Role) -> Result<&Tensor> {
@@ -67,6 +75,8 @@ impl Network {
 struct Pass<'a> {
     network: &'a Network,
     mode: Mode,
+    /// What convolutions and linear layers compute with.
+    kind: Kind,
     /// The names of the layers whose outputs are kept.
     tapped: &'a [&'a str],
     taps: Vec<(String, Tensor)>,
@@ -102,9 +112,9 @@ impl Pass<'_> {
         })
     }
 
-    /// As the kind that convolutions and linear layers compute with.
+    /// As what convolutions and linear layers compute with.
     fn cast(&self, tensor: &Tensor) -> Result<Tensor> {
-        if self.mode == Mode::Training { tensor.f_to_kind(self.network.kind) } else { Ok(tensor.shallow_clone()) }
+        tensor.f_to_kind(self.kind)
     }
 
     fn node(&mut self, node: &Node, x: &Tensor) -> Result<Tensor> {
@@ -168,7 +178,9 @@ impl Pass<'_> {
                 Ok(x.shallow_clone())
             }
             Op::FusedConv { .. } => self.fused_conv(node, x, None),
-            Op::FusedLinear { relu } => native::linear(x, tensor(Role::Weight)?, tensor(Role::Bias)?, *relu),
+            Op::FusedLinear { relu } => {
+                native::linear(&self.cast(x)?, tensor(Role::Weight)?, tensor(Role::Bias)?, *relu)
+            }
             Op::FusedMaxPool(w) => kernels::max_pool(x, w),
             Op::FusedLocalResponseNorm(norm) => kernels::local_response_norm(x, norm),
             Op::FusedResidual { body, last, shortcut } => {
@@ -187,6 +199,7 @@ impl Pass<'_> {
         let tensor = |role| self.network.tensor_of(node, role);
         let (weight, bias) = (tensor(Role::Weight)?, tensor(Role::Bias)?);
         let conv = native::Conv { weight, bias, stride: window.stride, padding: window.padding, groups, relu };
+        let x = &self.cast(x)?;
         match addend {
             // oneDNN's sum refuses maps of one pixel.
             Some(addend) if addend.size().ends_with(&[1, 1]) => {

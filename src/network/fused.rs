@@ -1,29 +1,32 @@
-//! A network as it is evaluated on a processor: batch norms are folded into the convolutions before them, and a
-//! convolution or a linear layer is one operation with the ReLU or the sum that follows. Maps lie in channels-last order
-//! and weights as oneDNN packs them. Without what only training uses.
+//! A network as it is evaluated: batch norms are folded into the convolutions before them, and what only training uses is
+//! left out. Maps lie in channels-last order. On a processor, a convolution or a linear layer is one operation with the ReLU
+//! or the sum that follows, and weights lie as oneDNN packs them.
+
+use std::iter::Peekable;
 
 use tch::{Kind, TchError, Tensor};
 
-use super::Tensors;
 use super::node::{Node, Op, Shape, Window};
 use super::parameter::{self, Role};
+use super::{Tensors, channels_last};
 
 type Result<T> = std::result::Result<T, TchError>;
 
-/// The fused layers, under the names of their convolutions and linear layers, and their tensors. Weights are packed for
-/// `batch` images.
+/// The fused layers, under the names of their convolutions and linear layers, and their tensors. Those of convolutions and
+/// linear layers are of this kind, and packed for `batch` images; on a GPU there is no batch to pack them for.
 ///
 /// # Errors
 /// Returns libtorch's error: in practice, out of memory.
-pub fn fused(nodes: &[Node], tensors: &Tensors, batch: i64) -> Result<(Vec<Node>, Tensors)> {
-    let mut fusion = Fusion { tensors, batch, fused: Tensors::new() };
+pub fn fused(nodes: &[Node], tensors: &Tensors, kind: Kind, batch: Option<i64>) -> Result<(Vec<Node>, Tensors)> {
+    let mut fusion = Fusion { tensors, kind, batch, fused: Tensors::new() };
     let nodes = fusion.list(nodes)?;
     Ok((nodes, fusion.fused))
 }
 
 struct Fusion<'a> {
     tensors: &'a Tensors,
-    batch: i64,
+    kind: Kind,
+    batch: Option<i64>,
     fused: Tensors,
 }
 
@@ -34,21 +37,24 @@ impl Fusion<'_> {
         while let Some(node) = layers.next() {
             let op = match &node.op {
                 Op::Conv { window, groups, .. } => {
+                    let (window, groups) = (*window, *groups);
                     let norm = layers.next_if(|next| matches!(next.op, Op::BatchNorm { .. }));
-                    let relu = layers.next_if(|next| next.op == Op::Relu).is_some();
-                    self.conv(node, *window, *groups, norm)?;
-                    Op::FusedConv { window: *window, groups: *groups, relu }
+                    self.conv(node, window, groups, norm)?;
+                    match self.batch {
+                        Some(_) => Op::FusedConv { window, groups, relu: relu_in(&mut layers) },
+                        None => Op::Conv { window, groups, bias: true, start_bias: None },
+                    }
                 }
                 Op::Linear { .. } => {
                     self.keep(node)?;
-                    Op::FusedLinear { relu: layers.next_if(|next| next.op == Op::Relu).is_some() }
+                    if self.batch.is_some() { Op::FusedLinear { relu: relu_in(&mut layers) } } else { node.op.clone() }
                 }
-                Op::Residual { body, shortcut } => residual(self.list(body)?, self.list(shortcut)?),
+                Op::Residual { body, shortcut } => self.residual(body, shortcut)?,
                 Op::Branches(branches) => {
                     Op::Branches(branches.iter().map(|branch| self.branch(branch)).collect::<Result<_>>()?)
                 }
-                Op::MaxPool(window) => Op::FusedMaxPool(*window),
-                Op::LocalResponseNorm(norm) => Op::FusedLocalResponseNorm(norm.clone()),
+                Op::MaxPool(window) if self.has_kernels() => Op::FusedMaxPool(*window),
+                Op::LocalResponseNorm(norm) if self.has_kernels() => Op::FusedLocalResponseNorm(norm.clone()),
                 op => {
                     self.keep(node)?;
                     op.clone()
@@ -64,10 +70,32 @@ impl Fusion<'_> {
         Ok(Node { op: Op::Sequence(self.list(std::slice::from_ref(branch))?), ..branch.clone() })
     }
 
-    /// Takes over a layer's own tensors.
+    /// Whether the layers with kernels of their own run in them: on a processor, in 32 bits.
+    fn has_kernels(&self) -> bool {
+        self.batch.is_some() && self.kind == Kind::Float
+    }
+
+    fn residual(&mut self, body: &[Node], shortcut: &[Node]) -> Result<Op> {
+        let (mut body, shortcut) = (self.list(body)?, self.list(shortcut)?);
+        Ok(match body.pop() {
+            Some(mut last) if matches!(last.op, Op::FusedConv { relu: false, .. }) => {
+                if let Op::FusedConv { relu, .. } = &mut last.op {
+                    *relu = true;
+                }
+                Op::FusedResidual { body, last: Box::new(last), shortcut }
+            }
+            last => {
+                body.extend(last);
+                Op::Residual { body, shortcut }
+            }
+        })
+    }
+
+    /// Takes over a layer's own tensors, those of a linear layer in the kind that it computes with.
     fn keep(&mut self, node: &Node) -> Result<()> {
+        let kind = if matches!(node.op, Op::Linear { .. }) { self.kind } else { Kind::Float };
         for parameter in parameter::own(node) {
-            self.fused.insert(parameter.name, self.tensor(node, parameter.role)?);
+            self.fused.insert(parameter.name, self.tensor(node, parameter.role)?.f_to_kind(kind)?);
         }
         Ok(())
     }
@@ -90,9 +118,12 @@ impl Fusion<'_> {
     /// Keeps a convolution's weights and biases, folded and packed, under its name.
     fn conv(&mut self, node: &Node, window: Window, groups: i64, norm: Option<&Node>) -> Result<()> {
         let (weight, bias) = self.folded(node, norm)?;
-        let weight = self.pack(&weight, node.input, window, groups)?;
+        let weight = match self.batch {
+            Some(batch) => pack(&weight.f_to_kind(self.kind)?, batch, node.input, window, groups)?,
+            None => channels_last(&weight.f_to_kind(self.kind)?)?,
+        };
         self.fused.insert(name(node, Role::Weight), weight);
-        self.fused.insert(name(node, Role::Bias), bias);
+        self.fused.insert(name(node, Role::Bias), bias.f_to_kind(self.kind)?);
         Ok(())
     }
 
@@ -108,13 +139,18 @@ impl Fusion<'_> {
         let tensor = self.tensors.get(&name);
         tensor.ok_or_else(|| TchError::Shape(format!("the network lacks a tensor for {name}")))?.f_detach()
     }
+}
 
-    /// The weights in the order in which oneDNN reads them for an input of this shape; for others it reorders them itself.
-    fn pack(&self, weight: &Tensor, input: Shape, window: Window, groups: i64) -> Result<Tensor> {
-        let size = [&[self.batch], input.dimensions().as_slice()].concat();
-        let plain = weight.f_to_mkldnn(None::<Kind>)?;
-        plain.f_mkldnn_reorder_conv2d_weight(window.padding, window.stride, [1, 1], groups, size.as_slice())
-    }
+/// The weights in the order in which oneDNN reads them for an input of this shape; for others it reorders them itself.
+fn pack(weight: &Tensor, batch: i64, input: Shape, window: Window, groups: i64) -> Result<Tensor> {
+    let size = [&[batch], input.dimensions().as_slice()].concat();
+    let plain = weight.f_to_mkldnn(None::<Kind>)?;
+    plain.f_mkldnn_reorder_conv2d_weight(window.padding, window.stride, [1, 1], groups, size.as_slice())
+}
+
+/// Whether a ReLU comes next, which is then passed over.
+fn relu_in<'a>(layers: &mut Peekable<impl Iterator<Item = &'a Node>>) -> bool {
+    layers.next_if(|next| next.op == Op::Relu).is_some()
 }
 
 /// The layers that evaluation runs, those of sequences in their place.
@@ -128,21 +164,6 @@ fn evaluated(nodes: &[Node]) -> Vec<&Node> {
         }
     }
     layers
-}
-
-fn residual(mut body: Vec<Node>, shortcut: Vec<Node>) -> Op {
-    match body.pop() {
-        Some(mut last) if matches!(last.op, Op::FusedConv { relu: false, .. }) => {
-            if let Op::FusedConv { relu, .. } = &mut last.op {
-                *relu = true;
-            }
-            Op::FusedResidual { body, last: Box::new(last), shortcut }
-        }
-        last => {
-            body.extend(last);
-            Op::Residual { body, shortcut }
-        }
-    }
 }
 
 fn name(node: &Node, role: Role) -> String {

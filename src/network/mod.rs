@@ -14,6 +14,7 @@ pub mod init;
 mod kernels;
 pub mod node;
 pub mod parameter;
+mod precision;
 mod refusal;
 mod rows;
 pub mod shape;
@@ -28,6 +29,7 @@ pub use dense::dense;
 pub use forward::{Mode, Output};
 use node::Node;
 use parameter::{Parameter, is_within_any, parameters};
+pub use precision::Precision;
 pub use refusal::Refusal;
 
 use crate::native;
@@ -42,7 +44,8 @@ pub struct Network {
     tensors: Tensors,
     device: Device,
     frozen: Vec<String>,
-    kind: Kind,
+    /// Of one mode; the other computes in 32 bits.
+    precision: (Mode, Precision),
 }
 
 impl Network {
@@ -71,7 +74,7 @@ impl Network {
             ensure!(tensor.size() == shape, "{name}: expected a tensor of {shape:?}, found {:?}", tensor.size());
             own.insert(name, tensor);
         }
-        Ok(Network { nodes, tensors: own, device, frozen: Vec::new(), kind: Kind::Float })
+        Ok(Network { nodes, tensors: own, device, frozen: Vec::new(), precision: (Mode::Training, Precision::F32) })
     }
 
     /// Freezes layers, by name or the beginning of their names up to a dot: their parameters keep no gradients, and their
@@ -90,9 +93,20 @@ impl Network {
         Ok(())
     }
 
-    /// Sets the kind of the numbers that convolutions and linear layers compute with in training.
-    pub fn train_in(&mut self, kind: Kind) {
-        self.kind = kind;
+    /// Sets what convolutions and linear layers compute with in a mode.
+    pub fn compute_in(&mut self, mode: Mode, precision: Precision) {
+        self.precision = (mode, precision);
+    }
+
+    /// Lays out the weights of convolutions as a GPU reads them fastest: (outputs, height, width, inputs) in memory.
+    ///
+    /// # Errors
+    /// Returns an error if the device is out of memory.
+    pub fn put_channels_last(&mut self) -> Result<()> {
+        for tensor in self.tensors.values_mut().filter(|tensor| tensor.dim() == 4) {
+            *tensor = channels_last(&tensor.f_detach()?)?.f_set_requires_grad(tensor.requires_grad())?;
+        }
+        Ok(())
     }
 
     fn is_frozen(&self, layer: &str) -> bool {
@@ -113,18 +127,23 @@ impl Network {
         Network::new(nodes, tensors, self.device)
     }
 
-    /// The same network for evaluation on a processor: batch norms are folded into convolutions, layers are joined into one
-    /// operation each, and weights are packed for `batch` images. `None` on a GPU, if libtorch lacks these operations, and
-    /// if a parameter is NaN or infinite, which fused ReLUs would hide.
+    /// The same network for evaluation in this precision: batch norms are folded into convolutions, and on a processor
+    /// layers are joined into one operation each, and weights are packed for `batch` images. `None` in 32 bits on a GPU,
+    /// where nothing is gained, if a processor's libtorch lacks these operations, and if a parameter is NaN or infinite,
+    /// which fused ReLUs would hide.
     ///
     /// # Errors
     /// Returns libtorch's error: in practice, out of memory.
-    pub fn fused(&self, batch: i64) -> Result<Option<Self>> {
-        if self.device != Device::Cpu || !native::is_present() || !self.is_finite()? {
+    pub fn fused(&self, batch: i64, precision: Precision) -> Result<Option<Self>> {
+        let helps = if self.device == Device::Cpu { native::is_present() } else { precision != Precision::F32 };
+        if !helps || !self.is_finite()? {
             return Ok(None);
         }
-        let (nodes, tensors) = no_grad(|| fused::fused(&self.nodes, &self.tensors, batch))?;
-        Network::new(nodes, tensors, self.device).map(Some)
+        let batch = (self.device == Device::Cpu).then_some(batch);
+        let (nodes, tensors) = no_grad(|| fused::fused(&self.nodes, &self.tensors, precision.kind(), batch))?;
+        let mut network = Network::new(nodes, tensors, self.device)?;
+        network.compute_in(Mode::Evaluation, precision);
+        Ok(Some(network))
     }
 
     fn is_finite(&self) -> Result<bool> {
@@ -162,4 +181,12 @@ impl Network {
     pub fn device(&self) -> Device {
         self.device
     }
+}
+
+/// A map or a convolution's weights with the channels last in memory.
+///
+/// # Errors
+/// Returns an error if the device is out of memory.
+pub fn channels_last(tensor: &Tensor) -> Result<Tensor, TchError> {
+    tensor.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])
 }

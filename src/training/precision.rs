@@ -1,23 +1,17 @@
 //! Which numbers, and in which order, a device can train with.
 
 use anyhow::{Error, Result, ensure};
-use tch::{Device, Kind};
+use tch::Device;
 
 use crate::device;
-use crate::experiment::{MemoryFormat, Precision, Training};
-use crate::network::cost;
+use crate::experiment::{MemoryFormat, Training};
 use crate::network::node::{Node, Shape, narrow_convolution};
+use crate::network::{Precision, cost};
 use crate::remedy::Remedy;
 
-impl Precision {
-    /// The kind of tensors.
-    pub fn kind(self) -> Kind {
-        match self {
-            Precision::F32 => Kind::Float,
-            Precision::Bf16 => Kind::BFloat16,
-            Precision::F16 => Kind::Half,
-        }
-    }
+/// The numbers that training computes with on a device: by itself those of PyTorch.
+pub fn of(training: &Training, device: Device) -> Precision {
+    training.precision.unwrap_or(if device == Device::Cpu { Precision::F32 } else { Precision::Tf32 })
 }
 
 /// Checks that a network can be trained in this precision and memory format on a device.
@@ -28,10 +22,11 @@ pub fn check(training: &Training, nodes: &[Node], device: Device) -> Result<()> 
     if device != Device::Cpu {
         return Ok(());
     }
+    let precision = of(training, device);
     ensure!(
-        training.precision != Precision::F16,
+        precision.runs_on(device),
         refusal(
-            format!("training.precision: f16 needs a GPU, but training runs on {}", device::name(device)),
+            format!("training.precision: {precision} needs a GPU, but training runs on {}", device::name(device)),
             "training.precision",
             &["bf16", "f32"],
         )
@@ -49,9 +44,9 @@ pub fn check(training: &Training, nodes: &[Node], device: Device) -> Result<()> 
 }
 
 /// Whether the network is trained with the channels last in memory. By itself only where that was measured to be faster: on
-/// a processor, for networks that compute mostly on maps of at least 14x14 (on two cores with AVX-512 1.1 times as fast for
-/// ResNet-34 at 224x224, 1.3 times for CIFAR's ResNet-20, 1.5 times for GoogLeNet with batch norm, but slower for ResNet-34
-/// at 64x64).
+/// a GPU (1.2 to 1.5 times for ResNet-34 on an H200), and on a processor for networks that compute mostly on maps of at least
+/// 14x14 (on two cores with AVX-512 1.1 times as fast for ResNet-34 at 224x224, 1.3 times for CIFAR's ResNet-20, 1.5 times
+/// for GoogLeNet with batch norm, but slower for ResNet-34 at 64x64).
 pub fn puts_channels_last(training: &Training, nodes: &[Node], device: Device) -> bool {
     match training.memory_format {
         MemoryFormat::Contiguous => false,
@@ -61,7 +56,7 @@ pub fn puts_channels_last(training: &Training, nodes: &[Node], device: Device) -
             let rows = cost::rows(nodes);
             let all: i64 = rows.iter().map(|row| row.multiply_adds).sum();
             let on_large: i64 = rows.iter().filter(|row| is_large(row.output)).map(|row| row.multiply_adds).sum();
-            device == Device::Cpu && narrow_convolution(nodes).is_none() && on_large > all / 2
+            device != Device::Cpu || narrow_convolution(nodes).is_none() && on_large > all / 2
         }
     }
 }
@@ -71,15 +66,8 @@ fn refusal(problem: String, field: &'static str, values: &[&str]) -> Error {
 }
 
 /// What to know about training in this precision on this device.
-pub fn note(precision: Precision, device: Device) -> Option<&'static str> {
-    (precision == Precision::Bf16 && device == Device::Cpu && !multiplies_bf16()).then_some(
-        "training.precision bf16: this processor does not multiply matrices of bfloat16 (AMX, or bf16 of ARM), so training may be slower than in f32",
+pub fn note(training: &Training, device: Device) -> Option<&'static str> {
+    (of(training, device) == Precision::Bf16 && device == Device::Cpu && !device::multiplies_bf16()).then_some(
+        "training.precision bf16: this processor has no instructions for products of bfloat16 (avx512_bf16, AMX, or ARM's bf16), so training may be slower than in f32",
     )
-}
-
-/// Whether the processor has instructions for products of bfloat16 matrices. AVX-512's for vectors do not make up for the
-/// conversions.
-fn multiplies_bf16() -> bool {
-    let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    processors.split_whitespace().any(|flag| ["amx_bf16", "bf16"].contains(&flag))
 }

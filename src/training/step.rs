@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use image::RgbImage;
-use tch::{Kind, Reduction, TchError, Tensor};
+use tch::{Device, Kind, Reduction, TchError, Tensor};
 
 use super::accumulation::Accumulation;
 use super::optimizer::Optimizer;
@@ -10,11 +10,11 @@ use super::precision;
 use super::scaler::Scaler;
 use crate::data::mix;
 use crate::device;
-use crate::experiment::{Experiment, Mix, Precision};
+use crate::experiment::{Experiment, Mix};
 use crate::geometry::Size;
 use crate::image::batch::Batch;
 use crate::image::normalise::Normalisation;
-use crate::network::{Mode, Network, Output};
+use crate::network::{Mode, Network, Output, Precision, channels_last};
 use crate::random;
 
 /// A network in training, with everything that a step needs.
@@ -47,15 +47,19 @@ impl Learner {
         let training = &experiment.training;
         precision::check(training, network.nodes(), network.device())?;
         network.freeze(&training.freeze)?;
-        network.train_in(training.precision.kind());
-        let is_scaled = training.precision == Precision::F16;
+        let precision = precision::of(training, network.device());
+        network.compute_in(Mode::Training, precision);
+        let channels_last = precision::puts_channels_last(training, network.nodes(), network.device());
+        if channels_last && network.device() != Device::Cpu {
+            network.put_channels_last()?;
+        }
         Ok(Learner {
             optimizer: Optimizer::new(training, &network)?,
             accumulation: (training.accumulate > 1).then(|| Accumulation::new(&network)).transpose()?,
-            scaler: is_scaled.then(Scaler::new).transpose()?,
+            scaler: (precision == Precision::F16).then(Scaler::new).transpose()?,
             weights: network.trainable().map(|(_, weight)| weight.shallow_clone()).collect(),
             normalisation: Normalisation::new(&experiment.preprocess.constants(), network.device())?,
-            channels_last: precision::puts_channels_last(training, network.nodes(), network.device()),
+            channels_last,
             label_smoothing: training.label_smoothing,
             mix: training.mix.clone(),
             input: experiment.input(),
@@ -101,7 +105,7 @@ impl Learner {
         let inputs = self.normalisation.apply(bytes)?;
         let (mut inputs, targets) = self.mixed(inputs, labels, step)?;
         if self.channels_last {
-            inputs = inputs.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?;
+            inputs = channels_last(&inputs)?;
         }
 
         let output = self.network.forward(&inputs, Mode::Training)?;
@@ -129,7 +133,7 @@ impl Learner {
 
     /// The inputs and their targets: class indices, (images), or probabilities, (images, classes), if they are mixed.
     fn mixed(&self, inputs: Tensor, labels: &[i64], step: u64) -> Result<(Tensor, Tensor), TchError> {
-        let targets = Tensor::f_from_slice(labels)?.f_to_device(self.network.device())?;
+        let targets = device::send(&Tensor::f_from_slice(labels)?, self.network.device())?;
         let mut random = random::mix_stream(self.seed, step);
         match self.mix.as_ref().and_then(|mix| mix::choose(mix, labels.len(), self.input, &mut random)) {
             Some(mixing) => Ok((mixing.inputs(&inputs)?, mixing.targets(&targets, self.classes)?)),

@@ -10,7 +10,7 @@ use super::batches::BadImages;
 use super::state::{Trained, Validated};
 use crate::evaluation::{Classification, Measurement, Member, NotFinite, Pace, answer};
 use crate::metrics::{Answer, Errors};
-use crate::network::Network;
+use crate::network::{Network, Precision};
 use crate::views::Views;
 
 /// What a validation found.
@@ -64,7 +64,12 @@ impl Trainer<'_> {
     }
 
     fn classify(&self, network: &Network, title: &str, bad: &mut BadImages) -> Result<Option<Found>> {
-        let pace = Pace { batch_size: self.experiment.training.batch_size, workers: self.workers, plain: false };
+        let pace = Pace {
+            batch_size: self.experiment.training.batch_size,
+            workers: self.workers,
+            plain: false,
+            precision: Precision::F32,
+        };
         let member = Member { network, experiment: self.experiment, order: None };
         let outcomes =
             Classification::start(&[member], &[Views::center()], self.val.samples.clone(), pace, self.report)?;

@@ -31,7 +31,7 @@ use results::Results;
 
 /// Evaluates.
 pub fn run(args: Eval) -> Result<Outcome> {
-    let (ensemble, pace, report) = models::open(&args.models, &args.weights, args.plain, &args.common)?;
+    let (ensemble, pace, report) = models::open(&args.models, &args.weights, args.running, &args.common)?;
     let protocols = protocols(&args.views, &ensemble, report)?;
     let mut comparison = Comparison::new(&args, &ensemble, &protocols)?;
     if let Some(files) = chosen_weights(&args, &ensemble) {

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::{Outcome, images, models, one_protocol, watch_signals};
 use crate::atomic::{check_unused, write_atomically};
-use crate::cli::Explain;
+use crate::cli::{Explain, Running};
 use crate::data::dataset::Source;
 use crate::data::{listing, split};
 use crate::evaluation::{BadImage, Classification, Outcome as Classified};
@@ -34,7 +34,8 @@ pub fn run(args: Explain) -> Result<Outcome> {
     let (names, images) = images::split(&args.inputs, !needs_images || args.files_from.is_some())?;
     ensure!(names.len() == 1, "explain looks into one model; found {} before the images", names.len());
     // What is looked into runs layer by layer, so the predictions do, too.
-    let (ensemble, pace, report) = models::open(names, &args.weights, true, &args.common)?;
+    let (ensemble, pace, report) =
+        models::open(names, &args.weights, Running { plain: true, ..Running::default() }, &args.common)?;
     let views = views.map_or_else(|| ensemble.paper_views().cloned(), Ok)?;
     let class = args.class.as_deref().map(|name| class(&ensemble, name)).transpose()?;
     let (model, layer) = (ensemble.first(), args.layer.as_deref());

@@ -35,7 +35,7 @@ struct Guess {
 pub fn run(args: Predict) -> Result<Outcome> {
     let (names, images) = images::split(&args.inputs, args.files_from.is_some())?;
     let views = one_protocol(args.views, "predict")?;
-    let (ensemble, pace, report) = models::open(names, &args.weights, args.plain, &args.common)?;
+    let (ensemble, pace, report) = models::open(names, &args.weights, args.running, &args.common)?;
     let views = views.map_or_else(|| ensemble.paper_views().cloned(), Ok)?;
     let images: Arc<[Source]> = images::found(images, args.files_from.as_deref(), report)?.into();
 

@@ -49,7 +49,7 @@ pub fn run(args: Train) -> Result<Outcome> {
         splits.val.samples.len(),
         run.path().display()
     ));
-    precision::note(experiment.training.precision, device).into_iter().for_each(|note| report.note(note));
+    precision::note(&experiment.training, device).into_iter().for_each(|note| report.note(note));
 
     memory::return_freed();
     let interrupted = watch_signals()?;

@@ -131,12 +131,15 @@ impl OptimizerSpec {
 impl Values {
     /// Calls `work` on one stretch after another; on a GPU, or if the values do not lie in one order, on everything.
     fn in_stretches(mut self, mut work: impl FnMut(Values) -> Result<(), TchError>) -> Result<(), TchError> {
+        if self.weight.device() != Device::Cpu {
+            return work(self);
+        }
         // With the channels last in memory, gradients of convolutions come so too.
         self.gradient = self.gradient.f_contiguous()?;
         let Values { weight, gradient, buffers } = &self;
         let count = weight.numel() as i64;
         let is_plain = |tensor: &Tensor| tensor.is_contiguous();
-        if count <= STRETCH || weight.device() != Device::Cpu || !is_plain(weight) || !buffers.iter().all(is_plain) {
+        if count <= STRETCH || !is_plain(weight) || !buffers.iter().all(is_plain) {
             return work(self);
         }
         let flat = |tensor: &Tensor| tensor.f_view(-1i64);

@@ -1,6 +1,6 @@
 //! How an update treats each weight: what scales its rate, and how much it decays.
 
-use tch::{Device, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use crate::experiment::Training;
 use crate::network::Network;
@@ -31,7 +31,7 @@ fn treatment(training: &Training, parameter: &Parameter) -> Treatment {
 }
 
 /// Numbers as tensors on a device, each made once per update: an operation on a GPU that takes its factor as a tensor needs
-/// it there.
+/// it there, and makes it there, as it would have to be waited for otherwise.
 #[derive(Debug)]
 pub struct Scalars {
     device: Device,
@@ -52,7 +52,7 @@ impl Scalars {
         if let Some((_, tensor)) = self.made.iter().find(|(known, _)| *known == value) {
             return Ok(tensor.shallow_clone());
         }
-        let tensor = Tensor::f_from_slice(&[value as f32])?.f_to_device(self.device)?;
+        let tensor = Tensor::f_full([1i64], value, (Kind::Float, self.device))?;
         self.made.push((value, tensor.shallow_clone()));
         Ok(tensor)
     }
