@@ -21,12 +21,14 @@ import time
 
 NETWORKS = {"resnet34": "resnet34", "vgg16": "vgg16", "alexnet-owt": "alexnet", "googlenet-bn": "googlenet"}
 BATCHES = {"cpu": {"forward": [16, 1], "step": [16]}, "cuda": {"forward": [256, 64], "step": [256, 64]}}
-DEVICE = os.environ.get("TOPFIVE_BENCH_DEVICE", "cpu")
+DEVICE = os.environ.get("TOPFIVE_BENCH_DEVICE", "cpu")  # or cuda
 PRECISION = os.environ.get("TOPFIVE_BENCH_PRECISION", "f32")
 THREADS = int(os.environ.get("TOPFIVE_BENCH_THREADS", "2"))
 ROUNDS = int(os.environ.get("TOPFIVE_BENCH_ROUNDS", "5"))
 EAGER = ["PyTorch", "PyTorch channels-last"]
-OURS = {"forward": {"topfive as written": "plain", "topfive": "forward"}, "step": {"topfive": "step"}}
+PLAIN = {"topfive as written": "plain"} if PRECISION == "f32" else {}
+OURS = {"forward": {**PLAIN, "topfive": "forward"}, "step": {"topfive": "step"}}
+KINDS = {"bf16": "bfloat16", "f16": "float16"}
 EXPORTED = ["ONNX Runtime", "OpenVINO"] if (DEVICE, PRECISION) == ("cpu", "f32") else []
 OTHERS = {"forward": [*EAGER, "torch.compile", *EXPORTED], "step": EAGER}
 SECONDS = float(os.environ.get("TOPFIVE_BENCH_SECONDS", "2"))
@@ -39,16 +41,15 @@ def model_of(network, auxiliary=False):
     torch.set_num_threads(THREADS)
     torch.manual_seed(0)
     settings = {"aux_logits": auxiliary, "init_weights": False} if network == "googlenet-bn" else {}
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = PRECISION == "tf32"
+    torch.backends.cudnn.allow_tf32 = PRECISION == "tf32"
     return torchvision.models.get_model(NETWORKS[network], weights=None, **settings).to(DEVICE)
 
 
 def lower():
-    """The context in which PyTorch computes in the precision that is asked for."""
+    """The context in which PyTorch trains in the precision that is asked for."""
     import torch
 
-    kinds = {"bf16": torch.bfloat16, "f16": torch.float16}
-    return torch.autocast(DEVICE, kinds.get(PRECISION, torch.bfloat16), enabled=PRECISION in kinds)
+    return torch.autocast(DEVICE, getattr(torch, KINDS.get(PRECISION, "bfloat16")), enabled=PRECISION in KINDS)
 
 
 def model_and_images(network, batch):
@@ -61,6 +62,8 @@ def pytorch(network, batch, engine):
     import torch
 
     model, images = model_and_images(network, batch)
+    kind = getattr(torch, KINDS.get(PRECISION, "float32"))
+    model, images = model.to(kind), images.to(kind)
     if engine == "PyTorch channels-last":
         model, images = model.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)
     if engine == "torch.compile":
@@ -68,7 +71,7 @@ def pytorch(network, batch, engine):
         model = torch.compile(model)
 
     def forward():
-        with torch.no_grad(), lower():
+        with torch.no_grad():
             model(images)
 
     return forward
@@ -88,7 +91,7 @@ def step(network, batch, engine):
     mean, deviation = (torch.tensor(values, device=DEVICE).view(3, 1, 1) for values in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
 
     def train():
-        bytes = pixels.to(DEVICE).permute(0, 3, 1, 2)
+        bytes = (pixels.pin_memory() if DEVICE == "cuda" else pixels).to(DEVICE, non_blocking=True).permute(0, 3, 1, 2)
         images = ((bytes / 255 - mean) / deviation).contiguous(memory_format=layout)
         with lower():
             output = model(images)

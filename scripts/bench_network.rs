@@ -11,7 +11,7 @@ use std::io::stdin;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use image::RgbImage;
 use tch::{Cuda, Device, Kind, Tensor, no_grad};
 use topfive::experiment::{Change, Experiment};
@@ -39,8 +39,10 @@ fn main() -> Result<()> {
         "step" => measure(batch, device, step(&experiment, Network::for_training(nodes, tensors, device)?, batch)?),
         "plain" => measure(batch, device, forward(&experiment, Network::new(nodes, tensors, device)?, batch)?),
         "forward" => {
+            let precision = experiment.training.precision.unwrap_or_default();
+            ensure!(precision.runs_on(device), "{precision}: needs a GPU");
             let network = Network::new(nodes, tensors, device)?;
-            let fused = network.fused(batch, experiment.training.precision.unwrap_or_default())?;
+            let fused = network.fused(batch, precision)?;
             measure(batch, device, forward(&experiment, fused.unwrap_or(network), batch)?)
         }
         other => bail!("{other}: expected forward, plain or step"),

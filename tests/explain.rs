@@ -62,13 +62,16 @@ fn a_network_without_a_global_average_pool_is_told_to_use_grad_cam() {
     assert!(format!("{refusal:#}").contains("did you mean \"features.2"), "{refusal:#}");
 }
 
-/// Araujo, Norris, Sim: Computing Receptive Fields of Convolutional Neural Networks, Distill 2019, table 1.
+/// Araujo, Norris, Sim: Computing Receptive Fields of Convolutional Neural Networks, Distill 2019, table 1. Their
+/// AlexNet's first layer has no padding, torchvision's has two pixels: 66 instead of 64.
 #[test]
 fn receptive_fields_are_the_published_ones() {
-    for (name, layer, length, step) in [("alexnet-owt", "features.12", 195, 32), ("vgg16", "features.30", 212, 32)] {
+    for (name, layer, length, step, padding) in
+        [("alexnet-owt", "features.12", 195, 32, 66), ("vgg16", "features.30", 212, 32, 90)]
+    {
         let experiment = Experiment::load(name.as_ref(), &[]).expect("an experiment");
         for field in fields(experiment.nodes(), layer).expect("a layer") {
-            assert_eq!((field.length, field.step), (length, step), "{name}");
+            assert_eq!((field.start, field.length, field.step), (-padding, length, step), "{name}");
         }
     }
 }
@@ -104,13 +107,20 @@ fn explain_draws_evidence_filters_features_and_patches() {
     let record: Value = serde_json::from_str(&ran.stdout).expect("JSON");
     assert_eq!(record["path"], image);
     let (width, height) = image::image_dimensions(place.path(image)).expect("an image");
-    for file in ["why/filters.png", "why/star-0001.png", "why/star-0001-conv1.conv.png", "why/patches-conv1.conv.png"] {
+    for file in ["why/filters.png", "why/star-0001.png", "why/star-0001/conv1.conv.png", "why/patches-conv1.conv.png"] {
         image::open(place.path(file)).expect(file);
     }
     assert_eq!(image::image_dimensions(place.path("why/star-0001.png")).expect("a picture"), (width, height));
     let array = place.read("why/star-0001.npy");
     assert_eq!(array.len() % 64, (width * height * 4) as usize % 64);
     place.run(&["explain", "run", image, "--out", "why"]).fails_saying(&["not empty", "Choose a new folder"]);
+    // What is wrong is said before a folder is made.
+    let far = ["explain", "run", "--out", "far", "--patches", "shapes", "--layer", "conv1.conv", "--channels", "99"];
+    place.run(&far).fails_saying(&["has the channels 0 to 7"]);
+    assert!(!place.path("far").exists());
+    place
+        .run(&["explain", "run", "--out", "far", "--filters", "--features"])
+        .fails_saying(&["--features is about images"]);
     place.run(&["explain", "run", image, "--out", "else", "--class", "sta"]).fails_saying(&["did you mean \"star\"?"]);
 }
 
@@ -120,6 +130,17 @@ fn predict_draws_the_evidence_for_its_first_guess() {
     place.train("run", &["--epochs", "1"]).succeeds();
     let images = ["shapes/val/star/star-0001.jpg", "shapes/val/disc"];
     place.run(&[&["predict", "run"][..], &images, &["--explain", "why"]].concat()).succeeds();
+    fs::create_dir(place.path("same")).expect("a folder");
+    for name in ["same/filters.jpg", "same/star-0001.jpg"] {
+        fs::copy(place.path(images[0]), place.path(name)).expect("a copy");
+    }
+    let out = ["predict", "run", images[0], "same", "--explain", "again", "--json", "-"];
+    let ran = place.run(&out).succeeds();
+    let pictures = ran.stdout.lines().map(|line| {
+        let record: Value = serde_json::from_str(line).expect("JSON");
+        record["evidence"]["picture"].as_str().expect("a path").to_string()
+    });
+    assert_eq!(pictures.collect::<Vec<_>>(), ["again/star-0001.png", "again/filters.png", "again/star-0001-2.png"]);
     for picture in ["why/star-0001.png", "why/disc-0001.png", "why/disc-0002.png"] {
         image::open(place.path(picture)).expect(picture);
     }
@@ -136,6 +157,21 @@ fn localisation_counts_boxes_that_overlap_the_drawn_ones_by_half() {
     let by_xml = eval("shapes/boxes");
     assert_eq!(by_xml["images"], 24);
     assert_eq!(by_xml, eval("shapes/boxes/val.csv"));
+    // A box of another object, and one of a part of the right one, do not count.
+    let object = |name: &str, inside: &str| {
+        format!(
+            "<object><name>{name}</name>{inside}<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>40</xmax><ymax>40</ymax></bndbox></object>"
+        )
+    };
+    let part = object("head", "").replace("object>", "part>");
+    for file in fs::read_dir(place.path("shapes/boxes/val")).expect("a folder").flatten() {
+        for xml in fs::read_dir(file.path()).expect("a folder").flatten() {
+            let text = fs::read_to_string(xml.path()).expect("a file");
+            let text = text.replacen("<object>", &format!("{}<object>{part}", object("sofa", "")), 1);
+            fs::write(xml.path(), text).expect("written");
+        }
+    }
+    assert_eq!(by_xml, eval("shapes/boxes"));
     let ran = place.run(&["eval", "run", "--data", "shapes", "--boxes", "shapes/train"]);
     ran.fails_saying(&["no XML files with boxes"]);
 }

@@ -69,7 +69,7 @@ fn every_network_outputs_on_the_gpu_what_it_outputs_on_the_cpu() {
     // The values of the deepest outgrow 32 bits with these weights.
     for name in builtin::experiments().filter(|name| *name != "cifar-resnet1202") {
         let difference = difference(name, Precision::F32);
-        assert!(difference <= 2e-5, "{name}: {difference}");
+        assert!(difference <= 1e-5, "{name}: {difference}");
     }
 }
 
@@ -79,8 +79,9 @@ fn lower_precisions_change_logits_by_their_rounding() {
     let _alone = alone();
     for name in ["alexnet", "vgg16", "googlenet", "googlenet-bn", "cifar-resnet20", "cifar-nin"] {
         for (precision, most) in [(Precision::Tf32, 0.01), (Precision::F16, 0.01), (Precision::Bf16, 0.03)] {
+            let least = if precision == Precision::Bf16 { 1e-3 } else { 1e-4 };
             let difference = difference(name, precision);
-            assert!(difference <= most && difference > 0.0, "{name} {precision}: {difference}");
+            assert!(difference <= most && difference >= least, "{name} {precision}: {difference}");
         }
     }
 }
@@ -116,10 +117,10 @@ fn ten_steps_on_the_gpu_lose_what_they_lose_on_the_cpu() {
         ("accumulate", &["training.accumulate=2", "training.batch_size=8"]),
         ("mixup", &["training.mix={\"mixup\":{\"alpha\":0.4}}"]),
         ("balanced", &["training.class_weights=balanced", "training.freeze=[\"conv1\"]"]),
-        ("channels last", &["training.memory_format=channels_last"]),
+        ("contiguous", &["training.memory_format=contiguous"]),
     ];
     for (name, changes) in cases {
-        // Its first steps do not depend on the size of gradients.
+        // RMSprop's first steps are as large as the learning rate, whatever the gradients.
         let rate = if name == "rmsprop" { 0.0005 } else { 0.01 };
         let experiment = changed(&config("cifar-resnet20"), &[&exact[..], changes].concat());
         let experiment = experiment.unwrap_or_else(|error| panic!("{name}: {error:#}"));
@@ -151,8 +152,8 @@ fn what_is_trained_on_the_gpu_in_any_precision_learns_and_has_the_same_errors_on
     for (precision, format) in [
         ("f32", "contiguous"),
         ("bf16", "contiguous"),
-        ("f16", "contiguous"),
-        ("f32", "channels_last"),
+        ("tf32", "channels_last"),
+        ("f16", "channels_last"),
         ("bf16", "channels_last"),
     ] {
         let run = format!("{precision}-{format}");
@@ -199,7 +200,7 @@ fn a_run_is_resumed_on_the_gpu_and_moves_to_the_cpu() {
     assert_eq!(epochs, 5, "{log}");
 }
 
-/// The 32-bit floats of a .npy file, behind its header of 128 bytes.
+/// The 32-bit floats of a .npy file, after its header of 128 bytes.
 fn array(bytes: &[u8]) -> Vec<f32> {
     bytes[128..].as_chunks().0.iter().map(|&value| f32::from_le_bytes(value)).collect()
 }

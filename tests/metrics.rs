@@ -2,7 +2,9 @@
 //! (`scripts/make_metric_fixtures.py`).
 
 use serde_json::Value;
-use topfive::metrics::{Calibration, Interval, mcnemar};
+use topfive::data::boxes::overlap;
+use topfive::geometry::Rect;
+use topfive::metrics::{Calibration, Interval, LocalisationTally, mcnemar};
 
 fn cases(part: &str) -> Vec<Value> {
     let fixture: Value = serde_json::from_str(include_str!("fixtures/metrics.json")).expect("JSON");
@@ -96,4 +98,24 @@ fn a_bin_holds_the_mean_probability_of_its_images_and_the_fraction_that_is_right
     assert_eq!(shown, [(2, 0.5), (1, 1.0)]);
     assert!((bins[0].confidence - 0.83).abs() < 1e-6);
     assert_eq!((bins[0].from, bins[0].to, bins[1].to), (12.0 / 15.0, 13.0 / 15.0, 1.0));
+}
+
+/// Four images: the box right, the class wrong, the box of the first guess wrong but that of the third right, and none right.
+#[test]
+fn a_guess_is_localised_if_its_class_is_right_and_its_box_overlaps_a_true_one_by_half() {
+    let mut tally = LocalisationTally::default();
+    for guesses in [
+        &[(true, 0.5), (false, 0.9)][..],
+        &[(false, 0.9), (false, 0.9)],
+        &[(true, 0.49), (false, 0.9), (true, 0.7)],
+        &[(true, 0.1), (false, 0.9)],
+    ] {
+        tally.count(guesses, 10);
+    }
+    let errors = tally.errors().expect("errors");
+    assert_eq!((errors.images, errors.top1_error, errors.top5_error), (4, 75.0, Some(50.0)));
+    // 20x20 pixels, and the same moved by ten to the right: a third of the union.
+    let rect = |x: u32| Rect { x, y: 5, width: 20, height: 20 };
+    assert!((overlap(rect(0), rect(10)) - 1.0 / 3.0).abs() < 1e-12);
+    assert_eq!((overlap(rect(3), rect(3)), overlap(rect(0), rect(20))), (1.0, 0.0));
 }

@@ -84,7 +84,7 @@ const TAGS: [&str; 45] = [
 ];
 
 /// Every tag that is not one of the page's own elements, or has an attribute that runs something. Scripts and styles, whose
-/// contents are no markup, are left out up to their first end, as a browser does.
+/// contents are not markup, are left out up to their first end, as a browser does.
 fn foreign_tags(text: &str) -> Vec<String> {
     let (mut found, mut rest, mut scripts) = (Vec::new(), text, 0);
     while let Some(start) = rest.find('<') {
@@ -179,7 +179,7 @@ fn an_evaluations_page_has_the_numbers_of_its_json_and_replaces_nothing() {
 }
 
 #[test]
-fn a_page_and_a_table_that_are_no_runs_are_left_alone() {
+fn a_page_and_a_table_that_do_not_belong_to_a_run_are_left_alone() {
     let place = Workplace::with_shapes(4, 2);
     for name in ["report.html", "validation.csv"] {
         place.write(&format!("mine/{name}"), "mine");
@@ -197,7 +197,7 @@ fn an_ensembles_page_has_a_row_for_each_model_and_no_evidence() {
     }
     place.run(&["eval", "one", "two", "--data", "shapes", "--report", "page.html"]).succeeds();
     let text = page(&place, "page.html");
-    assert!(text.contains("Of an ensemble") && text.contains("tiny + tiny"));
+    assert!(text.contains("Ensembles have no single map") && text.contains("tiny + tiny"));
 }
 
 const HOSTILE: [&str; 4] = ["<script>alert(1)<!--", "\" onload=\"alert(2)", "'&lt;\u{202E}שלום", "😀 <b>&amp;"];

@@ -15,7 +15,7 @@ use crate::explain::evidence::Method;
     after_help = "Examples:
   topfive explain runs/resnet34-photos new/*.jpg --out why
   topfive explain vgg16 cat.jpg --class n02123045 --method grad-cam --layer features.22 --out why
-  topfive explain alexnet --filters --patches photos/val --layer features.10 --out learned"
+  topfive explain alexnet-owt --filters --patches photos/ --layer features.10 --out learned"
 )]
 pub struct Explain {
     /// Model (a checkpoint, a run folder, or an experiment with its weights), then image files, folders of images, or - for
@@ -29,8 +29,8 @@ pub struct Explain {
     /// pool and one linear layer, or a layer is named]
     #[arg(long, value_enum)]
     pub method: Option<MethodArgument>,
-    /// Layer that grad-cam, --features and --patches look at, as `topfive summary` names it [default: for grad-cam the last
-    /// that computes a map, for --features the last of each size of map]
+    /// Layer that --patches, --features and grad-cam look at, as `topfive summary` names it [default: for --features the
+    /// last of each size of map, for grad-cam the last that computes a map]
     #[arg(long, value_name = "NAME")]
     pub layer: Option<String>,
     /// Class whose evidence is sought [default: each image's most probable class]
@@ -45,11 +45,11 @@ pub struct Explain {
     /// Draw the feature maps of each image, too
     #[arg(long)]
     pub features: bool,
-    /// Draw the patches of a data set's images that excite the channels of --layer most
+    /// Draw the patches that excite the channels of --layer most, of the images in a folder, or in a data set's val/
     #[arg(long, value_name = "DATA", requires = "layer")]
     pub patches: Option<PathBuf>,
     /// Channels that --patches looks at, counted from 0
-    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "0,1,2,3,4,5,6,7")]
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "0,1,2,3,4,5,6,7", requires = "patches")]
     pub channels: Vec<u32>,
     /// Read further paths of images and folders from a file, or from standard input (-): one per line, or separated by NUL
     #[arg(long, value_name = "FILE|-")]

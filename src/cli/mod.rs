@@ -113,8 +113,8 @@ pub struct Running {
     /// Run the network layer by layer, as it is written, to check the fused one that is run on a processor
     #[arg(long, conflicts_with = "precision")]
     pub plain: bool,
-    /// Numbers that convolutions and linear layers compute with: f32; bf16, faster on processors with instructions for it;
-    /// on a GPU also tf32 and f16, several times as fast. All but f32 change some scores by a thousandth or a hundredth
+    /// Number format of convolutions and linear layers: f32; bf16, faster on processors with instructions for it; on a GPU
+    /// also tf32 (convolutions only) and f16, several times as fast. Formats other than f32 change scores by 0.1 to 1 %
     #[arg(long, value_name = "FORMAT", default_value = "f32", value_parser = precision(), hide_possible_values = true)]
     pub precision: Precision,
 }

@@ -60,8 +60,7 @@ impl FromStr for Input {
 
 /// Reads a precision by its word.
 pub fn precision() -> impl TypedValueParser<Value = Precision> {
-    PossibleValuesParser::new(Precision::ALL.map(Precision::word))
-        .map(|word| Precision::ALL.into_iter().find(|precision| precision.word() == word).unwrap_or_default())
+    PossibleValuesParser::new(Precision::ALL.map(Precision::word)).try_map(|word| word.parse::<Precision>())
 }
 
 /// A value of `--views`.

@@ -21,8 +21,8 @@ const STDIN: &str = "-";
 
 /// Splits the arguments into models, which come first, and images. The first argument is always a model; further ones
 /// are models if they are checkpoints, JSON files, run folders or built-in experiments. There must be images unless they
-/// are listed elsewhere.
-pub fn split(inputs: &[PathBuf], are_listed: bool) -> Result<(&[PathBuf], &[PathBuf])> {
+/// are listed elsewhere; the error then shows how `command` is used.
+pub fn split<'a>(command: &str, inputs: &'a [PathBuf], are_listed: bool) -> Result<(&'a [PathBuf], &'a [PathBuf])> {
     let is_model = |path: &PathBuf| match path.extension().and_then(|ending| ending.to_str()) {
         Some("json" | "safetensors") => true,
         _ if path.exists() => path.is_dir() && checkpoint::of(path).is_ok(),
@@ -36,7 +36,7 @@ pub fn split(inputs: &[PathBuf], are_listed: bool) -> Result<(&[PathBuf], &[Path
     }
     ensure!(
         are_listed || !images.is_empty(),
-        "expected images after the model; for example: topfive predict {} photo.jpg",
+        "expected images after the model; for example: topfive {command} {} photo.jpg",
         models[0].display()
     );
     Ok((models, images))

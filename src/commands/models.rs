@@ -7,7 +7,7 @@ use tch::Device;
 
 use super::{changes, prepare};
 use crate::cli::{Common, PUBLISHED, Running, Weights};
-use crate::device;
+use crate::device::{self, Bf16};
 use crate::evaluation::Pace;
 use crate::experiment::{Experiment, PublishedWeights};
 use crate::model::checkpoint::{self, BEST, LAST};
@@ -34,7 +34,7 @@ pub fn open(
 ) -> Result<(Ensemble, Pace, Report)> {
     let (device, workers, report) = prepare(common)?;
     let Running { plain, precision } = running;
-    check(precision, device, report)?;
+    check_precision(precision, device, report)?;
     let found = names.iter().map(|name| find(name)).collect::<Result<Vec<_>>>()?;
     refuse_unused(weights, found.iter().filter(|found| matches!(found, Found::Experiment(_))).count())?;
     let classes = weights.classes.as_deref().map(classes::read).transpose().context("--classes")?;
@@ -61,16 +61,20 @@ pub fn open(
 }
 
 /// Checks that the device computes in this precision.
-fn check(precision: Precision, device: Device, report: Report) -> Result<()> {
+fn check_precision(precision: Precision, device: Device, report: Report) -> Result<()> {
     ensure!(
         precision.runs_on(device),
-        "--precision {precision}: needs a GPU, but this runs on {}; bf16 and f32 run on processors, too",
+        "--precision {precision}: needs a GPU, but this runs on {}; use bf16 or f32",
         device::name(device)
     );
-    if precision == Precision::Bf16 && device == Device::Cpu && !device::multiplies_bf16() {
-        report.warn(
-            "--precision bf16: this processor has no instructions for products of bfloat16, so f32 may be faster",
-        );
+    if precision == Precision::Bf16 && device == Device::Cpu {
+        match device::bf16() {
+            Bf16::Fast => {}
+            Bf16::Slow => report.warn(
+                "--precision bf16: this processor has no instructions for products of bfloat16, so f32 may be faster",
+            ),
+            Bf16::InTraining => bail!("--precision bf16: this processor has no AVX-512, which it needs; use f32"),
+        }
     }
     Ok(())
 }

@@ -86,10 +86,10 @@ pub fn classes(ids: impl Iterator<Item = String>) -> Vec<Class> {
 /// The images that are worth a look. `model` finds the evidence; `None` for an ensemble, which has none of its own.
 pub fn pictures(model: Option<&Model>, samples: &[Sample], answers: &[Option<Answer>], root: &Path) -> Pictures {
     let finder = match model {
-        None => Err("Of an ensemble’s evidence there is no single map.".to_string()),
+        None => Err("Ensembles have no single map of evidence.".to_string()),
         Some(model) => {
             let finder = Finder::new(&model.network, &model.experiment, Views::center(), None, None);
-            finder.map_err(|error| format!("Without maps of the evidence: {error:#}."))
+            finder.map_err(|error| format!("No evidence maps: {error:#}."))
         }
     };
     let evidence = match &finder {

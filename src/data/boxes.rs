@@ -10,20 +10,22 @@ use super::names::{Found, Names};
 use crate::geometry::Rect;
 use crate::text;
 
-/// For each of some images, the boxes around the objects of its class.
+/// For each of some images, the boxes around the objects of its class: those of the class's name, or all if none of the
+/// image's objects has that name, as class folders may be called otherwise.
 ///
-/// `path` is a folder of XML files, each called after its image, with an `object` for each box (its `bndbox` from `xmin`,
-/// `ymin` to `xmax`, `ymax`, counted from 1, both ends included), or a CSV file with the columns `path`, `xmin`, `ymin`,
-/// `xmax`, `ymax`. Images without boxes have none.
+/// `path` is a folder of XML files, each called after its image, with an `object` for each box (its `name`, and its `bndbox`
+/// from `xmin`, `ymin` to `xmax`, `ymax`, counted from 1, both ends included), or a CSV file with the columns `path`,
+/// `xmin`, `ymin`, `xmax`, `ymax` and perhaps `class`. Images without boxes have none. `classes` has the name of each
+/// image's class.
 ///
 /// # Errors
 /// Returns an error if the files cannot be read, a box is empty, or none of them belongs to one of the images.
-pub fn open(path: &Path, images: &[PathBuf], dir: &Path) -> Result<Vec<Vec<Rect>>> {
+pub fn open(path: &Path, images: &[PathBuf], classes: &[&str], dir: &Path) -> Result<Vec<Vec<Rect>>> {
     let rows = if path.is_dir() { of_folder(path)? } else { of_table(path)? };
     let names = Names::of(images, dir);
-    let mut boxes = vec![Vec::new(); images.len()];
+    let mut boxes: Vec<Vec<&Object>> = vec![Vec::new(); images.len()];
     let mut named: Vec<Option<&str>> = vec![None; images.len()];
-    for Row { image, rect } in &rows {
+    for Row { image, object } in &rows {
         match names.find(image) {
             Found::One(index) => {
                 let earlier = named[index].replace(image);
@@ -34,7 +36,7 @@ pub fn open(path: &Path, images: &[PathBuf], dir: &Path) -> Result<Vec<Vec<Rect>
                     earlier.unwrap_or_default(),
                     images[index].display()
                 );
-                boxes[index].push(*rect);
+                boxes[index].push(object);
             }
             Found::Several(first, second) => bail!(
                 "{}: {image} may be {} or {}; name images by their paths",
@@ -52,12 +54,24 @@ pub fn open(path: &Path, images: &[PathBuf], dir: &Path) -> Result<Vec<Vec<Rect>
         rows.len(),
         dir.display()
     );
-    Ok(boxes)
+    Ok(boxes.into_iter().zip(classes).map(|(objects, class)| of_class(&objects, class)).collect())
 }
 
-/// A box, and the image that it belongs to.
+fn of_class(objects: &[&Object], class: &str) -> Vec<Rect> {
+    let is_it = |object: &&&Object| object.class.as_deref() == Some(class);
+    let own: Vec<Rect> = objects.iter().filter(is_it).map(|object| object.rect).collect();
+    if own.is_empty() { objects.iter().map(|object| object.rect).collect() } else { own }
+}
+
+/// An object, and the image that it is in.
 struct Row {
     image: String,
+    object: Object,
+}
+
+/// A box, and what is in it.
+struct Object {
+    class: Option<String>,
     rect: Rect,
 }
 
@@ -66,8 +80,8 @@ fn of_folder(folder: &Path) -> Result<Vec<Row>> {
     for file in xml_files(folder)? {
         let inner = file.strip_prefix(folder).unwrap_or(&file).with_extension("");
         let image = inner.to_string_lossy().into_owned();
-        let rects = of_xml(&text::read(&file)?).with_context(|| file.display().to_string())?;
-        rows.extend(rects.into_iter().map(|rect| Row { image: image.clone(), rect }));
+        let objects = of_xml(&text::read(&file)?).with_context(|| file.display().to_string())?;
+        rows.extend(objects.into_iter().map(|object| Row { image: image.clone(), object }));
     }
     ensure!(!rows.is_empty(), "{}: no XML files with boxes in this folder", folder.display());
     Ok(rows)
@@ -91,10 +105,18 @@ fn xml_files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn of_xml(text: &str) -> Result<Vec<Rect>> {
+/// The objects, without their parts, which PASCAL VOC's files have boxes for, too.
+fn of_xml(text: &str) -> Result<Vec<Object>> {
     let document = Document::parse(text).context("not XML")?;
-    let boxes = document.descendants().filter(|node| node.has_tag_name("bndbox"));
-    boxes.map(|node| rect(|side| side_of(&node, side))).collect()
+    let mut objects = Vec::new();
+    for object in document.descendants().filter(|node| node.has_tag_name("object")) {
+        let child = |name: &str| object.children().find(|child| child.has_tag_name(name));
+        let class = child("name").and_then(|name| name.text()).map(|name| name.trim().to_string());
+        if let Some(node) = child("bndbox") {
+            objects.push(Object { class, rect: rect(|side| side_of(&node, side))? });
+        }
+    }
+    Ok(objects)
 }
 
 fn side_of(node: &Node, side: &str) -> Result<f64> {
@@ -108,12 +130,13 @@ fn of_table(file: &Path) -> Result<Vec<Row>> {
     let name = file.display();
     let mut table = csv::Reader::from_reader(text.as_bytes());
     let header = table.headers().with_context(|| name.to_string())?.clone();
+    let place = |wanted: &str| header.iter().position(|found| found.trim().eq_ignore_ascii_case(wanted));
     let column = |wanted: &str| {
-        header.iter().position(|found| found.trim().eq_ignore_ascii_case(wanted)).with_context(|| {
+        place(wanted).with_context(|| {
             format!("{name}: expected the columns path, xmin, ymin, xmax, ymax in the first line, found no {wanted}")
         })
     };
-    let path = column("path")?;
+    let (path, class) = (column("path")?, place("class"));
     for side in SIDES {
         column(side)?;
     }
@@ -125,7 +148,8 @@ fn of_table(file: &Path) -> Result<Vec<Row>> {
             found.trim().parse().with_context(|| format!("{wanted}: expected a number of pixels, found \"{found}\""))
         };
         let rect = rect(side).with_context(|| format!("{name} line {line}"))?;
-        rows.push(Row { image: record.get(path).unwrap_or_default().to_string(), rect });
+        let class = class.and_then(|class| record.get(class)).map(|class| class.trim().to_string());
+        rows.push(Row { image: record.get(path).unwrap_or_default().to_string(), object: Object { class, rect } });
     }
     Ok(rows)
 }

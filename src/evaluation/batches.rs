@@ -200,7 +200,10 @@ impl<'a> Runner<'a> {
         let Member { network, experiment, .. } = member;
         let fused = |network: &Network| match pace.plain {
             true => Ok(None),
-            false => network.fused(pace.batch_size as i64, pace.precision),
+            false => {
+                let fused = network.fused(pace.batch_size as i64, pace.precision);
+                fused.map_err(|error| device::explain_preparation(error, network.device()))
+            }
         };
         let dense = asked.is_dense().then(|| network.dense()).transpose();
         let dense = dense.with_context(|| format!("{} cannot run as a dense network", experiment.name))?;
@@ -236,20 +239,22 @@ impl<'a> Runner<'a> {
         if logits.iter().flatten().all(|logit| logit.is_finite()) {
             return Ok(logits);
         }
-        match self.precision {
-            Precision::F16 => Err(Error::new(NotFinite).context("in f16, which ends at 65504 (bf16 and f32 do not)")),
-            _ => Err(NotFinite.into()),
-        }
+        Err(NotFinite(self.precision).into())
     }
 }
 
-/// A network whose outputs are not numbers.
+/// A network whose outputs are not numbers, in this precision.
 #[derive(Clone, Copy, Debug)]
-pub struct NotFinite;
+pub struct NotFinite(Precision);
 
 impl fmt::Display for NotFinite {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("the network outputs NaN or infinity: its training diverged, or its weights are corrupt")
+        f.write_str(match self.0 {
+            Precision::F16 => {
+                "the network outputs NaN or infinity in f16, whose largest number is 65504; use --precision bf16 or f32"
+            }
+            _ => "the network outputs NaN or infinity: its training diverged, or its weights are corrupt",
+        })
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Member<'a> {
     pub order: Option<&'a [usize]>,
 }
 
-/// How the work is done; results do not depend on it, but for rounding, which a lower precision makes visible.
+/// How the work is done; results differ only by rounding, noticeably so in a lower precision.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     /// Crops that share a forward pass.

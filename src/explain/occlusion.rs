@@ -12,8 +12,8 @@ const COVER: f64 = 0.22;
 /// Covered inputs that share a forward pass.
 const BATCH: i64 = 14;
 
-/// How far each class's probability falls when a square around each place is covered with the mean colour: for each class
-/// (images, rows, columns).
+/// How far each class's probability falls when a square around each place is covered with zeros, the mean colour
+/// if the experiment subtracts it: for each class (images, rows, columns).
 pub fn occlusion(network: &Network, input: &Tensor, classes: &[usize]) -> Result<Vec<Tensor>> {
     let images = input.size()[0];
     let mut maps: Vec<Vec<Tensor>> = classes.iter().map(|_| Vec::new()).collect();

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::Interval;
+
 /// The overlap with a true box from which a box is right.
 pub const LEAST_OVERLAP: f64 = 0.5;
 
@@ -21,10 +23,15 @@ pub struct LocalisationErrors {
     pub images: u64,
     /// Percentage of images whose most probable class or its box is wrong.
     pub top1_error: f64,
+    /// Its 95 % interval.
+    pub top1_interval: Interval,
     /// Percentage of images where none of the five most probable classes is right and has a right box; `None` for five
     /// classes or fewer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top5_error: Option<f64>,
+    /// Its 95 % interval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top5_interval: Option<Interval>,
 }
 
 impl LocalisationTally {
@@ -41,10 +48,13 @@ impl LocalisationTally {
     /// The averages, or `None` if nothing was counted.
     pub fn errors(&self) -> Option<LocalisationErrors> {
         let percentage = |wrong: u64| 100.0 * wrong as f64 / self.images as f64;
+        let has_top5 = self.classes > 5;
         (self.images > 0).then(|| LocalisationErrors {
             images: self.images,
             top1_error: percentage(self.top1_wrong),
-            top5_error: (self.classes > 5).then(|| percentage(self.top5_wrong)),
+            top1_interval: Interval::wilson(self.top1_wrong, self.images),
+            top5_error: has_top5.then(|| percentage(self.top5_wrong)),
+            top5_interval: has_top5.then(|| Interval::wilson(self.top5_wrong, self.images)),
         })
     }
 }

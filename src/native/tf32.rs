@@ -3,6 +3,8 @@
 use std::ffi::c_void;
 use std::sync::LazyLock;
 
+use tch::TchError;
+
 use super::find;
 
 type Context = *mut c_void;
@@ -24,9 +26,14 @@ static FUNCTIONS: LazyLock<Option<(GlobalContext, SetAllowed)>> = LazyLock::new(
 
 /// Whether convolutions on a GPU may round their factors to TF32's 10 bits, as PyTorch lets them: several times as fast, but
 /// a thousandth off.
-pub fn allow(is_allowed: bool) {
-    if let Some((context, set)) = *FUNCTIONS {
-        // SAFETY: libtorch's context lives as long as the program.
-        unsafe { set(context(), is_allowed) };
-    }
+///
+/// # Errors
+/// Returns an error if this libtorch does not export the setting.
+pub fn allow(is_allowed: bool) -> Result<(), TchError> {
+    let Some((context, set)) = *FUNCTIONS else {
+        return Err(TchError::Torch("this libtorch does not let TF32 be chosen; topfive needs 2.11.0".to_string()));
+    };
+    // SAFETY: libtorch's context lives as long as the program.
+    unsafe { set(context(), is_allowed) };
+    Ok(())
 }

@@ -36,7 +36,7 @@ impl Network {
     /// # Errors
     /// Returns libtorch's error: in practice, that the device is out of memory.
     pub fn forward(&self, images: &Tensor, mode: Mode) -> Result<Output> {
-        let mut pass = self.pass(mode, &[]);
+        let mut pass = self.pass(mode, &[])?;
         let values = pass.chain(&self.nodes, images)?.f_to_kind(Kind::Float)?;
         Ok(Output { values, auxiliary: pass.auxiliary })
     }
@@ -46,7 +46,7 @@ impl Network {
     /// # Errors
     /// Returns libtorch's error: in practice, that the device is out of memory, or that there is no layer of a name.
     pub fn forward_tapped(&self, images: &Tensor, layers: &[&str]) -> Result<(Tensor, Vec<Tensor>)> {
-        let mut pass = self.pass(Mode::Evaluation, layers);
+        let mut pass = self.pass(Mode::Evaluation, layers)?;
         let values = pass.chain(&self.nodes, images)?;
         let taps = layers.iter().map(|layer| {
             let tap = pass.taps.iter().find(|(name, _)| name == layer);
@@ -56,13 +56,15 @@ impl Network {
         Ok((values, taps.collect::<Result<_>>()?))
     }
 
-    fn pass<'a>(&'a self, mode: Mode, tapped: &'a [&'a str]) -> Pass<'a> {
-        let (of, precision) = self.precision;
-        let precision = if mode == of { precision } else { Precision::F32 };
+    fn pass<'a>(&'a self, mode: Mode, tapped: &'a [&'a str]) -> Result<Pass<'a>> {
+        let precision = match mode {
+            Mode::Training => self.training,
+            Mode::Evaluation => self.evaluation,
+        };
         if self.device != Device::Cpu {
-            native::tf32::allow(precision == Precision::Tf32);
+            native::tf32::allow(precision == Precision::Tf32)?;
         }
-        Pass { network: self, mode, kind: precision.kind(), tapped, taps: Vec::new(), auxiliary: Vec::new() }
+        Ok(Pass { network: self, mode, kind: precision.kind(), tapped, taps: Vec::new(), auxiliary: Vec::new() })
     }
 
     fn tensor_of(&self, node: &Node, role: Role) -> Result<&Tensor> {
@@ -200,7 +202,8 @@ impl Pass<'_> {
         let (weight, bias) = (tensor(Role::Weight)?, tensor(Role::Bias)?);
         let conv = native::Conv { weight, bias, stride: window.stride, padding: window.padding, groups, relu };
         let x = &self.cast(x)?;
-        match addend {
+        let addend = addend.map(|addend| self.cast(addend)).transpose()?;
+        match addend.as_ref() {
             // oneDNN's sum refuses maps of one pixel.
             Some(addend) if addend.size().ends_with(&[1, 1]) => {
                 let mut sum = native::convolution(x, native::Conv { relu: false, ..conv })?.f_add(addend)?;

@@ -12,13 +12,22 @@ use super::{Tensors, channels_last};
 
 type Result<T> = std::result::Result<T, TchError>;
 
+/// What a network is fused for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Weights are packed for so many images.
+    Processor { batch: i64 },
+    /// Layers stay apart.
+    Gpu,
+}
+
 /// The fused layers, under the names of their convolutions and linear layers, and their tensors. Those of convolutions and
-/// linear layers are of this kind, and packed for `batch` images; on a GPU there is no batch to pack them for.
+/// linear layers are of this kind.
 ///
 /// # Errors
 /// Returns libtorch's error: in practice, out of memory.
-pub fn fused(nodes: &[Node], tensors: &Tensors, kind: Kind, batch: Option<i64>) -> Result<(Vec<Node>, Tensors)> {
-    let mut fusion = Fusion { tensors, kind, batch, fused: Tensors::new() };
+pub fn fused(nodes: &[Node], tensors: &Tensors, kind: Kind, target: Target) -> Result<(Vec<Node>, Tensors)> {
+    let mut fusion = Fusion { tensors, kind, target, fused: Tensors::new() };
     let nodes = fusion.list(nodes)?;
     Ok((nodes, fusion.fused))
 }
@@ -26,7 +35,7 @@ pub fn fused(nodes: &[Node], tensors: &Tensors, kind: Kind, batch: Option<i64>) 
 struct Fusion<'a> {
     tensors: &'a Tensors,
     kind: Kind,
-    batch: Option<i64>,
+    target: Target,
     fused: Tensors,
 }
 
@@ -40,14 +49,17 @@ impl Fusion<'_> {
                     let (window, groups) = (*window, *groups);
                     let norm = layers.next_if(|next| matches!(next.op, Op::BatchNorm { .. }));
                     self.conv(node, window, groups, norm)?;
-                    match self.batch {
-                        Some(_) => Op::FusedConv { window, groups, relu: relu_in(&mut layers) },
-                        None => Op::Conv { window, groups, bias: true, start_bias: None },
+                    match self.target {
+                        Target::Processor { .. } => Op::FusedConv { window, groups, relu: relu_in(&mut layers) },
+                        Target::Gpu => Op::Conv { window, groups, bias: true, start_bias: None },
                     }
                 }
                 Op::Linear { .. } => {
                     self.keep(node)?;
-                    if self.batch.is_some() { Op::FusedLinear { relu: relu_in(&mut layers) } } else { node.op.clone() }
+                    match self.target {
+                        Target::Processor { .. } => Op::FusedLinear { relu: relu_in(&mut layers) },
+                        Target::Gpu => node.op.clone(),
+                    }
                 }
                 Op::Residual { body, shortcut } => self.residual(body, shortcut)?,
                 Op::Branches(branches) => {
@@ -72,7 +84,7 @@ impl Fusion<'_> {
 
     /// Whether the layers with kernels of their own run in them: on a processor, in 32 bits.
     fn has_kernels(&self) -> bool {
-        self.batch.is_some() && self.kind == Kind::Float
+        self.target != Target::Gpu && self.kind == Kind::Float
     }
 
     fn residual(&mut self, body: &[Node], shortcut: &[Node]) -> Result<Op> {
@@ -118,9 +130,9 @@ impl Fusion<'_> {
     /// Keeps a convolution's weights and biases, folded and packed, under its name.
     fn conv(&mut self, node: &Node, window: Window, groups: i64, norm: Option<&Node>) -> Result<()> {
         let (weight, bias) = self.folded(node, norm)?;
-        let weight = match self.batch {
-            Some(batch) => pack(&weight.f_to_kind(self.kind)?, batch, node.input, window, groups)?,
-            None => channels_last(&weight.f_to_kind(self.kind)?)?,
+        let weight = match self.target {
+            Target::Processor { batch } => pack(&weight.f_to_kind(self.kind)?, batch, node.input, window, groups)?,
+            Target::Gpu => channels_last(&weight.f_to_kind(self.kind)?)?,
         };
         self.fused.insert(name(node, Role::Weight), weight);
         self.fused.insert(name(node, Role::Bias), bias.f_to_kind(self.kind)?);

@@ -27,6 +27,7 @@ use tch::{Device, Kind, TchError, Tensor, no_grad};
 
 pub use dense::dense;
 pub use forward::{Mode, Output};
+use fused::Target;
 use node::Node;
 use parameter::{Parameter, is_within_any, parameters};
 pub use precision::Precision;
@@ -44,8 +45,8 @@ pub struct Network {
     tensors: Tensors,
     device: Device,
     frozen: Vec<String>,
-    /// Of one mode; the other computes in 32 bits.
-    precision: (Mode, Precision),
+    training: Precision,
+    evaluation: Precision,
 }
 
 impl Network {
@@ -74,7 +75,14 @@ impl Network {
             ensure!(tensor.size() == shape, "{name}: expected a tensor of {shape:?}, found {:?}", tensor.size());
             own.insert(name, tensor);
         }
-        Ok(Network { nodes, tensors: own, device, frozen: Vec::new(), precision: (Mode::Training, Precision::F32) })
+        Ok(Network {
+            nodes,
+            tensors: own,
+            device,
+            frozen: Vec::new(),
+            training: Precision::F32,
+            evaluation: Precision::F32,
+        })
     }
 
     /// Freezes layers, by name or the beginning of their names up to a dot: their parameters keep no gradients, and their
@@ -93,9 +101,9 @@ impl Network {
         Ok(())
     }
 
-    /// Sets what convolutions and linear layers compute with in a mode.
-    pub fn compute_in(&mut self, mode: Mode, precision: Precision) {
-        self.precision = (mode, precision);
+    /// Sets what convolutions and linear layers compute with in training.
+    pub fn train_in(&mut self, precision: Precision) {
+        self.training = precision;
     }
 
     /// Lays out the weights of convolutions as a GPU reads them fastest: (outputs, height, width, inputs) in memory.
@@ -129,25 +137,27 @@ impl Network {
 
     /// The same network for evaluation in this precision: batch norms are folded into convolutions, and on a processor
     /// layers are joined into one operation each, and weights are packed for `batch` images. `None` in 32 bits on a GPU,
-    /// where nothing is gained, if a processor's libtorch lacks these operations, and if a parameter is NaN or infinite,
-    /// which fused ReLUs would hide.
+    /// where nothing is gained, or if libtorch lacks these operations; and if a parameter is NaN or infinite, which fused
+    /// ReLUs would hide.
     ///
     /// # Errors
     /// Returns libtorch's error: in practice, out of memory.
     pub fn fused(&self, batch: i64, precision: Precision) -> Result<Option<Self>> {
-        let helps = if self.device == Device::Cpu { native::is_present() } else { precision != Precision::F32 };
+        let is_needed = precision != Precision::F32;
+        let helps = if self.device == Device::Cpu { native::is_present() } else { is_needed };
+        ensure!(helps || !is_needed, "this libtorch lacks oneDNN's fused layers, which {precision} needs");
         if !helps || !self.is_finite()? {
             return Ok(None);
         }
-        let batch = (self.device == Device::Cpu).then_some(batch);
-        let (nodes, tensors) = no_grad(|| fused::fused(&self.nodes, &self.tensors, precision.kind(), batch))?;
-        let mut network = Network::new(nodes, tensors, self.device)?;
-        network.compute_in(Mode::Evaluation, precision);
-        Ok(Some(network))
+        let target = if self.device == Device::Cpu { Target::Processor { batch } } else { Target::Gpu };
+        let (nodes, tensors) = no_grad(|| fused::fused(&self.nodes, &self.tensors, precision.kind(), target))?;
+        let network = Network::new(nodes, tensors, self.device)?;
+        Ok(Some(Network { evaluation: precision, ..network }))
     }
 
     fn is_finite(&self) -> Result<bool> {
-        let sums = self.tensors.values().map(|tensor| tensor.f_sum(Kind::Float)?.f_double_value(&[]));
+        // A sum of 64-bit floats is finite exactly if all its 32-bit terms are.
+        let sums = self.tensors.values().map(|tensor| tensor.f_sum(Kind::Double)?.f_double_value(&[]));
         Ok(sums.collect::<std::result::Result<Vec<f64>, TchError>>()?.into_iter().all(f64::is_finite))
     }
 

@@ -1,18 +1,21 @@
 //! The floating-point numbers that convolutions and linear layers compute with.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind};
 
-/// See the module. Weights in training, batch norms, losses and logits are in 32 bits whatever it is.
+/// The numbers that convolutions and linear layers compute with. Weights in training, batch norms that are not folded into
+/// convolutions, losses and logits are in 32 bits whatever it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
     /// 32 bits.
     #[default]
     F32,
-    /// 32 bits, but convolutions round their factors to 10 bits of precision, as PyTorch lets GPUs do by default. GPU only.
+    /// 32 bits, but convolutions (not linear layers) round their factors to 10 bits of precision, as PyTorch lets GPUs do by
+    /// default. GPU only.
     Tf32,
     /// bfloat16: the range of 32-bit floats with 8 bits of precision.
     Bf16,
@@ -54,3 +57,23 @@ impl fmt::Display for Precision {
         f.write_str(self.word())
     }
 }
+
+impl FromStr for Precision {
+    type Err = UnknownPrecision;
+
+    fn from_str(word: &str) -> Result<Self, UnknownPrecision> {
+        Precision::ALL.into_iter().find(|precision| precision.word() == word).ok_or(UnknownPrecision)
+    }
+}
+
+/// A word that is not a precision's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownPrecision;
+
+impl fmt::Display for UnknownPrecision {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "expected {}", Precision::ALL.map(Precision::word).join(", "))
+    }
+}
+
+impl std::error::Error for UnknownPrecision {}

@@ -66,7 +66,9 @@ impl Log {
         let (mut epochs, mut steps): (Vec<Value>, Vec<Value>) = Default::default();
         for line in self.lines()? {
             if line["kind"] == "epoch" {
-                epochs.retain(|earlier| earlier["epoch"].as_f64() < line["epoch"].as_f64());
+                while epochs.last().is_some_and(|last| last["epoch"].as_f64() >= line["epoch"].as_f64()) {
+                    epochs.pop();
+                }
                 epochs.push(line);
             } else if line["kind"] == "step" {
                 steps.push(line);

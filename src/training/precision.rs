@@ -3,7 +3,7 @@
 use anyhow::{Error, Result, ensure};
 use tch::Device;
 
-use crate::device;
+use crate::device::{self, Bf16};
 use crate::experiment::{MemoryFormat, Training};
 use crate::network::node::{Node, Shape, narrow_convolution};
 use crate::network::{Precision, cost};
@@ -67,7 +67,7 @@ fn refusal(problem: String, field: &'static str, values: &[&str]) -> Error {
 
 /// What to know about training in this precision on this device.
 pub fn note(training: &Training, device: Device) -> Option<&'static str> {
-    (of(training, device) == Precision::Bf16 && device == Device::Cpu && !device::multiplies_bf16()).then_some(
+    (of(training, device) == Precision::Bf16 && device == Device::Cpu && device::bf16() != Bf16::Fast).then_some(
         "training.precision bf16: this processor has no instructions for products of bfloat16 (avx512_bf16, AMX, or ARM's bf16), so training may be slower than in f32",
     )
 }

@@ -71,6 +71,9 @@ pub struct State {
     /// The end of the run's events, if it has written any.
     #[serde(default)]
     pub events: Position,
+    /// The file that the initial weights came from, if any.
+    #[serde(default)]
+    pub weights: Option<String>,
     /// The threads that computed the last step: their number decides how sums are rounded.
     #[serde(default)]
     pub threads: i32,

@@ -48,7 +48,7 @@ impl Learner {
         precision::check(training, network.nodes(), network.device())?;
         network.freeze(&training.freeze)?;
         let precision = precision::of(training, network.device());
-        network.compute_in(Mode::Training, precision);
+        network.train_in(precision);
         let channels_last = precision::puts_channels_last(training, network.nodes(), network.device());
         if channels_last && network.device() != Device::Cpu {
             network.put_channels_last()?;

@@ -13,7 +13,7 @@ use crate::experiment::PublishedLocalisation;
 use crate::explain::finder::Finder;
 use crate::explain::region::bounding_box;
 use crate::geometry::Rect;
-use crate::metrics::{LocalisationTally, top};
+use crate::metrics::{LocalisationErrors, LocalisationTally, top};
 use crate::model::Ensemble;
 use crate::report::Report;
 use crate::views::Views;
@@ -39,8 +39,10 @@ impl<'a> Localisation<'a> {
         let [views] = protocols else { bail!("--boxes: expected one protocol in --views, found {}", protocols.len()) };
         ensure!(ensemble.models().len() == 1, "--boxes: expected one model, found {}", ensemble.models().len());
         let images: Vec<PathBuf> = dataset.samples.iter().map(|sample| sample.source.name().into()).collect();
-        let truth = boxes::open(path, &images, &args.data).context("--boxes")?;
         let model = ensemble.first();
+        let classes: Vec<String> = dataset.samples.iter().map(|sample| ensemble.class(sample.label)).collect();
+        let classes: Vec<&str> = classes.iter().map(String::as_str).collect();
+        let truth = boxes::open(path, &images, &classes, &args.data).context("--boxes")?;
         let method = args.method.map(Into::into);
         let finder = Finder::new(&model.network, &model.experiment, views.clone(), method, None).context("--boxes")?;
         Ok(Some(Localisation { finder, truth, tally: LocalisationTally::default() }))
@@ -68,18 +70,29 @@ impl<'a> Localisation<'a> {
     /// Returns an error if standard output cannot be written to.
     pub fn show(&self, published: Option<PublishedLocalisation>, report: Report) -> Result<()> {
         let Some(errors) = self.tally.errors() else { return Ok(()) };
-        let top5 = errors.top5_error.map_or(String::new(), |error| format!(", top-5 {error:.2} %"));
+        let LocalisationErrors { images, top1_error, top1_interval, top5_error, top5_interval } = errors;
+        let top5 = top5_error.zip(top5_interval);
+        let top5 = top5.map_or(String::new(), |(error, interval)| format!(", top-5 {error:.2} % ({interval})"));
         report.result(format!(
-            "localisation error: top-1 {:.2} %{top5} ({} images with boxes, {})",
-            errors.top1_error, errors.images, self.finder
+            "localisation error: top-1 {top1_error:.2} % ({top1_interval}){top5}, on {images} images with boxes, {}",
+            self.finder
         ))?;
-        published.map_or(Ok(()), |it| {
-            report.result(format!("published: top-1 {:.2} %, top-5 {:.2} %", it.top1_error, it.top5_error))
-        })
+        let Some(published) = published else { return Ok(()) };
+        let difference5 = top5_error.map_or("-".to_string(), |error| format!("{:+.2}", error - published.top5_error));
+        report.result(format!(
+            "published: {:.2} / {:.2} % (difference {:+.2} / {difference5})",
+            published.top1_error,
+            published.top5_error,
+            top1_error - published.top1_error
+        ))
     }
 
     /// The same for JSON.
-    pub fn json(&self) -> Value {
-        json!(self.tally.errors())
+    pub fn json(&self, published: Option<PublishedLocalisation>) -> Value {
+        let mut json = json!(self.tally.errors());
+        if let (Some(published), true) = (published, json.is_object()) {
+            json["published"] = json!({ "top1_error": published.top1_error, "top5_error": published.top5_error });
+        }
+        json
     }
 }

@@ -73,6 +73,7 @@ pub fn run(args: Eval) -> Result<Outcome> {
         comparison: comparison.as_ref(),
         localisation: localisation.as_ref(),
         time: begun.elapsed(),
+        precision: args.running.precision,
     };
     // The files are written even if the reader of standard output went away, as the images are all measured by now;
     // they come last, so that a failure there cannot hide the errors.

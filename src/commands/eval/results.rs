@@ -11,6 +11,7 @@ use crate::evaluation::{Measured, Measurement};
 use crate::experiment::Published;
 use crate::metrics::{Errors, Interval, Tally};
 use crate::model::{Ensemble, Model};
+use crate::network::Precision;
 use crate::report::Report;
 use crate::report::table::{duration, table};
 use crate::views::Views;
@@ -23,6 +24,7 @@ pub struct Results<'a> {
     pub comparison: Option<&'a Comparison>,
     pub localisation: Option<&'a Localisation<'a>>,
     pub time: Duration,
+    pub precision: Precision,
 }
 
 impl Results<'_> {
@@ -35,29 +37,27 @@ impl Results<'_> {
             0 => String::new(),
             count => format!(", excluding {count} images that could not be read"),
         };
+        let lower = if self.precision == Precision::F32 { String::new() } else { format!(", {}", self.precision) };
         let time = format!("{}, {:.0} images/s", duration(self.time), self.images_per_second());
         let name = self.ensemble.name();
         match (self.protocols, self.measurement.protocols.as_slice(), self.ensemble.models()) {
             ([views], [measured], [_]) => {
                 let errors = measured.tally.errors().unwrap_or_default();
                 report.result(format!(
-                    "{name}, {views} view{without}: {}, loss {:.4}, on {} images ({time})",
+                    "{name}, {views} view{lower}{without}: {}, loss {:.4}, on {} images ({time})",
                     with_intervals(&measured.tally),
                     errors.loss,
                     measured.tally.images,
                 ))?;
-                self.ensemble
-                    .first()
-                    .experiment
-                    .published_for(views)
-                    .map_or(Ok(()), |published| report.result(beside(&errors, published)))?;
-                let published = self.ensemble.first().experiment.published_for(views).and_then(|it| it.localisation);
+                let published = self.ensemble.first().experiment.published_for(views);
+                published.map_or(Ok(()), |published| report.result(beside(&errors, published)))?;
+                let published = published.and_then(|it| it.localisation);
                 self.localisation.map_or(Ok(()), |localisation| localisation.show(published, report))
             }
             _ => {
                 report.result(self.table())?;
                 report.result(format!(
-                    "{name} on {} images{without} ({time} in total); behind each error its 95 % interval",
+                    "{name} on {} images{lower}{without} ({time} in total); each error is followed by its 95 % interval",
                     self.images()
                 ))?;
                 self.comparison.map_or(Ok(()), |comparison| comparison.show(self.protocols, report))
@@ -70,17 +70,8 @@ impl Results<'_> {
         let Some(columns) = self.published_columns() else {
             return table(header, self.rows().into_iter(), 2..7).trim_fmt();
         };
-        let header = [
-            "model",
-            "views",
-            "crops",
-            "top-1 error",
-            "top-5 error",
-            "against center",
-            "network images/s",
-            "published",
-            "difference",
-        ];
+        let [a, b, c, d, e, f, g] = header;
+        let header = [a, b, c, d, e, f, g, "published", "difference"];
         let rows = self.rows().into_iter().zip(columns).map(|(row, [published, difference])| {
             let [a, b, c, d, e, f, g] = row;
             [a, b, c, d, e, f, g, published, difference]
@@ -157,11 +148,13 @@ impl Results<'_> {
             .collect();
         let mut json = json!({
             "network": self.ensemble.name(), "weights": weights.join(" + "), "images": self.images(),
-            "bad_images": bad.collect::<Vec<_>>(), "seconds": self.time.as_secs_f64(),
+            "precision": self.precision, "bad_images": bad.collect::<Vec<_>>(), "seconds": self.time.as_secs_f64(),
             "images_per_second": self.images_per_second(), "models": models.collect::<Vec<_>>(),
         });
         if let Some(localisation) = self.localisation {
-            json["localisation"] = localisation.json();
+            let published =
+                self.protocols.first().and_then(|views| self.ensemble.first().experiment.published_for(views));
+            json["localisation"] = localisation.json(published.and_then(|it| it.localisation));
         }
         if let Some(comparison) = self.comparison {
             json["comparisons"] = comparison.json(self.protocols);

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::picture;
 use crate::data::dataset::Source;
@@ -20,7 +20,19 @@ use crate::views::Views;
 pub struct Explainer<'a> {
     finder: Finder<'a>,
     out: PathBuf,
+    /// The names of files so far, without their endings.
     taken: HashSet<String>,
+}
+
+/// What was drawn of an image.
+#[derive(Clone, Debug, Serialize)]
+pub struct Drawn {
+    /// How the evidence was found.
+    pub method: String,
+    /// The file with the picture.
+    pub picture: String,
+    /// The file with the array.
+    pub array: String,
 }
 
 impl<'a> Explainer<'a> {
@@ -50,6 +62,11 @@ impl<'a> Explainer<'a> {
         &self.out
     }
 
+    /// Keeps images from files of this name, without its ending.
+    pub fn reserve(&mut self, name: String) {
+        self.taken.insert(name);
+    }
+
     /// A name for the files of an image that no other image has: that of its file without the ending.
     pub fn name(&mut self, source: &Source) -> String {
         let stem = Path::new(&source.name()).file_stem().map(|stem| stem.to_string_lossy().into_owned());
@@ -61,17 +78,18 @@ impl<'a> Explainer<'a> {
     }
 
     /// Draws the evidence for a class in an image over it (NAME.png), and writes it as an array of the image's size, NaN
-    /// where no view shows a pixel (NAME.npy). Returns what there is to say about it.
+    /// where no view shows a pixel (NAME.npy).
     ///
     /// # Errors
     /// Returns an error if the image cannot be read, the device is out of memory, or a file cannot be written.
-    pub fn draw(&self, source: &Source, name: &str, class: usize) -> Result<Value> {
+    pub fn draw(&self, source: &Source, name: &str, class: usize) -> Result<Drawn> {
         let (image, mut heats) = self.finder.find(source, &[class])?;
         let heat = heats.next().context("expected evidence for the class")??;
         let [drawn, array] = ["png", "npy"].map(|ending| self.out.join(format!("{name}.{ending}")));
         picture(&drawn, &overlay(&image, &heat))?;
         let values: Vec<f32> = heat.values().map(|value| value.unwrap_or(f32::NAN)).collect();
         npy::write(&array, &[image.height() as usize, image.width() as usize], &values)?;
-        Ok(json!({ "method": self.method(), "picture": drawn, "array": array }))
+        let [picture, array] = [drawn, array].map(|path| path.to_string_lossy().into_owned());
+        Ok(Drawn { method: self.method(), picture, array })
     }
 }

@@ -1,15 +1,18 @@
 //! What a network has learned, as pictures: the filters of its first convolution, the feature maps of an image, and the
 //! patches that excite a layer's channels.
 
+use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use image::{Rgb, RgbImage};
 use tch::{Device, no_grad};
 
 use super::picture;
 use crate::data::dataset::Source;
+use crate::data::{listing, split};
+use crate::evaluation::BadImage;
 use crate::explain::layers::{find_map, first_convolution, stages};
 use crate::explain::patches::{Patch, Patches};
 use crate::explain::tiles;
@@ -36,7 +39,7 @@ pub fn filters(model: &Model, out: &Path) -> Result<()> {
     picture(&out.join("filters.png"), &tiles::grid(&tiles, tiles::square(tiles.len())))
 }
 
-/// Draws feature maps of an image's central crop as NAME-LAYER.png: those of a layer, or of the last layer of each size.
+/// Draws feature maps of an image's central crop as NAME/LAYER.png: those of a layer, or of the last layer of each size.
 ///
 /// # Errors
 /// Returns an error if the image cannot be read, the network has no such layer, or a file cannot be written.
@@ -47,33 +50,67 @@ pub fn features(model: &Model, source: &Source, name: &str, layer: Option<&str>,
         None => stages(nodes).into_iter().map(|node| node.name.as_str()).collect(),
     };
     let viewer = Viewer::new(&model.experiment, Views::center(), model.network.device())?;
+    let folder = out.join(name);
+    fs::create_dir(&folder).with_context(|| format!("{}: cannot be created", folder.display()))?;
     let (input, _) = viewer.view(&*source.image(model.experiment.preprocess.exif_orientation)?)?;
     no_grad(|| {
         let (_, taps) = model.network.forward_tapped(&input, &layers)?;
         for (layer, tap) in layers.iter().zip(taps) {
             let map = tap.f_to_device(Device::Cpu)?.f_select(0, 0)?;
             let tiles = tiles::channels(&map.f_narrow(0, 0, map.size()[0].min(MOST_CHANNELS))?)?;
-            picture(&out.join(format!("{name}-{layer}.png")), &tiles::grid(&tiles, tiles::square(tiles.len())))?;
+            picture(&folder.join(format!("{layer}.png")), &tiles::grid(&tiles, tiles::square(tiles.len())))?;
         }
         Ok(())
     })
 }
 
-/// Looks through images for the patches that excite channels of a layer most, and draws them as patches-LAYER.png, a
-/// channel a row. Returns whether it was not interrupted.
+/// The images of a data set in which the patches that excite a layer's channels most are looked for.
+#[derive(Debug)]
+pub struct Search<'a> {
+    model: &'a Model,
+    images: Vec<Source>,
+    layer: &'a str,
+    patches: Patches<'a>,
+}
+
+impl<'a> Search<'a> {
+    /// # Errors
+    /// Returns an error if there are no images, or the network has no such layer or channel.
+    pub fn new(model: &'a Model, data: &Path, layer: &'a str, channels: &[u32], report: Report) -> Result<Self> {
+        let folder = split::validation_dir(data);
+        let listing = listing::list(&folder, &[])?;
+        ensure!(!listing.images.is_empty(), "--patches {}: no images in this folder", folder.display());
+        if folder != data {
+            report.note(format!("--patches: {} images of {}", listing.images.len(), folder.display()));
+        }
+        Ok(Search {
+            model,
+            images: listing.images.into_iter().map(Source::file).collect(),
+            layer,
+            patches: Patches::new(&model.network, layer, channels, PATCHES)?,
+        })
+    }
+
+    /// The name of the picture, without its ending.
+    pub fn name(&self) -> String {
+        format!("patches-{}", self.layer)
+    }
+}
+
+/// Looks through the images, and draws the patches as patches-LAYER.png, one row per channel. Returns the images that
+/// cannot be read, or `None` if it was interrupted.
 ///
 /// # Errors
-/// Returns an error if the network has no such layer or channel, no image can be read, or the file cannot be written.
+/// Returns an error if no image can be read, or the file cannot be written.
 pub fn patches(
-    model: &Model,
-    images: &[Source],
-    layer: &str,
-    channels: &[u32],
+    mut search: Search,
     out: &Path,
     (report, interrupted): (Report, &AtomicBool),
-) -> Result<bool> {
+) -> Result<Option<Vec<BadImage>>> {
+    let path = out.join(format!("{}.png", search.name()));
+    let Search { model, images, layer, patches } = &mut search;
     let viewer = Viewer::new(&model.experiment, Views::center(), model.network.device())?;
-    let mut patches = Patches::new(&model.network, layer, channels, PATCHES)?;
+    let mut bad = Vec::new();
     let mut bar = report.bar(images.len() as u64, "looking");
     for (number, source) in images.iter().enumerate() {
         bar.at(number as u64 + 1, "");
@@ -82,23 +119,28 @@ pub fn patches(
                 let (crops, input) = viewer.crops(&image)?;
                 patches.look(number, crops, &input)?;
             }
-            Err(error) => bar.suspend(|| report.warn(format!("{}: {error:#}", source.name()))),
+            Err(error) => {
+                let image = BadImage { name: source.name(), reason: format!("{error:#}") };
+                bar.suspend(|| report.warn(format!("{}: {}", image.name, image.reason)));
+                bad.push(image);
+            }
         }
         if interrupted.load(Ordering::Relaxed) {
             bar.clear();
-            return Ok(false);
+            return Ok(None);
         }
     }
     bar.clear();
+    ensure!(bad.len() < images.len(), "--patches: none of the {} images could be read", images.len());
     let rows = patches.best().map(|(_, best)| row(best));
     let across = PATCHES as u32;
     let tiles: Vec<_> = rows.flatten().collect();
-    picture(&out.join(format!("patches-{layer}.png")), &tiles::grid(&tiles, across))?;
+    picture(&path, &tiles::grid(&tiles, across))?;
     for (channel, best) in patches.best() {
         let named = best.iter().map(|patch| images[patch.image].name());
         report.note(format!("{layer}, channel {channel}: {}", named.collect::<Vec<_>>().join(", ")));
     }
-    Ok(true)
+    Ok(Some(bad))
 }
 
 /// The patches of a channel, and white tiles where there are too few.

@@ -17,8 +17,9 @@ use super::{Outcome, images, models, one_protocol, watch_signals};
 use crate::atomic::{check_unused, write_atomically};
 use crate::cli::{Explain, Running};
 use crate::data::dataset::Source;
-use crate::data::{listing, split};
 use crate::evaluation::{BadImage, Classification, Outcome as Classified};
+use crate::explain::evidence::Method;
+use crate::explain::layers::find_map;
 use crate::imagenet;
 use crate::metrics::top;
 use crate::model::Ensemble;
@@ -31,37 +32,51 @@ use evidence::Explainer;
 pub fn run(args: Explain) -> Result<Outcome> {
     let views = one_protocol(args.views, "explain")?;
     let needs_images = !args.filters && args.patches.is_none();
-    let (names, images) = images::split(&args.inputs, !needs_images || args.files_from.is_some())?;
+    let (names, images) = images::split("explain", &args.inputs, !needs_images || args.files_from.is_some())?;
     ensure!(names.len() == 1, "explain looks into one model; found {} before the images", names.len());
+    ensure_images_for(&args, !images.is_empty() || args.files_from.is_some())?;
     // What is looked into runs layer by layer, so the predictions do, too.
-    let (ensemble, pace, report) =
-        models::open(names, &args.weights, Running { plain: true, ..Running::default() }, &args.common)?;
+    let running = Running { plain: true, ..Running::default() };
+    let (ensemble, pace, report) = models::open(names, &args.weights, running, &args.common)?;
     let views = views.map_or_else(|| ensemble.paper_views().cloned(), Ok)?;
     let class = args.class.as_deref().map(|name| class(&ensemble, name)).transpose()?;
     let (model, layer) = (ensemble.first(), args.layer.as_deref());
-    let explainer = Explainer::new(model, views.clone(), args.method.map(Into::into), layer, &args.out)?;
+    let method = args.method.map(Into::into);
+    let features = args.features.then_some(layer);
+    if let Some(Some(layer)) = features {
+        find_map(model.network.nodes(), layer)?;
+    }
+    // A layer that is named for feature maps or patches leaves the evidence alone, unless Grad-CAM is asked for.
+    let is_for_others = args.features || args.patches.is_some();
+    let seen = layer.filter(|_| !is_for_others || method == Some(Method::GradCam));
+    let mut explainer = Explainer::new(model, views.clone(), method, seen, &args.out)?;
     let sources: Arc<[Source]> = images::found(images, args.files_from.as_deref(), report)?.into();
+    let search = args.patches.as_deref().zip(layer);
+    let search = search.map(|(data, layer)| learned::Search::new(model, data, layer, &args.channels, report));
+    let search = search.transpose()?;
+    explainer.reserve("filters".to_string());
+    search.iter().for_each(|search| explainer.reserve(search.name()));
     make_folder(&args.out).context("--out")?;
 
     let interrupted = watch_signals()?;
     if args.filters {
         learned::filters(model, &args.out)?;
     }
-    if let (Some(data), Some(layer)) = (&args.patches, layer) {
-        let says = (report, &*interrupted);
-        if !learned::patches(model, &listed(data)?, layer, &args.channels, &args.out, says)? {
-            return Ok(Outcome::Interrupted);
+    let mut bad = Vec::new();
+    if let Some(search) = search {
+        match learned::patches(search, &args.out, (report, &interrupted))? {
+            Some(found) => bad = found,
+            None => return Ok(Outcome::Interrupted),
         }
     }
     if sources.is_empty() {
-        return Ok(Outcome::Done);
+        return Ok(Outcome::of(&bad));
     }
     report.note(format!("evidence by {}, {views} view", explainer.method()));
     let outcomes =
         Classification::start(&ensemble.members(), std::slice::from_ref(&views), sources.clone(), pace, report)?;
-    let features = args.features.then_some(layer);
     let records = args.common.output.json.as_deref().map(|path| Records::to(path, Format::JsonLines)).transpose()?;
-    let mut each = Each { ensemble: &ensemble, explainer, class, features, report, records, bad: Vec::new() };
+    let mut each = Each { ensemble: &ensemble, explainer, class, features, report, records, bad };
     let mut bar = report.bar(sources.len() as u64, "explaining");
     for (index, (outcome, source)) in outcomes.zip(sources.iter()).enumerate() {
         let outcome = outcome?;
@@ -70,12 +85,27 @@ pub fn run(args: Explain) -> Result<Outcome> {
         if interrupted.load(Ordering::Relaxed) {
             bar.clear();
             report.note(format!("interrupted after {} of {} images", index + 1, sources.len()));
+            each.records.map_or(Ok(()), Records::finish)?;
             return Ok(Outcome::Interrupted);
         }
     }
     bar.clear();
     each.records.map_or(Ok(()), Records::finish)?;
     Ok(Outcome::of(&each.bad))
+}
+
+/// Refuses what is about images if there are none.
+fn ensure_images_for(args: &Explain, are_there: bool) -> Result<()> {
+    let named = [
+        ("--features", args.features),
+        ("--class", args.class.is_some()),
+        ("--method", args.method.is_some()),
+        ("--json", args.common.output.json.is_some()),
+    ];
+    match named.iter().find(|(_, is_named)| *is_named && !are_there) {
+        Some((name, _)) => bail!("{name} is about images; name some after the model, or leave it out"),
+        None => Ok(()),
+    }
 }
 
 /// What is done for each image.
@@ -103,14 +133,14 @@ impl Each<'_> {
         };
         let class = self.class.or_else(|| top(probabilities, 1).first().copied()).context("expected a class")?;
         let name = self.explainer.name(source);
-        let mut record = self.explainer.draw(source, &name, class)?;
+        let drawn = self.explainer.draw(source, &name, class)?;
         if let Some(layer) = self.features {
             learned::features(self.ensemble.first(), source, &name, layer, self.explainer.out())?;
         }
         let (label, probability) = (self.ensemble.class(class), probabilities[class]);
-        let (path, picture) = (source.name(), record["picture"].as_str().unwrap_or_default());
-        let readable = imagenet::readable(&label);
-        self.report.result(format!("{path}: {readable} ({:.2} %), {picture}", 100.0 * probability))?;
+        let (path, readable) = (source.name(), imagenet::readable(&label));
+        self.report.result(format!("{path}: {readable} ({:.2} %), {}", 100.0 * probability, drawn.picture))?;
+        let mut record = json!(drawn);
         record["path"] = json!(path);
         record["class"] = json!(label);
         record["probability"] = json!(probability);
@@ -139,13 +169,6 @@ fn class(ensemble: &Ensemble, name: &str) -> Result<usize> {
 pub fn make_folder(out: &Path) -> Result<()> {
     check_unused(out)?;
     fs::create_dir_all(out).with_context(|| format!("{}: cannot be created", out.display()))
-}
-
-/// The images of a data set's validation folder, or of a folder.
-fn listed(data: &Path) -> Result<Vec<Source>> {
-    let listing = listing::list(&split::validation_dir(data), &[])?;
-    ensure!(!listing.images.is_empty(), "--patches {}: no images in this folder", data.display());
-    Ok(listing.images.into_iter().map(Source::file).collect())
 }
 
 /// Writes a PNG file.

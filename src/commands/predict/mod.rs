@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use serde_json::json;
 
-use super::explain::evidence::Explainer;
+use super::explain::evidence::{Drawn, Explainer};
 use super::explain::make_folder;
 use super::{Outcome, images, models, one_protocol, watch_signals};
 use crate::cli::{Format, Predict};
@@ -33,7 +33,7 @@ struct Guess {
 
 /// Predicts.
 pub fn run(args: Predict) -> Result<Outcome> {
-    let (names, images) = images::split(&args.inputs, args.files_from.is_some())?;
+    let (names, images) = images::split("predict", &args.inputs, args.files_from.is_some())?;
     let views = one_protocol(args.views, "predict")?;
     let (ensemble, pace, report) = models::open(names, &args.weights, args.running, &args.common)?;
     let views = views.map_or_else(|| ensemble.paper_views().cloned(), Ok)?;
@@ -52,11 +52,14 @@ pub fn run(args: Predict) -> Result<Outcome> {
         bar.suspend(|| match outcome {
             Ok(averaged) => {
                 let probabilities = averaged.first().map_or(&[][..], |averaged| &averaged.mean);
-                if let (Some(explainer), Some(&class)) = (&mut explainer, top(probabilities, 1).first()) {
-                    let name = explainer.name(image);
-                    explainer.draw(image, &name, class)?;
-                }
-                lines.write(&image.name(), &guesses(&ensemble, probabilities, args.top as usize))
+                let drawn = match (&mut explainer, top(probabilities, 1).first()) {
+                    (Some(explainer), Some(&class)) => {
+                        let name = explainer.name(image);
+                        Some(explainer.draw(image, &name, class)?)
+                    }
+                    _ => None,
+                };
+                lines.write(&image.name(), &guesses(&ensemble, probabilities, args.top as usize), drawn)
             }
             Err(image) => {
                 report.warn(format!("{}: {}", image.name, image.reason));
@@ -132,8 +135,12 @@ impl Lines {
         Ok(Lines { report, views: views.to_string(), text, records })
     }
 
-    fn write(&mut self, name: &str, guesses: &[Guess]) -> Result<()> {
-        let object = json!({ "path": name, "views": self.views, "predictions": guesses });
+    fn write(&mut self, name: &str, guesses: &[Guess], drawn: Option<Drawn>) -> Result<()> {
+        let mut object = json!({ "path": name, "views": self.views, "predictions": guesses });
+        if let Some(drawn) = &drawn {
+            object["evidence"] = json!(drawn);
+        }
+        let picture = drawn.map_or(String::new(), |drawn| format!(", evidence in {}", drawn.picture));
         let row = |(index, guess): (usize, &Guess)| {
             let [rank, probability] = [(index + 1).to_string(), guess.probability.to_string()];
             [name.into(), rank, guess.class.clone(), guess.name.clone(), probability, String::new(), self.views.clone()]
@@ -143,11 +150,11 @@ impl Lines {
             Text::Guesses => {
                 let named =
                     guesses.iter().map(|guess| format!("\n  {:6.2} %  {}", 100.0 * guess.probability, guess.name));
-                self.report.result(format!("{name} ({} view){}", self.views, named.collect::<String>()))
+                self.report.result(format!("{name} ({} view{picture}){}", self.views, named.collect::<String>()))
             }
             Text::Best => {
                 let best = guesses.first().map(|guess| format!("{} ({:.1} %)", guess.name, 100.0 * guess.probability));
-                self.report.note(format!("{name}: {}", best.unwrap_or_default()));
+                self.report.note(format!("{name}: {}{picture}", best.unwrap_or_default()));
                 Ok(())
             }
             Text::Nothing => Ok(()),

@@ -60,8 +60,12 @@ impl<'a> Beginning<'a> {
         let (experiment, learner) = self.learner()?;
         let average = experiment.training.average.as_ref();
         let average = average.map(|kind| Average::new(kind, &learner.network)).transpose()?;
-        let state =
-            State { dataset: self.splits.train.fingerprint(), threads: tch::get_num_threads(), ..State::default() };
+        let state = State {
+            dataset: self.splits.train.fingerprint(),
+            threads: tch::get_num_threads(),
+            weights: self.args.weights.as_deref().map(|weights| weights.display().to_string()),
+            ..State::default()
+        };
         Ok((RunFolder::create(&out, &experiment).map_err(on)?, experiment, Trained { learner, average, state }))
     }
 

@@ -37,13 +37,14 @@ pub fn run(args: Train) -> Result<Outcome> {
         return find_rate::run(&beginning, workers);
     }
     let (run, experiment, mut trained) = if args.resume { beginning.resume()? } else { beginning.start()? };
-    let about = page::about(&beginning, &experiment)?;
+    let about = page::about(&beginning, &experiment, &trained.state)?;
     let splits = beginning.splits;
     let parameters: i64 = trained.learner.network.trainable().map(|(parameter, _)| parameter.elements()).sum();
     report.note(format!(
-        "training {} ({} parameters) on {} images of {} classes, validating on {} (center view), into {}",
+        "training {} ({} parameters, {}) on {} images of {} classes, validating on {} (center view), into {}",
         experiment.name,
         grouped(parameters),
+        precision::of(&experiment.training, device),
         splits.train.samples.len(),
         splits.train.classes.len(),
         splits.val.samples.len(),

@@ -16,13 +16,14 @@ use crate::training::answers;
 use crate::training::log::Log;
 use crate::training::page::progress;
 use crate::training::run::RunFolder;
+use crate::training::state::State;
 use crate::views::Views;
 
 /// What is run.
 ///
 /// # Errors
 /// Returns an error only if the experiment cannot be written as JSON.
-pub fn about(beginning: &Beginning, experiment: &Experiment) -> Result<About> {
+pub fn about(beginning: &Beginning, experiment: &Experiment, state: &State) -> Result<About> {
     let (args, splits) = (beginning.args, &beginning.splits);
     let folder = args.data.display();
     Ok(About {
@@ -35,7 +36,7 @@ pub fn about(beginning: &Beginning, experiment: &Experiment) -> Result<About> {
             splits.train.classes.len(),
             splits.val.samples.len()
         ),
-        weights: args.weights.as_deref().map(|weights| weights.display().to_string()),
+        weights: state.weights.clone(),
         command: command(),
         version: version(),
         seed: Some(experiment.training.seed),

@@ -104,7 +104,7 @@ fn drawn(line: &Line, across: &Axis, up: &Axis) -> String {
     format!("<polyline class=\"line {}{dash}\" points=\"{}\"/>", line.colour, points.join(" "))
 }
 
-/// At most `most` and one of them, evenly spread, the last one among them.
+/// At most `most + 1` of them, evenly spread, the last one among them.
 pub fn thinned<T>(all: &[T], most: usize) -> impl Iterator<Item = &T> {
     let step = all.len().div_ceil(most).max(1);
     let last = all.len().saturating_sub(1);

@@ -107,11 +107,11 @@ fn drawn(confusion: &Confusion, shown: &[usize], classes: &[Class]) -> String {
     let side = NAMES + CELL * shown.len() + 4;
     let mut svg = format!(
         "<svg class=\"matrix\" width=\"{side}\" height=\"{side}\" viewBox=\"0 0 {side} {side}\" role=\"img\" \
-         aria-label=\"Confusion matrix of {} classes; the table below names the most confused pairs\">",
+         aria-label=\"Confusion matrix of {} classes\">",
         shown.len()
     );
     let end = NAMES + CELL * shown.len();
-    svg += &format!("<path class=\"grid frame\" d=\"M{NAMES} {NAMES}H{end}V{end}H{NAMES}Z\"/>");
+    svg += &format!("<path class=\"grid\" d=\"M{NAMES} {NAMES}H{end}V{end}H{NAMES}Z\"/>");
     for (row, &label) in shown.iter().enumerate() {
         let y = NAMES + CELL * row;
         let title = escape(&shortened(&classes[label].name));
@@ -131,7 +131,7 @@ fn drawn(confusion: &Confusion, shown: &[usize], classes: &[Class]) -> String {
     }
     let all = confusion.labels().count();
     let which = match shown.len() < all {
-        true => format!("The {} classes of the most confused pairs, of {all} classes", shown.len()),
+        true => format!("{} of {all} classes, those of the most confused pairs first", shown.len()),
         false => format!("All {all} classes"),
     };
     format!(

@@ -32,7 +32,7 @@ pub fn section(progress: &Progress) -> String {
         line("validation", "wrong", false, "/loss"),
         line("validation, averaged weights", "average", true, "/averaged/loss"),
     ];
-    let rates = [Line { name: "at the end", colour: "right", is_dashed: false, points: progress.rates.clone() }];
+    let rates = [Line { name: "learning rate", colour: "right", is_dashed: false, points: progress.rates.clone() }];
     let charts = [
         chart(Labels { title: "Loss", x: "epoch", unit: "" }, &losses),
         errors("Top-1 error on the validation images", "/top1_error"),

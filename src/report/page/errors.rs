@@ -1,5 +1,7 @@
 //! Errors with their intervals, and beside them the published ones.
 
+use serde_json::{Value, json};
+
 use super::html::{Column, escape, name, percent, scrolling, table};
 use crate::metrics::{Interval, Tally};
 
@@ -14,6 +16,17 @@ pub struct Row {
     pub tally: Tally,
     /// The top-1 and top-5 errors that the experiment publishes for this protocol, in percent.
     pub published: [Option<f64>; 2],
+}
+
+impl Row {
+    /// The numbers for programs.
+    pub fn record(&self) -> Value {
+        let [top1, top5] = self.tally.intervals();
+        json!({
+            "model": self.model, "views": self.views, "errors": self.tally.errors(), "top1_interval": top1,
+            "top5_interval": top5, "published": self.published,
+        })
+    }
 }
 
 const COLUMNS: [Column; 7] = [

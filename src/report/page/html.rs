@@ -48,7 +48,8 @@ pub type Column<'a> = (&'a str, bool);
 pub fn table(caption: &str, class: &str, columns: &[Column], rows: impl Iterator<Item = Vec<String>>) -> String {
     let kind = |is_number: bool| if is_number { " class=\"number\"" } else { "" };
     let head = |&(title, is_number): &Column| format!("<th scope=\"col\"{}>{title}</th>", kind(is_number));
-    let mut html = format!("<table class=\"{class}\"><caption>{caption}</caption><thead><tr>");
+    let class = if class.is_empty() { String::new() } else { format!(" class=\"{class}\"") };
+    let mut html = format!("<table{class}><caption>{caption}</caption><thead><tr>");
     html.extend(columns.iter().map(head));
     html += "</tr></thead>\n<tbody>";
     for row in rows {
@@ -64,7 +65,10 @@ pub fn table(caption: &str, class: &str, columns: &[Column], rows: impl Iterator
 
 /// Something that may be wider or longer than the page: it scrolls by itself, by keyboard too.
 pub fn scrolling(label: &str, class: &str, content: &str) -> String {
-    format!("<div class=\"scroll {class}\" tabindex=\"0\" role=\"region\" aria-label=\"{label}\">{content}</div>\n")
+    let space = if class.is_empty() { "" } else { " " };
+    format!(
+        "<div class=\"scroll{space}{class}\" tabindex=\"0\" role=\"region\" aria-label=\"{label}\">{content}</div>\n"
+    )
 }
 
 #[cfg(test)]

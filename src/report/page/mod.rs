@@ -76,7 +76,7 @@ impl Page<'_> {
         }
         let progress = self.progress.as_ref().map(|progress| Progress {
             epochs: thinned(&progress.epochs, MOST_EPOCHS).cloned().collect(),
-            rates: progress.rates.clone(),
+            rates: thinned(&progress.rates, MOST_EPOCHS).copied().collect(),
         });
         sections.extend(progress.as_ref().map(|progress| ("Progress", curves::section(progress))));
         let counted = self.measured.map(Counted::new);
@@ -89,9 +89,11 @@ impl Page<'_> {
                 ("Images", images::section(measured.pictures, classes)),
             ]);
         }
-        let mut record = json!({ "about": self.about, "results": self.results });
-        if let Some(progress) = &progress {
-            record["epochs"] = json!(progress.epochs);
+        let errors: Vec<Value> = self.errors.iter().map(Row::record).collect();
+        let mut record = json!({ "about": self.about, "results": self.results, "errors": errors });
+        if let Some(Progress { epochs, rates }) = &progress {
+            record["epochs"] = json!(epochs);
+            record["rates"] = json!(rates);
         }
         if let (Some(measured), Some(counted)) = (self.measured, &counted) {
             record["measured"] = counted.record(measured);
@@ -143,12 +145,12 @@ impl Counted {
         };
         let mut cells: Vec<_> = self.confusion.cells().collect();
         cells.sort_by_key(|&(.., count)| std::cmp::Reverse(count));
-        let cells =
-            cells.iter().take(MOST_CELLS).map(|&(label, predicted, count)| json!([id(label), id(predicted), count]));
+        let cells = cells.iter().take(MOST_CELLS).map(|&(label, predicted, count)| json!([label, predicted, count]));
         let pictures = |pictures: &[Picture]| -> Vec<Value> { pictures.iter().map(|it| picture(it, &id)).collect() };
         let Measured { views, pictures: Pictures { mistakes, hits, labels, .. }, .. } = measured;
         json!({
             "views": views,
+            "class_names": measured.classes.iter().map(|class| &class.id).collect::<Vec<_>>(),
             "confusion": cells.collect::<Vec<_>>(),
             "classes": self.worst.iter().map(class).collect::<Vec<_>>(),
             "calibration": { "expected_error": self.calibration.error(), "bins": self.calibration.bins() },

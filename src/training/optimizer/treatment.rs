@@ -31,7 +31,7 @@ fn treatment(training: &Training, parameter: &Parameter) -> Treatment {
 }
 
 /// Numbers as tensors on a device, each made once per update: an operation on a GPU that takes its factor as a tensor needs
-/// it there, and makes it there, as it would have to be waited for otherwise.
+/// it there, and factors are made there, as copying them from the host would wait for the GPU.
 #[derive(Debug)]
 pub struct Scalars {
     device: Device,
