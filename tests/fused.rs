@@ -92,7 +92,7 @@ fn networks_fused_in_bfloat16_differ_by_its_rounding() {
 const UNTOUCHED: &str = r#"{
     "name": "untouched", "paper": "",
     "network": { "input": [3, 16, 16], "classes": 12, "start": { "weights": "he", "bias": 0.0 }, "layers": [
-        { "residual": { "name": "block", "shortcut": "identity", "layers": [
+        { "residual": { "name": "block", "shortcut": "identity", "body": [
             { "conv": { "name": "conv", "channels": 3, "kernel": 3, "padding": 1 } }
         ] } },
         "flatten", { "linear": { "name": "fc", "features": "classes" } }

@@ -251,7 +251,7 @@ impl fmt::Display for NotFinite {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(match self.0 {
             Precision::F16 => {
-                "the network outputs NaN or infinity in f16, whose largest number is 65504; use --precision bf16 or f32"
+                "the network outputs NaN or infinity in f16, whose largest number is 65504; bf16 and f32 have larger ones"
             }
             _ => "the network outputs NaN or infinity: its training diverged, or its weights are corrupt",
         })
