@@ -70,6 +70,7 @@ fn photographs(dir: &Path) -> Result<Dataset> {
         classes: vec!["photograph".to_string()],
         samples: images.into_iter().map(|path| Sample { source: Source::file(path), label: 0 }).collect(),
         left_out: left_out.into(),
+        notes: Vec::new(),
     })
 }
 

@@ -4,7 +4,7 @@
 //!
 //! 1. `configs/resnet34.json` -> [`experiment`] (parsed, changed by recipes and single settings, complete) ->
 //!    [`network::shape`] (proved) -> tensors by name ([`network::init`] or [`weights`]) -> [`network::Network::forward`].
-//! 2. a data set ([`data::folder`], [`data::labels`]) -> [`data::dataset`] -> [`image::decode`] -> [`data::augment`] ->
+//! 2. a data set ([`data::folder`], [`data::labels`], [`data::shards`]) -> [`data::dataset`] -> [`image::decode`] -> [`data::augment`] ->
 //!    [`image::crop`] -> [`image::edit`] ([`data::example`] shows it up to here) -> [`data::loader`] -> [`image::batch`] ->
 //!    [`image::normalise`].
 //! 3. batch -> forward -> loss -> gradients -> [`training::optimizer`] at the rate of [`training::schedule`]:

@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
 
-use crate::data::folder::{ClassFolders, holds_folders, names, single_class};
+use crate::data::dataset::{Sample, Source};
+use crate::data::folder::{ClassFolders, names, single_class};
 use crate::data::listing::{Kind, LeftOut, entries, list};
+use crate::data::shards;
 use crate::data::split::parts;
+use crate::data::stored::is_part;
 use crate::nearest::did_you_mean;
 
 /// All parts.
@@ -41,8 +44,8 @@ pub struct Part {
 /// An image.
 #[derive(Debug)]
 pub struct Item {
-    /// Its file.
-    pub path: PathBuf,
+    /// Where its bytes come from.
+    pub source: Source,
     /// The index of its part.
     pub part: usize,
     /// The index of its class in the part, if that has classes.
@@ -56,11 +59,15 @@ impl Layout {
     /// # Errors
     /// Returns an error if the folder cannot be read or holds no images.
     pub fn of(dir: &Path) -> Result<Self> {
-        ensure!(dir.is_dir(), "{}: not a folder; expected a folder of images, or of class folders", dir.display());
+        ensure!(
+            dir.is_dir() || shards::are_at(dir),
+            "{}: not a folder; expected a folder of images, of class folders or of shards",
+            dir.display()
+        );
         let mut layout = Layout::default();
         let parts: Vec<&str> = parts().filter(|name| dir.join(name).is_dir()).collect();
         // A class may be called "train": its folder holds no folders, and lies beside others.
-        if parts.iter().any(|name| holds_folders(&dir.join(name))) {
+        if parts.iter().any(|name| is_part(&dir.join(name))) {
             parts.into_iter().try_for_each(|name| layout.add(dir.join(name), name))?;
         } else {
             layout.add(dir.to_path_buf(), "")?;
@@ -78,7 +85,6 @@ impl Layout {
     }
 
     fn add(&mut self, dir: PathBuf, name: &str) -> Result<()> {
-        let is_flat = entries(&dir)?.iter().all(|entry| entry.kind != Ok(Kind::Folder));
         let mut part = Part {
             dir,
             name: name.to_string(),
@@ -88,15 +94,31 @@ impl Layout {
             left_out: Vec::new(),
         };
         let (before, index) = (self.items.len(), self.parts.len());
-        if is_flat {
+        if shards::are_at(&part.dir) {
+            self.add_shards(&mut part, index)?;
+        } else if entries(&part.dir)?.iter().all(|entry| entry.kind != Ok(Kind::Folder)) {
             let listing = list(&part.dir, &[])?;
             part.left_out = listing.left_out;
-            self.items.extend(listing.images.into_iter().map(|path| Item { path, part: index, class: None }));
+            self.items.extend(listing.images.into_iter().map(|path| Item {
+                source: Source::file(path),
+                part: index,
+                class: None,
+            }));
         } else {
             self.add_classes(&mut part, index)?;
         }
         part.images = self.items.len() - before;
         self.parts.push(part);
+        Ok(())
+    }
+
+    fn add_shards(&mut self, part: &mut Part, index: usize) -> Result<()> {
+        let dataset = shards::open(&part.dir)?;
+        part.class_sizes = dataset.class_sizes();
+        part.left_out = dataset.left_out.to_vec();
+        let item = |sample: &Sample| Item { source: sample.source.clone(), part: index, class: Some(sample.label) };
+        self.items.extend(dataset.samples.iter().map(item));
+        part.classes = dataset.classes;
         Ok(())
     }
 
@@ -110,7 +132,7 @@ impl Layout {
             part.classes.push(folder.name.clone());
             part.class_sizes.push(listing.images.len());
             part.left_out.extend(listing.left_out);
-            let item = |path| Item { path, part: index, class: Some(class) };
+            let item = |path| Item { source: Source::file(path), part: index, class: Some(class) };
             self.items.extend(listing.images.into_iter().map(item));
         }
         part.left_out.extend(folders.left_out);
@@ -125,7 +147,7 @@ impl Layout {
             [only] => self.faults.push(single_class(&train.dir, only)),
             _ => {}
         }
-        let lacks = |part: &Part, class: &String| part.classes.binary_search(class).is_err();
+        let lacks = |part: &Part, class: &String| !part.classes.contains(class);
         for part in others {
             for class in part.classes.iter().filter(|class| lacks(train, class)) {
                 let near = did_you_mean(class, train.classes.iter().map(String::as_str));

@@ -12,6 +12,7 @@ pub mod photo;
 mod similar;
 pub mod sizes;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -62,7 +63,7 @@ impl Reading {
         let layout = Arc::new(layout);
         let shared = layout.clone();
         let loader = Loader::start(layout.items.len(), workers, 2 * workers, move |index| {
-            Photo::read(&shared.items[index].path).map_err(|error| format!("{error:#}"))
+            Photo::read(&shared.items[index].source).map_err(|error| format!("{error:#}"))
         })?;
         let findings = Findings {
             layout: layout.clone(),
@@ -111,8 +112,8 @@ impl Reading {
 
 impl Findings {
     /// The path of an image.
-    pub fn path(&self, number: usize) -> &Path {
-        &self.layout.items[number].path
+    pub fn path(&self, number: usize) -> Cow<'_, Path> {
+        self.layout.items[number].source.path()
     }
 
     /// Whether something is wrong: images that cannot be read or were left out, classes without images or that training

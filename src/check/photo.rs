@@ -1,7 +1,6 @@
 //! What is kept of an image that was read: enough to judge it and to compare it with all others, but no pixels.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 
 use anyhow::Result;
 use sha2::{Digest as _, Sha256};
@@ -10,6 +9,7 @@ use super::colours::Moments;
 use super::header::Header;
 use super::oddity::Oddity;
 use super::similar::Look;
+use crate::data::dataset::Source;
 use crate::image::decode;
 
 /// The first half of a file's SHA-256.
@@ -31,15 +31,15 @@ pub struct Photo {
 }
 
 impl Photo {
-    /// Reads the image at `path`.
+    /// Reads an image.
     ///
     /// # Errors
-    /// Returns the reason if it cannot be read or decoded, without the path.
-    pub fn read(path: &Path) -> Result<Self> {
-        let bytes = decode::read(path)?;
-        let image = decode::decode(&bytes, path, true)?;
+    /// Returns the reason if it cannot be read or decoded, without its name.
+    pub fn read(source: &Source) -> Result<Self> {
+        let (bytes, path) = (source.bytes()?, source.path());
+        let image = decode::decode(&bytes, &path, true)?;
         // A decoder that panics on a header after it has decoded the pixels must not end the check.
-        let header = catch_unwind(AssertUnwindSafe(|| Header::read(&bytes, path))).unwrap_or_default();
+        let header = catch_unwind(AssertUnwindSafe(|| Header::read(&bytes, &path))).unwrap_or_default();
         let mut digest = Digest::default();
         digest.copy_from_slice(&Sha256::digest(&bytes)[..16]);
         let size = image.dimensions();

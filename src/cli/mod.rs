@@ -129,7 +129,8 @@ pub struct Eval {
     /// The weights of experiments.
     #[command(flatten)]
     pub weights: Weights,
-    /// Folder of class folders, or a folder whose val/ (or valid/, validation/, test/) contains them; with --labels, a flat folder of images
+    /// Folder of class folders or of shards, or a folder whose val/ (or valid/, validation/, test/) contains them; or a pattern
+    /// of shards such as val-{0000..0006}.tar; with --labels, a flat folder of images
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
     /// Labels of the images, which then need no class folders: a table of files and labels, as CSV or lines of FILE LABEL
@@ -239,8 +240,8 @@ Everything else is only noted.
 Example: topfive check photos/ --lighting"
 )]
 pub struct Check {
-    /// Folder with train/ and val/ (or valid/, validation/, test/), each with one folder of images per class; or a folder
-    /// of class folders; or a folder of images
+    /// Folder with train/ and val/ (or valid/, validation/, test/), each with one folder of images per class or with shards;
+    /// or a folder of class folders; or a folder of images; or shards
     pub dir: PathBuf,
     /// Compute the principal components of the colours, for AlexNet's augmentation (training.augment: lighting)
     #[arg(long)]

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::data::dataset::Dataset;
 use crate::data::labels::Labelled;
-use crate::data::{folder, labels};
+use crate::data::{labels, stored};
 use crate::imagenet;
 use crate::model::Ensemble;
 use crate::report::Report;
@@ -25,7 +25,7 @@ pub fn open(ensemble: &Ensemble, dir: &Path, list: Option<&Path>, report: Report
             describe_unlisted(&labelled.unlisted, dir, report);
             Ok(labelled.dataset)
         }
-        (Some(classes), None) => in_folders(folder::open(dir)?, classes, report),
+        (Some(classes), None) => in_folders(stored::open(dir)?, classes, report),
         (None, Some(list)) => {
             let labelled = labels::open(dir, list, Some(&numbers(ensemble))).with_context(|| {
                 format!("--labels: {weights} does not contain class names, so labels are expected to be numbers from 0; --classes FILE names the classes")
@@ -65,7 +65,7 @@ fn numbers(ensemble: &Ensemble) -> Vec<String> {
 }
 
 fn by_position(ensemble: &Ensemble, dir: &Path, report: Report) -> Result<Dataset> {
-    let (dataset, names) = (folder::open(dir)?, numbers(ensemble));
+    let (dataset, names) = (stored::open(dir)?, numbers(ensemble));
     let weights = ensemble.first().weights.display();
     if let Some(numbers) = dataset.numbers() {
         report.note(format!(

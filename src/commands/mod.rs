@@ -29,6 +29,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
 use tch::Device;
 
 use crate::cli::{Command, Common, ViewsArgument};
+use crate::data::dataset::Dataset;
 use crate::data::listing::{self, LeftOut};
 use crate::device;
 use crate::evaluation::BadImage;
@@ -96,6 +97,12 @@ fn prepare(common: &Common) -> Result<(Device, usize, Report)> {
 /// The number of threads that read images.
 fn workers(asked: Option<u32>) -> usize {
     asked.map_or_else(|| available_parallelism().map_or(1, NonZero::get), |workers| workers as usize)
+}
+
+/// Says what there is to say of how a data set is stored.
+fn say_stored(dataset: &Dataset, report: Report) {
+    dataset.notes.iter().for_each(|note| report.note(format!("{}: {note}", dataset.root.display())));
+    say_left_out(&dataset.left_out, &dataset.root, report);
 }
 
 /// Says what a folder holds besides the images that are read: a warning if images may be missing.

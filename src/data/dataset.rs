@@ -1,6 +1,8 @@
 //! A data set: labelled samples, each with a source that its bytes come from.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,37 +10,83 @@ use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::listing::LeftOut;
+use super::shards::shard::Shard;
 use crate::digest::{self, digest};
 use crate::image::decode::{self, Decoded, Picture};
 use crate::nearest::did_you_mean;
 
-/// Where an image's bytes come from: a file, or memory.
+/// Where an image's bytes come from: a file, a stretch of a shard, or memory. Small, as there is one for every image of a
+/// data set.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
-    path: PathBuf,
-    /// What was read already, as standard input can be read only once.
-    bytes: Option<Arc<[u8]>>,
+pub struct Source(Place);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    File(Box<Path>),
+    /// The image of this index.
+    Stretch(Arc<Shard>, u32),
+    /// What was read already, as standard input can be read only once, and its name.
+    Memory(Arc<(PathBuf, Vec<u8>)>),
 }
 
 impl Source {
     /// The file at `path`.
     pub fn file(path: PathBuf) -> Self {
-        Source { path, bytes: None }
+        Source(Place::File(path.into()))
     }
 
     /// These bytes, under the name `path`.
     pub fn memory(path: PathBuf, bytes: Vec<u8>) -> Self {
-        Source { path, bytes: Some(bytes.into()) }
+        Source(Place::Memory(Arc::new((path, bytes))))
+    }
+
+    /// The image of this index in a shard.
+    pub fn stretch(shard: Arc<Shard>, index: u32) -> Self {
+        Source(Place::Stretch(shard, index))
+    }
+
+    /// Its path; an image in a shard is below the shard's.
+    pub fn path(&self) -> Cow<'_, Path> {
+        match &self.0 {
+            Place::File(path) => Cow::Borrowed(path),
+            Place::Stretch(shard, index) => Cow::Owned(shard.path().join(shard.name(*index as usize))),
+            Place::Memory(memory) => Cow::Borrowed(&memory.0),
+        }
     }
 
     /// Its name, for messages.
     pub fn name(&self) -> String {
-        self.path.display().to_string()
+        self.path().display().to_string()
     }
 
     /// Its name below the folder `root`, for keys and digests.
     pub fn name_below(&self, root: &Path) -> Vec<u8> {
-        self.path.strip_prefix(root).unwrap_or(&self.path).as_os_str().as_encoded_bytes().to_vec()
+        let path = self.path();
+        path.strip_prefix(root).unwrap_or(&path).as_os_str().as_encoded_bytes().to_vec()
+    }
+
+    /// The number of bytes.
+    ///
+    /// # Errors
+    /// Returns an error if there is no such file.
+    pub fn length(&self) -> Result<u64> {
+        match &self.0 {
+            Place::File(path) => Ok(fs::metadata(path)?.len()),
+            Place::Stretch(shard, index) => Ok(shard.length(*index as usize)),
+            Place::Memory(memory) => Ok(memory.1.len() as u64),
+        }
+    }
+
+    /// Reads the bytes.
+    ///
+    /// # Errors
+    /// Returns the reason if they cannot be read, without the name, which the caller adds.
+    pub fn bytes(&self) -> Result<Cow<'_, [u8]>> {
+        match &self.0 {
+            Place::File(path) => decode::read(path).map(Cow::Owned),
+            Place::Stretch(shard, index) => shard.read(*index as usize).map(Cow::Owned),
+            Place::Memory(memory) => Ok(Cow::Borrowed(&memory.1)),
+        }
     }
 
     /// Reads the image. `upright` honours its EXIF orientation.
@@ -46,10 +94,7 @@ impl Source {
     /// # Errors
     /// Returns the reason if it cannot be read or decoded, without the name, which the caller adds.
     pub fn open(&self, upright: bool) -> Result<Picture> {
-        match &self.bytes {
-            Some(bytes) => decode::open(bytes, &self.path, upright),
-            None => decode::open(&decode::read(&self.path)?, &self.path, upright),
-        }
+        decode::open(&self.bytes()?, &self.path(), upright)
     }
 
     /// Reads and decodes the image: all pixels of [`Source::open`].
@@ -93,6 +138,8 @@ pub struct Dataset {
     pub samples: Arc<[Sample]>,
     /// What the folder holds besides.
     pub left_out: Arc<[LeftOut]>,
+    /// What else there is to say of it, each a sentence without its full stop.
+    pub notes: Vec<String>,
 }
 
 /// A fingerprint of a list of samples.
@@ -151,7 +198,7 @@ impl Dataset {
     fn relabelled(self, labels: &[usize], classes: &[String]) -> Self {
         let relabelled = |sample: &Sample| Sample { source: sample.source.clone(), label: labels[sample.label] };
         let samples = self.samples.iter().map(relabelled).collect();
-        Dataset { root: self.root, classes: classes.to_vec(), samples, left_out: self.left_out }
+        Dataset { classes: classes.to_vec(), samples, ..self }
     }
 
     /// The indices of each class's images.

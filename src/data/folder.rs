@@ -61,7 +61,13 @@ pub fn open(dir: &Path) -> Result<Dataset> {
     ensure!(u32::try_from(count).is_ok(), "{}: {count} images, more than the limit of {}", dir.display(), u32::MAX);
     left_out.extend(folders.left_out);
     let classes = folders.classes.into_iter().map(|class| class.name).collect();
-    Ok(Dataset { root: dir.to_path_buf(), classes, samples: samples.into(), left_out: left_out.into() })
+    Ok(Dataset {
+        root: dir.to_path_buf(),
+        classes,
+        samples: samples.into(),
+        left_out: left_out.into(),
+        notes: Vec::new(),
+    })
 }
 
 impl ClassFolders {

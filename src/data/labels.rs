@@ -61,6 +61,7 @@ pub fn open(dir: &Path, list: &Path, classes: Option<&[String]>) -> Result<Label
         classes: reader.classes.to_vec(),
         samples: samples.into(),
         left_out: left_out.into(),
+        notes: Vec::new(),
     };
     Ok(Labelled { dataset, absent: matched.absent, unlisted })
 }

@@ -44,6 +44,20 @@ pub enum Reason {
     ForeignLink,
     /// A file that is not an image.
     NotAnImage,
+    /// A sample of a shard without a class.
+    Unlabelled,
+    /// A sample of a shard without an image.
+    Imageless,
+    /// A shard of which this many bytes at the end cannot be read.
+    Truncated {
+        /// Its last bytes.
+        lost: u64,
+    },
+    /// Images that a list of classes counts, and shards lack.
+    Missing {
+        /// How many.
+        images: u64,
+    },
 }
 
 impl Reason {
@@ -62,6 +76,14 @@ impl Display for Reason {
             Reason::Classless => f.write_str("an image outside the class folders"),
             Reason::ForeignLink => f.write_str("a link to a folder that is read elsewhere"),
             Reason::NotAnImage => f.write_str("not an image"),
+            Reason::Unlabelled => {
+                f.write_str("a sample without a class (expected a member KEY.cls with its number, from 0)")
+            }
+            Reason::Imageless => f.write_str("a sample without an image"),
+            Reason::Truncated { lost } => write!(f, "a corrupt or truncated shard, whose last {lost} bytes are lost"),
+            Reason::Missing { images } => {
+                write!(f, "{images} images that are counted here are missing from the shards")
+            }
         }
     }
 }

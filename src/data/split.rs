@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail, ensure};
 
 use super::dataset::{Dataset, Sample};
-use super::folder::{expected_splits, holds_folders, open, single_class};
+use super::folder::{expected_splits, single_class};
+use super::shards;
+use super::stored::{is_part, open};
 use crate::random;
 
 /// The folder of the training images.
@@ -43,20 +45,25 @@ pub enum ValidationSource {
 
 impl Splits {
     /// The training and the validation images of `dir`: those of its folders `train` and `val` (or `valid`, `validation`,
-    /// `test`). If there is only one folder of classes, `train` or `dir` itself, `fraction` of each class's images, but at
+    /// `test`), with class folders or shards in them. If there is only one folder of classes, `train` or `dir` itself, `fraction` of each class's images, but at
     /// least one, is split off for validation, the same images for the same files and seed.
     ///
     /// # Errors
     /// Returns an error if there are no images, a validation class has no training images, a class is too small to be split,
     /// or a fraction is given although there are validation images.
     pub fn open(dir: &Path, fraction: Option<f64>, seed: u64) -> Result<Splits> {
-        // A class may be called "train" (or "test"): its folder holds no folders.
-        let inner = Some(dir.join(TRAIN)).filter(|inner| inner.is_dir() && holds_folders(inner));
+        // A pattern of the shards in a folder "train" stands for that folder.
+        let named = dir.parent().filter(|folder| folder.ends_with(TRAIN) && !dir.is_dir() && shards::are_at(dir));
+        let (inner, dir) = match named {
+            Some(folder) => (Some(dir.to_path_buf()), folder.parent().unwrap_or(folder)),
+            // A class may be called "train" (or "test"): its folder holds no folders.
+            None => (Some(dir.join(TRAIN)).filter(|inner| inner.is_dir() && is_part(inner)), dir),
+        };
         let test = dir.join(TEST);
-        let unlabelled = Some(test).filter(|test| inner.is_some() && test.is_dir() && !holds_folders(test));
+        let unlabelled = Some(test).filter(|test| inner.is_some() && test.is_dir() && !is_part(test));
         let is_there = |name: &&str| match inner {
             Some(_) if *name != TEST => dir.join(name).is_dir(),
-            _ => holds_folders(&dir.join(name)),
+            _ => is_part(&dir.join(name)),
         };
         let validation = VALIDATION.into_iter().find(is_there);
         match (inner, validation) {
@@ -68,6 +75,7 @@ impl Splits {
                 );
                 let train = open(&inner)?;
                 ensure!(train.classes.len() > 1, single_class(&train.root, &train.classes[0]));
+                check_occupied(&train)?;
                 let val = open(&dir.join(name))?.with_classes(&train.classes, &train.root.display().to_string())?;
                 Ok(Splits { train, val, source: ValidationSource::Folder(name), unlabelled })
             }
@@ -79,7 +87,12 @@ impl Splits {
                 )
             }
             (inner, None) => {
-                ensure!(dir.is_dir(), "{}: not a folder; training expects\n{}", dir.display(), expected_splits(dir));
+                ensure!(
+                    inner.is_some() || dir.is_dir() || shards::are_at(dir),
+                    "{}: not a folder; training expects\n{}",
+                    dir.display(),
+                    expected_splits(dir)
+                );
                 let mut splits = Splits::of(open(inner.as_deref().unwrap_or(dir))?, fraction, seed)?;
                 splits.unlabelled = unlabelled;
                 Ok(splits)
@@ -108,11 +121,20 @@ pub fn validation_dir(dir: &Path) -> PathBuf {
     VALIDATION.into_iter().map(|name| dir.join(name)).find(|inner| inner.is_dir()).unwrap_or_else(|| dir.to_path_buf())
 }
 
+/// Checks that every class has images: each epoch draws from all.
+fn check_occupied(train: &Dataset) -> Result<()> {
+    if let Some(empty) = train.class_sizes().iter().position(|size| *size == 0) {
+        bail!("{}: no images of the class \"{}\"", train.root.display(), train.classes[empty]);
+    }
+    Ok(())
+}
+
 /// Splits off a fraction of each class, the first by an order of its own that depends on the seed and an image's name
 /// alone: images added later move few others.
 fn split(whole: Dataset, fraction: f64, seed: u64) -> Result<(Dataset, Dataset)> {
     let root = whole.root.display();
     ensure!(whole.classes.len() > 1, single_class(&whole.root, &whole.classes[0]));
+    check_occupied(&whole)?;
     let mut is_val = vec![false; whole.samples.len()];
     for (class, images) in whole.by_class().iter().enumerate() {
         let count = images.len();
@@ -135,12 +157,7 @@ fn split(whole: Dataset, fraction: f64, seed: u64) -> Result<(Dataset, Dataset)>
     let part = |wanted: bool| {
         let samples = whole.samples.iter().zip(&is_val).filter(|(_, is_val)| **is_val == wanted);
         let samples: Vec<Sample> = samples.map(|(sample, _)| sample.clone()).collect();
-        Dataset {
-            root: whole.root.clone(),
-            classes: whole.classes.clone(),
-            samples: samples.into(),
-            left_out: whole.left_out.clone(),
-        }
+        Dataset { samples: samples.into(), ..whole.clone() }
     };
     Ok((part(false), part(true)))
 }

@@ -1,7 +1,6 @@
 //! What `check` prints: a few lines on the whole, and some examples of everything that is wrong or odd.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use anyhow::Result;
 
@@ -118,7 +117,8 @@ fn noted(findings: &Findings) -> Vec<String> {
         lines.extend(copies(findings, &findings.copies.near, kind, "noted", "nearly the same image"));
     }
     for (oddity, numbers) in &findings.odd {
-        let example = findings.path(numbers[0]).display();
+        let example = findings.path(numbers[0]);
+        let example = example.display();
         let such = if numbers.len() == 1 { "" } else { "such as " };
         lines.push(format!("noted: {}: {}, {such}{example}", oddity.text(), images(numbers.len())));
     }
@@ -140,7 +140,7 @@ fn copies(findings: &Findings, groups: &[Group], kind: Kind, judgement: &str, wh
     let groups: Vec<&Group> = groups.iter().filter(|group| group.kind == kind).collect();
     section(judgement, &format!("{} x {what}{}", groups.len(), kind.text()), &groups, |group| {
         let shown = group.images.iter().take(SHOWN).map(|&number| findings.path(number));
-        let shown: Vec<String> = shown.map(|path: &Path| path.display().to_string()).collect();
+        let shown: Vec<String> = shown.map(|path| path.display().to_string()).collect();
         let more = group.images.len() - shown.len();
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         format!("{}{more}", shown.join("  "))

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
-use super::{Outcome, labelled, models, say_left_out, watch_signals};
+use super::{Outcome, labelled, models, say_stored, watch_signals};
 use crate::cli::{Eval, ViewsArgument};
 use crate::data::dataset::Dataset;
 use crate::data::split;
@@ -38,7 +38,7 @@ pub fn run(args: Eval) -> Result<Outcome> {
         report.note(format!("weights: {files}"));
     }
     let dataset = images(&ensemble, &args.data, args.labels.as_deref(), report)?;
-    say_left_out(&dataset.left_out, &dataset.root, report);
+    say_stored(&dataset, report);
     let interrupted = watch_signals()?;
     let mut details = Details::new(&args, &protocols, &ensemble)?;
     let mut page = args.report.as_deref().map(PageFile::new).transpose()?;

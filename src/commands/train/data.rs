@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::cli::Train;
 use crate::commands::labelled::{describe_absent, describe_unlisted};
-use crate::commands::say_left_out;
+use crate::commands::say_stored;
 use crate::data::dataset::Dataset;
 use crate::data::labels::{self, Labelled};
 use crate::data::split::{Splits, ValidationSource};
@@ -84,9 +84,9 @@ fn check_apart(train: &Dataset, val: &Dataset, report: Report) {
 /// Says where validation images come from, how uneven the classes are, and which have no validation images.
 pub fn describe(splits: &Splits, training: &Training, report: Report) {
     let Splits { train, val, source, unlabelled } = splits;
-    say_left_out(&train.left_out, &train.root, report);
+    say_stored(train, report);
     if train.root != val.root {
-        say_left_out(&val.left_out, &val.root, report);
+        say_stored(val, report);
     }
     if let Some(test) = unlabelled {
         report.note(format!("{}: no class folders inside, so these images are not used", test.display()));
