@@ -18,10 +18,10 @@
 //!
 //! What routes 3 to 5 find is put on one page by [`report::page`].
 //!
-//! [`check`] reads a data set for people rather than for networks.
+//! [`check`] reads a data set for people rather than for networks, and [`pack`] writes one in shards.
 //!
 //! Invariants: [`network::spec`], [`network::shape`], [`training::schedule`], [`views`] and [`geometry`] use no tensors;
-//! [`image`] depends on neither networks nor experiments; [`data`] and [`check`] do not depend on networks; only [`cli`] and
+//! [`image`] depends on neither networks nor experiments; [`data`], [`check`] and [`pack`] do not depend on networks; only [`cli`] and
 //! [`commands`] deal with command-line arguments; only [`model::checkpoint`] and [`weights`] know the layout of weight
 //! files; [`evaluation`] does not depend on [`training`], and [`report`] on neither tensors nor networks; every random
 //! stream and seed is keyed by its purpose ([`random`]; [`shapes`] keys its own by image). The test `structure` enforces what
@@ -48,6 +48,7 @@ pub mod model;
 pub mod native;
 pub mod nearest;
 pub mod network;
+pub mod pack;
 pub mod random;
 pub mod range;
 pub mod remedy;

@@ -43,7 +43,7 @@ fn sizes_schedules_views_and_geometry_do_not_use_tensors() {
 #[test]
 fn image_depends_on_neither_networks_nor_experiments_and_data_not_on_networks() {
     never(&["image"], &["crate::network", "crate::experiment"]);
-    never(&["data", "check"], &["crate::network"]);
+    never(&["data", "check", "pack"], &["crate::network"]);
 }
 
 #[test]
@@ -64,6 +64,7 @@ fn only_cli_and_commands_know_command_line_arguments() {
         "native",
         "nearest",
         "network",
+        "pack",
         "random",
         "range",
         "remedy",
@@ -95,6 +96,6 @@ fn only_checkpoints_and_weights_know_the_layout_of_files_with_weights() {
 
 #[test]
 fn random_numbers_come_from_streams_that_are_keyed_by_what_they_are_for() {
-    let rooms = ["commands", "data", "evaluation", "image", "model", "network", "training", "views", "weights"];
+    let rooms = ["commands", "data", "evaluation", "image", "model", "network", "pack", "training", "views", "weights"];
     never(&rooms, &["seed_from_u64", "rand::rng", "Tensor::rand", ".f_normal", ".f_uniform", "thread_rng"]);
 }

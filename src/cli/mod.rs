@@ -1,6 +1,7 @@
 //! The command line: commands, arguments and their help texts. No work is done here.
 
 mod explain;
+mod pack;
 mod train;
 mod value;
 
@@ -13,6 +14,7 @@ use crate::network::Precision;
 use crate::weights::rename::Rename;
 
 pub use explain::{Explain, MethodArgument};
+pub use pack::Pack;
 pub use train::Train;
 use value::{EXPERIMENT, PROTOCOLS, ViewsParser, WEIGHTS, precision};
 pub use value::{Format, Input, PUBLISHED, ViewsArgument};
@@ -48,6 +50,8 @@ pub enum Command {
     Summary(Summary),
     /// Read every image of a data set once, and show what is wrong or odd
     Check(Check),
+    /// Pack a data set into shards: tar files in WebDataset's form, which are read faster than many small files
+    Pack(Pack),
     /// Draw a small labelled data set of JPEG files for trying things out
     Shapes(Shapes),
     /// Show which libtorch and devices are available, and what is missing

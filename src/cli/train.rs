@@ -21,7 +21,7 @@ pub struct Train {
     #[arg(value_name = "EXPERIMENT", value_parser = EXPERIMENT, hide_possible_values = true)]
     pub experiment: PathBuf,
     /// Folder with train/ and val/ (or valid/, validation/, test/), each with one folder of images per class or with shards
-    /// (tar files in WebDataset's form); or a folder of class folders, a folder of shards, or a pattern such as train-{0000..0146}.tar, of which
+    /// (topfive pack); or a folder of class folders, a folder of shards, or a pattern such as train-{0000..0146}.tar, of which
     /// a part is split off for validation
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,

@@ -9,6 +9,7 @@ mod failure;
 mod images;
 mod labelled;
 mod models;
+mod pack;
 mod page;
 mod predict;
 mod shapes;
@@ -77,6 +78,7 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Explain(args) => explain::run(args),
         Command::Summary(args) => summary::run(args),
         Command::Check(args) => check::run(args),
+        Command::Pack(args) => pack::run(args),
         Command::Shapes(args) => shapes::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Completions(args) => completions::run(args),

@@ -34,6 +34,14 @@ impl Content {
     }
 }
 
+/// The usual ending of the names of files with this content, if it is an image that can be decoded.
+pub fn ending_of(bytes: &[u8]) -> Option<&'static str> {
+    match Content::of(&bytes[..bytes.len().min(START)]) {
+        Content::Image(format) => format.extensions_str().first().copied(),
+        _ => None,
+    }
+}
+
 /// The name of a format that cannot be decoded.
 pub fn unsupported(start: &[u8]) -> Option<&'static str> {
     const SIGNATURES: [(&[u8], &str); 9] = [
