@@ -1,5 +1,5 @@
 //! Sets libtorch's run path, so that the program starts without LD_LIBRARY_PATH; passes libtorch's version to the
-//! program; and embeds the experiments and recipes of `configs/`.
+//! program; compiles what needs libtorch's C++; and embeds the experiments and recipes of `configs/`.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -7,24 +7,48 @@ use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
     println!("cargo:rerun-if-changed=build.rs");
-    link();
-    build_in()
+    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
+    link(&out)?;
+    build_in(&out)
 }
 
-fn link() {
+fn link(out: &Path) -> io::Result<()> {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     // Set by torch-sys's build script, which found the folder.
     let lib = env::var("DEP_TCH_LIBTORCH_LIB").unwrap_or_default();
     println!("cargo:rustc-env=TOPFIVE_LIBTORCH_VERSION={}", version(&lib).unwrap_or("of unknown version".to_string()));
     if lib.is_empty() {
-        return;
+        return Ok(());
     }
     let lib = fs::canonicalize(&lib).unwrap_or(lib.into());
+    compile(&lib, out)?;
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
     if lib.join("libtorch_cuda.so").exists() {
         // Nothing refers to a symbol of the CUDA half; without this the linker would drop it and no GPU would be seen.
         println!("cargo:rustc-link-arg=-Wl,--no-as-needed,-ltorch");
     }
+    Ok(())
+}
+
+/// The headers of Gloo that libtorch's own include.
+const GLOO: [&str; 5] = ["algorithm.h", "common/error.h", "context.h", "rendezvous/store.h", "transport/device.h"];
+
+/// Compiles the process groups.
+fn compile(lib: &Path, out: &Path) -> io::Result<()> {
+    for source in ["src/native/processes.cpp", "src/native/gloo.h"] {
+        println!("cargo:rerun-if-changed={source}");
+    }
+    for header in GLOO {
+        let header = out.join("include/gloo").join(header);
+        fs::create_dir_all(header.parent().unwrap_or(out))?;
+        fs::copy("src/native/gloo.h", header)?;
+    }
+    let include = lib.with_file_name("include");
+    let mut build = cc::Build::new();
+    build.cpp(true).std("c++17").warnings(false).file("src/native/processes.cpp");
+    build.define("USE_C10D_GLOO", None).define("_GLIBCXX_USE_CXX11_ABI", "1");
+    build.include(&include).include(include.join("torch/csrc/api/include")).include(out.join("include"));
+    build.try_compile("topfive_processes").map_err(io::Error::other)
 }
 
 /// The three numbers in libtorch's own header.
@@ -41,7 +65,7 @@ fn version(lib: &str) -> Option<String> {
 }
 
 /// Writes builtin.rs, which `src/experiment/builtin.rs` includes.
-fn build_in() -> io::Result<()> {
+fn build_in(out: &Path) -> io::Result<()> {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     let mut code = String::new();
     for (constant, folder) in [("EXPERIMENTS", "configs"), ("RECIPES", "configs/recipes")] {
@@ -59,6 +83,5 @@ fn build_in() -> io::Result<()> {
             .collect();
         let _ = writeln!(code, "const {constant}: &[(&str, &str)] = &[{entries}];");
     }
-    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
     fs::write(out.join("builtin.rs"), code)
 }

@@ -10,7 +10,7 @@
 //! 3. batch -> forward -> loss -> gradients -> [`training::optimizer`] at the rate of [`training::schedule`]:
 //!    [`training::step`] shows it on one screen, [`training`] is the loop around it, [`training::average`] keeps the
 //!    average of the weights, [`training::saves`] writes all of it, [`training::state`] is what a resumed run needs;
-//!    [`training::find_rate`] is a loop that looks for the rate.
+//!    [`training::find_rate`] is a loop that looks for the rate. Several [`processes`] walk routes 3 and 4 side by side.
 //! 4. image -> [`views`] -> [`evaluation`] (forward, on a processor through the network as [`network::Network::fused`]
 //!    rewrites it; averaged over views and the models of an ensemble, [`model`]) -> [`metrics`] -> [`report`], in the
 //!    `eval` and `predict` [`commands`]. [`native`] is libtorch beyond tch.
@@ -49,6 +49,7 @@ pub mod native;
 pub mod nearest;
 pub mod network;
 pub mod pack;
+pub mod processes;
 pub mod random;
 pub mod range;
 pub mod remedy;

@@ -49,10 +49,17 @@ pub fn split_rank(seed: u64, name: &[u8]) -> u64 {
     mixed(digest(digest::START ^ mixed(seed), name))
 }
 
-/// The seed of libtorch's random generator, which dropout uses, for one step, counted from 0 over the whole run.
-pub fn dropout_seed(seed: u64, step: u64) -> i64 {
+/// The seed of libtorch's random generator, which dropout uses, for one step, counted from 0 over the whole run, in one of
+/// the processes, by its number.
+pub fn dropout_seed(seed: u64, step: u64, process: usize) -> i64 {
     // Neighbouring steps get unrelated seeds.
-    mixed(seed.wrapping_add((step + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15))) as i64
+    mixed(seed.wrapping_add((in_process(step, process) + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15))) as i64
+}
+
+/// A number for a step in one of the processes; for the first one, which may be alone, the step itself. No run has as many
+/// steps as lie between two processes.
+fn in_process(step: u64, process: usize) -> u64 {
+    ((process as u64) << 44) + step
 }
 
 /// The finaliser of SplitMix64: Steele, Lea, Flood; OOPSLA 2014.
@@ -75,10 +82,10 @@ pub fn noise_stream(seed: u64) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(seed)
 }
 
-/// The stream that decides how the images of one step are mixed, counted from 0 over the whole run.
-pub fn mix_stream(seed: u64, step: u64) -> ChaCha8Rng {
+/// The stream that decides how one process mixes its images of one step, counted from 0 over the whole run.
+pub fn mix_stream(seed: u64, step: u64, process: usize) -> ChaCha8Rng {
     // A key of its own keeps these streams apart from those of samples.
     let mut stream = ChaCha8Rng::seed_from_u64(seed ^ 0x6D69_785F_6261_7463);
-    stream.set_stream(step);
+    stream.set_stream(in_process(step, process));
     stream
 }

@@ -100,7 +100,7 @@ fn losses(experiment: &Experiment, rate: f64, device: Device) -> Vec<f64> {
     let images: Vec<RgbImage> =
         images.map(|bytes| RgbImage::from_raw(side, side, bytes.to_vec()).expect("an image")).collect();
     let mut learner = learner(experiment, device);
-    let step = |step| learner.step(&images, &[0, 1, 2, 2, 1, 0, 1, 2], step, rate, step % 2 == 1).expect("a step");
+    let step = |step| learner.step(&images, &[0, 1, 2, 2, 1, 0, 1, 2], step, rate, step % 2 == 1).expect("a step").loss;
     (0..10).map(step).collect()
 }
 

@@ -42,7 +42,7 @@ fn a_save_that_fails_leaves_the_one_before_and_the_next_one_writes_everything() 
     let experiment = Experiment::load("tiny".as_ref(), &[]).expect("tiny");
     let run = RunFolder::create(&place.path("run"), &experiment).expect("a run folder");
     let report = Report::new(true, None).expect("a report");
-    let mut saves = Saves::new(&run, SaveEvery::Steps(1), &[], &State::default(), report);
+    let mut saves = Saves::new(Some(&run), SaveEvery::Steps(1), &[], &State::default(), report);
     let [mut first, mut second, mut third] =
         [1, 2, 3].map(|step| (trained(&experiment, step), note(&experiment, step)));
     saves.save(&mut first.0, &first.1).expect("saved");
@@ -71,7 +71,7 @@ fn the_state_of_a_failed_save_is_removed_unless_the_last_checkpoint_needs_it() {
     let experiment = Experiment::load("tiny".as_ref(), &[]).expect("tiny");
     let run = RunFolder::create(&place.path("run"), &experiment).expect("a run folder");
     let mut saves =
-        Saves::new(&run, SaveEvery::Steps(1), &[], &State::default(), Report::new(true, None).expect("a report"));
+        Saves::new(Some(&run), SaveEvery::Steps(1), &[], &State::default(), Report::new(true, None).expect("a report"));
     fs::create_dir(run.last()).expect("a folder");
     let (mut trained, note) = (trained(&experiment, 5), note(&experiment, 5));
     saves.save(&mut trained, &note).expect("a failure to write is a warning");

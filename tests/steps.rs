@@ -72,7 +72,8 @@ fn ten_updates_of_every_optimiser_give_pytorchs_losses_weights_and_buffers() {
             for (batch, &count) in group.iter().enumerate() {
                 let these = first..first + count;
                 let ends_group = batch + 1 == group.len();
-                let loss = learner.step(&images[these.clone()], &labels[these], 0, rate, ends_group).expect("a step");
+                let loss =
+                    learner.step(&images[these.clone()], &labels[these], 0, rate, ends_group).expect("a step").loss;
                 sum += loss * count as f64;
                 first += count;
             }

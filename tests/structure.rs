@@ -65,6 +65,7 @@ fn only_cli_and_commands_know_command_line_arguments() {
         "nearest",
         "network",
         "pack",
+        "processes",
         "random",
         "range",
         "remedy",

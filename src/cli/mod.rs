@@ -6,6 +6,7 @@ mod train;
 mod value;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
@@ -75,6 +76,9 @@ pub struct Common {
     /// Number of threads that libtorch computes with [default: number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024), help_heading = "Common options")]
     pub threads: Option<u32>,
+    /// How long processes that torchrun, srun or mpirun has started together wait for one another: 90s, 10m, 2h
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = value::time, help_heading = "Common options")]
+    pub timeout: Duration,
     /// How results are shown.
     #[command(flatten)]
     pub output: Output,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Common;
-use super::value::{EXPERIMENT, Input, RECIPE, WEIGHTS};
+use super::value::{EXPERIMENT, Input, RECIPE, ScaleRate, WEIGHTS};
 use crate::training::saves::SaveEvery;
 use crate::weights::rename::Rename;
 
@@ -83,6 +83,10 @@ pub struct Train {
     /// Initial learning rate [default: the experiment's]
     #[arg(long, value_name = "RATE")]
     pub lr: Option<f64>,
+    /// Multiply the learning rate by the number of processes, or its square root; each has batches of its own, so that
+    /// updates are fewer and learn from more images [default: the rate stays]
+    #[arg(long, value_enum, value_name = "linear|sqrt")]
+    pub scale_rate: Option<ScaleRate>,
     /// Size of the network's input in pixels: 64, or HEIGHTxWIDTH [default: the experiment's]
     #[arg(long, value_name = "SIZE")]
     pub input: Option<Input>,

@@ -3,12 +3,14 @@
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ValueEnum};
 
 use crate::experiment::builtin;
 use crate::network::Precision;
+use crate::training::saves::SaveEvery;
 use crate::views::{Named, Protocol};
 
 /// A path whose completions also offer the built-in names.
@@ -54,6 +56,36 @@ impl FromStr for Input {
         match (height.parse(), width.parse()) {
             (Ok(height), Ok(width)) => Ok(Input { height, width }),
             _ => Err("expected a number of pixels such as 64, or HEIGHTxWIDTH such as 64x96".to_string()),
+        }
+    }
+}
+
+/// Reads a time.
+///
+/// # Errors
+/// Returns what was expected.
+pub fn time(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(SaveEvery::Time(time)) => Ok(time),
+        _ => Err("expected a time such as 90s, 10m or 2h".to_string()),
+    }
+}
+
+/// How the learning rate follows the number of processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ScaleRate {
+    /// Times their number (Goyal et al., arXiv:1706.02677, section 2.1)
+    Linear,
+    /// Times the square root of their number (Krizhevsky, arXiv:1404.5997, section 5)
+    Sqrt,
+}
+
+impl ScaleRate {
+    /// What the rate is multiplied by.
+    pub fn factor(self, processes: usize) -> f64 {
+        match self {
+            ScaleRate::Linear => processes as f64,
+            ScaleRate::Sqrt => (processes as f64).sqrt(),
         }
     }
 }

@@ -16,6 +16,7 @@ mod shapes;
 mod summary;
 mod train;
 
+use std::env;
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
 use std::num::NonZero;
@@ -27,14 +28,15 @@ use std::thread::available_parallelism;
 
 use anyhow::{Context, Result, anyhow, bail};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
-use tch::Device;
+use tch::{Cuda, Device};
 
 use crate::cli::{Command, Common, ViewsArgument};
 use crate::data::dataset::Dataset;
 use crate::data::listing::{self, LeftOut};
 use crate::device;
-use crate::evaluation::BadImage;
+use crate::evaluation::{BadImage, Classification};
 use crate::experiment::Change;
+use crate::processes::Processes;
 use crate::report::Report;
 use crate::views::Views;
 
@@ -71,7 +73,7 @@ impl Outcome {
 /// # Errors
 /// Returns the reason if the command failed.
 pub fn run(command: Command) -> Result<Outcome> {
-    match command {
+    let done = match command {
         Command::Train(args) => train::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Predict(args) => predict::run(args),
@@ -82,23 +84,59 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Shapes(args) => shapes::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Completions(args) => completions::run(args),
-    }
+    };
+    done.map_err(|error| match Processes::of_environment() {
+        Ok(all) if all.are_several() => error.context(format!("in rank {} of {}", all.rank(), all.count())),
+        _ => error,
+    })
 }
 
-/// Sets up threads and finds the device; returns it with the number of workers.
-fn prepare(common: &Common) -> Result<(Device, usize, Report)> {
-    let report = Report::new(common.output.quiet, common.output.json.as_deref())?;
-    if let Some(threads) = common.threads {
+/// Sets up threads, finds the device and meets the other processes; returns the device with the number of workers.
+fn prepare(common: &Common, processes: &mut Processes) -> Result<(Device, usize, Report)> {
+    let report = match processes.is_first() {
+        true => Report::new(common.output.quiet, common.output.json.as_deref())?,
+        false => Report::silent(),
+    };
+    let shared = processes.local_count() > 1 && env::var_os("OMP_NUM_THREADS").is_none();
+    let threads = common.threads.or(shared.then(|| cores(processes) as u32));
+    if let Some(threads) = threads {
         tch::set_num_threads(threads as i32);
     }
-    let workers = workers(common.workers);
-    let device = device::parse(&common.device).map_err(|error| anyhow!("--device {error:#}"))?;
+    let workers = workers(common.workers, processes);
+    let device = device::parse(&device_name(common, processes)).map_err(|error| anyhow!("--device {error:#}"))?;
+    processes.meet(common.timeout).context("--timeout bounds how long they wait")?;
     Ok((device, workers, report))
 }
 
+/// The name of the device: of several processes, each has a GPU of its own.
+fn device_name(common: &Common, processes: &Processes) -> String {
+    let is_any = ["auto", "cuda"].contains(&common.device.as_str());
+    // A launcher may show each process its own GPU only.
+    match Cuda::device_count() {
+        2.. if processes.are_several() && is_any => format!("cuda:{}", processes.local_rank()),
+        _ => common.device.clone(),
+    }
+}
+
 /// The number of threads that read images.
-fn workers(asked: Option<u32>) -> usize {
-    asked.map_or_else(|| available_parallelism().map_or(1, NonZero::get), |workers| workers as usize)
+fn workers(asked: Option<u32>, processes: &Processes) -> usize {
+    asked.map_or_else(|| cores(processes), |workers| workers as usize)
+}
+
+/// The processor's cores, or this process's part of them.
+fn cores(processes: &Processes) -> usize {
+    (available_parallelism().map_or(1, NonZero::get) / processes.local_count()).max(1)
+}
+
+/// Classifies this process's part of the images for the first process, which shows the results.
+fn assist(outcomes: Classification, processes: &Processes, interrupted: &AtomicBool) -> Result<Outcome> {
+    for (index, outcome) in outcomes.enumerate() {
+        let _ = outcome?;
+        if processes.is_interrupted(index, interrupted)? {
+            return Ok(Outcome::Interrupted);
+        }
+    }
+    Ok(Outcome::Done)
 }
 
 /// Says what there is to say of how a data set is stored.

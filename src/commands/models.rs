@@ -13,6 +13,7 @@ use crate::experiment::{Experiment, PublishedWeights};
 use crate::model::checkpoint::{self, BEST, LAST};
 use crate::model::{Ensemble, Found, Model, classes, find};
 use crate::network::Precision;
+use crate::processes::Processes;
 use crate::report::Report;
 use crate::weights::location::{Left, Location};
 use crate::weights::published;
@@ -31,8 +32,9 @@ pub fn open(
     weights: &Weights,
     running: Running,
     common: &Common,
+    mut processes: Processes,
 ) -> Result<(Ensemble, Pace, Report)> {
-    let (device, workers, report) = prepare(common)?;
+    let (device, workers, report) = prepare(common, &mut processes)?;
     let Running { plain, precision } = running;
     check_precision(precision, device, report)?;
     let found = names.iter().map(|name| find(name)).collect::<Result<Vec<_>>>()?;
@@ -56,7 +58,7 @@ pub fn open(
         });
     }
     let batch_size = common.batch_size.unwrap_or_else(|| batch_size(device)) as usize;
-    let pace = Pace { batch_size, workers, plain, precision };
+    let pace = Pace { processes, batch_size, workers, plain, precision };
     Ok((Ensemble::new(models)?, pace, report))
 }
 

@@ -12,6 +12,7 @@ use crate::data::shards::index;
 use crate::pack::plan::Plan;
 use crate::pack::shrink::Shrink;
 use crate::pack::{Options, Packing, sources};
+use crate::processes::Processes;
 use crate::report::Report;
 use crate::report::records::write_json;
 use crate::report::table::grouped;
@@ -28,7 +29,7 @@ pub fn run(args: Pack) -> Result<Outcome> {
         shard_bytes: u64::from(args.shard_size) * 1_000_000,
         shrink: args.shorter_side.map(|shorter_side| Shrink { shorter_side, quality: args.quality }),
     };
-    let mut packing = Packing::start(parts, &args.out, options, workers(args.workers))?;
+    let mut packing = Packing::start(parts, &args.out, options, workers(args.workers, &Processes::alone()))?;
     let kept = packing.plans.iter().flat_map(|plan| &plan.shards).filter(|shard| shard.is_kept).count();
     if kept > 0 {
         report.note(format!("{}: keeping {kept} complete shards of an earlier run", args.out.display()));

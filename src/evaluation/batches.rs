@@ -72,7 +72,7 @@ struct Runner<'a> {
 impl<'a> Batches<'a> {
     /// # Errors
     /// Returns an error if a network must run dense and cannot.
-    pub fn new(members: &[Member<'a>], request: Arc<Request>, pace: Pace, report: Report) -> Result<Self> {
+    pub fn new(members: &[Member<'a>], request: Arc<Request>, pace: &Pace, report: Report) -> Result<Self> {
         let runners = members.iter().zip(&request.members).map(|(member, asked)| Runner::new(member, asked, pace));
         let runners = runners.collect::<Result<_>>()?;
         Ok(Batches {
@@ -196,7 +196,7 @@ impl<'a> Batches<'a> {
 }
 
 impl<'a> Runner<'a> {
-    fn new(member: &Member<'a>, asked: &MemberRequest, pace: Pace) -> Result<Self> {
+    fn new(member: &Member<'a>, asked: &MemberRequest, pace: &Pace) -> Result<Self> {
         let Member { network, experiment, .. } = member;
         let fused = |network: &Network| match pace.plain {
             true => Ok(None),

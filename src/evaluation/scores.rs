@@ -1,5 +1,7 @@
 //! The scores of one image: summed up view by view, averaged to class probabilities when all views are done.
 
+use serde::{Deserialize, Serialize};
+
 use super::Member;
 use super::request::{Request, Slot, Viewed};
 use crate::views::Average;
@@ -24,7 +26,7 @@ struct Sum {
 }
 
 /// The class probabilities of one image under one protocol.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Averaged {
     /// Over all members, one per class.
     pub mean: Vec<f32>,

@@ -179,6 +179,12 @@ impl Network {
         self.parameters().filter(|(parameter, _)| parameter.is_trainable() && !self.is_frozen(parameter.layer()))
     }
 
+    /// The running statistics that training changes: without those of frozen layers.
+    pub fn statistics(&self) -> impl Iterator<Item = &Tensor> {
+        let changing = |parameter: &Parameter| !parameter.is_trainable() && !self.is_frozen(parameter.layer());
+        self.parameters().filter(move |(parameter, _)| changing(parameter)).map(|(_, tensor)| tensor)
+    }
+
     /// The tensor of a parameter.
     ///
     /// # Errors

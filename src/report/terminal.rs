@@ -15,6 +15,7 @@ use crate::atomic::check_writable;
 pub struct Report {
     quiet: bool,
     to_error: bool,
+    silent: bool,
 }
 
 impl Report {
@@ -25,7 +26,12 @@ impl Report {
     pub fn new(quiet: bool, json: Option<&Path>) -> Result<Self> {
         let file = json.filter(|path| *path != Path::new("-"));
         file.map_or(Ok(()), check_writable)?;
-        Ok(Report { quiet, to_error: json.is_some_and(|path| path == Path::new("-")) })
+        Ok(Report { quiet, to_error: json.is_some_and(|path| path == Path::new("-")), silent: false })
+    }
+
+    /// A report that shows nothing, for a process of several that leaves that to another.
+    pub fn silent() -> Self {
+        Report { quiet: true, to_error: true, silent: true }
     }
 
     /// Prints a line of the result itself, even when quiet.
@@ -35,7 +41,9 @@ impl Report {
     pub fn result(&self, line: impl AsRef<str>) -> Result<()> {
         let line = format!("{}\n", line.as_ref());
         if self.to_error {
-            to_stderr(&line);
+            if !self.silent {
+                to_stderr(&line);
+            }
             return Ok(());
         }
         stdout::print(&line)
@@ -50,7 +58,9 @@ impl Report {
 
     /// Prints a warning.
     pub fn warn(&self, line: impl AsRef<str>) {
-        to_stderr(&format!("warning: {}\n", line.as_ref()));
+        if !self.silent {
+            to_stderr(&format!("warning: {}\n", line.as_ref()));
+        }
     }
 
     /// Shows progress: a bar if a person is watching, otherwise a line every few seconds.

@@ -1,16 +1,18 @@
 //! The images that a network learns from: epoch by epoch, batch by batch.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Error, Result, ensure};
 use image::RgbImage;
 
 use crate::data::dataset::Dataset;
-use crate::data::example::{Example, Examples};
+use crate::data::example::{Example, Examples, Visit};
 use crate::data::loader::Loader;
 use crate::evaluation::BadImage;
 use crate::experiment::Experiment;
 use crate::network::node::trains_on_single_images;
+use crate::processes::Processes;
 use crate::remedy::Remedy;
 use crate::report::Report;
 
@@ -21,6 +23,7 @@ pub struct TrainingBatches<'a> {
     examples: Examples,
     batch_size: usize,
     workers: usize,
+    processes: &'a Processes,
     /// The images that the network needs at least to be trained: two if a batch norm would see a single value.
     pub least: usize,
 }
@@ -51,20 +54,21 @@ pub struct BadImages {
 }
 
 impl<'a> TrainingBatches<'a> {
-    /// The batches of `train` as the experiment says, prepared by this many threads.
+    /// This process's part of the batches of `train` as the experiment says, prepared by this many threads.
     ///
     /// # Errors
     /// Returns an error if the network cannot be trained on batches of this size.
-    pub fn new(experiment: &Experiment, train: &'a Dataset, workers: usize) -> Result<Self> {
+    pub fn new(experiment: &Experiment, train: &'a Dataset, workers: usize, processes: &'a Processes) -> Result<Self> {
         let least = if trains_on_single_images(experiment.nodes()) { 1 } else { 2 };
         let batch_size = experiment.training.batch_size;
         ensure!(batch_size >= least, single_image());
-        Ok(TrainingBatches { train, examples: Examples::new(train, experiment), batch_size, workers, least })
+        let examples = Examples::new(train, experiment);
+        Ok(TrainingBatches { train, examples, batch_size, workers, processes, least })
     }
 
-    /// Steps of an epoch.
+    /// Steps of an epoch, in each of which all processes have a batch.
     pub fn steps(&self) -> u64 {
-        self.train.samples.len().div_ceil(self.batch_size) as u64
+        steps(self.train.samples.len(), self.batch_size, self.processes.count())
     }
 
     /// Starts an epoch at this step.
@@ -73,9 +77,17 @@ impl<'a> TrainingBatches<'a> {
     /// Returns an error if threads cannot be started.
     pub fn epoch(&self, epoch: u64, step: u64) -> Result<Epoch<'_>> {
         let order = self.examples.order(epoch);
+        let own: Vec<Visit> = (step..self.steps()).flat_map(|step| order[self.part(step)].iter().copied()).collect();
         let ahead = 2 * self.batch_size + self.workers;
-        let loaded = self.examples.load(&order[self.start_of(step)..], epoch, self.workers, ahead)?;
+        let loaded = self.examples.load(&own, epoch, self.workers, ahead)?;
         Ok(Epoch { batches: self, loaded, step })
+    }
+
+    /// What this process visits of an epoch's order in a step.
+    fn part(&self, step: u64) -> Range<usize> {
+        let start = self.start_of(step);
+        let share = self.processes.share(self.start_of(step + 1) - start);
+        start + share.start..start + share.end
     }
 
     /// The first image of a step: all steps are of equal size, give or take one image, so that no image is dropped and no
@@ -85,13 +97,18 @@ impl<'a> TrainingBatches<'a> {
     }
 }
 
+/// Steps of an epoch over this many images, if this many processes have a batch each.
+pub fn steps(images: usize, batch_size: usize, processes: usize) -> u64 {
+    images.div_ceil(batch_size * processes) as u64
+}
+
 impl Epoch<'_> {
-    /// The next batch, with fewer images if some cannot be read.
+    /// The next batch, with fewer images if some cannot be read, and none if they are too few to learn from.
     ///
     /// # Errors
     /// Returns an error if a worker has panicked.
     pub fn next(&mut self, bad: &mut BadImages) -> Result<TrainingBatch> {
-        let count = self.batches.start_of(self.step + 1) - self.batches.start_of(self.step);
+        let count = self.batches.part(self.step).len();
         self.step += 1;
         let mut batch = TrainingBatch { images: Vec::with_capacity(count), labels: Vec::with_capacity(count) };
         for example in self.loaded.by_ref().take(count) {
@@ -104,6 +121,10 @@ impl Epoch<'_> {
                 }
                 Err(reason) => bad.remember(BadImage { name: sample.source.name(), reason }),
             }
+        }
+        if batch.images.len() < self.batches.least {
+            batch.images.clear();
+            batch.labels.clear();
         }
         Ok(batch)
     }
@@ -118,6 +139,15 @@ impl BadImages {
     /// None so far.
     pub fn new(report: Report) -> Self {
         BadImages { found: Vec::new(), report }
+    }
+
+    /// Takes in what the other processes have found.
+    ///
+    /// # Errors
+    /// Returns an error if another process has ended.
+    pub fn share(&mut self, processes: &Processes) -> Result<()> {
+        processes.gather(self.found.clone())?.into_iter().flatten().for_each(|image| self.remember(image));
+        Ok(())
     }
 
     /// Reports an image unless it is known.

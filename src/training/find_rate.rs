@@ -9,6 +9,7 @@ use super::batches::{BadImages, TrainingBatch, TrainingBatches};
 use super::step::Learner;
 use crate::data::dataset::Dataset;
 use crate::experiment::Experiment;
+use crate::processes::Processes;
 use crate::report::Report;
 
 /// The first and the last rate that are tried.
@@ -62,8 +63,8 @@ impl RateSearch<'_> {
     /// # Errors
     /// Returns an error if the device is out of memory or no image can be read.
     pub fn run(&self, learner: &mut Learner, bad: &mut BadImages) -> Result<Option<Tried>> {
-        let accumulate = self.experiment.training.accumulate;
-        let batches = TrainingBatches::new(self.experiment, self.train, self.workers)?;
+        let (accumulate, processes) = (self.experiment.training.accumulate, Processes::alone());
+        let batches = TrainingBatches::new(self.experiment, self.train, self.workers, &processes)?;
         let mut bar = self.report.bar(UPDATES as u64, "learning rate");
         let mut tried = Tried::default();
         // The loss and the images of the current update, and its batches, so far.
@@ -76,13 +77,13 @@ impl RateSearch<'_> {
                 if self.interrupted.load(Ordering::Relaxed) {
                     return Ok(None);
                 }
-                if images.len() < batches.least {
+                if images.is_empty() {
                     continue;
                 }
                 learned += 1;
                 let rate = rate(tried.rates.len());
                 let is_last = learned % accumulate == 0;
-                let loss = learner.step(&images, &labels, epoch * batches.steps() + step, rate, is_last)?;
+                let loss = learner.step(&images, &labels, epoch * batches.steps() + step, rate, is_last)?.loss;
                 sum += loss * labels.len() as f64;
                 count += labels.len();
                 if is_last || !loss.is_finite() {

@@ -38,13 +38,16 @@ impl Log {
         self.file.sync()
     }
 
-    /// Cuts the log back to `state`, which a run is resumed from: what the run did afterwards, it will do again.
+    /// Cuts the log back to `state`, which a run is resumed from: what the run did afterwards, it will do again. What it had done
+    /// when it was last resumed stays, whatever its steps: they may have been larger or smaller then.
     ///
     /// # Errors
     /// Returns an error if the log cannot be read or written.
     pub fn resume(&mut self, state: &State) -> Result<()> {
         let lines = self.lines()?;
-        let kept = lines.iter().filter(|line| is_before(line, state));
+        let before = lines.iter().rposition(|line| line["kind"] == "resume").map_or(0, |last| last + 1);
+        let (before, since) = lines.split_at(before);
+        let kept = before.iter().chain(since.iter().filter(|line| is_before(line, state)));
         let text: String =
             kept.chain([&json!({ "kind": "resume", "step": state.step })]).map(|it| format!("{it}\n")).collect();
         write_atomically(self.file.path(), text.as_bytes())

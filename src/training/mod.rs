@@ -1,6 +1,8 @@
-//! The training loop, from images to weights, in the order in which things happen. One step is in `step`.
+//! The training loop, from images to weights, in the order in which things happen. One step is in `step`. Several processes
+//! go through the loop side by side: what decides how it goes on is agreed on, and only the first one writes.
 
 mod accumulation;
+mod agreement;
 pub mod answers;
 mod appended;
 pub mod average;
@@ -22,7 +24,7 @@ pub mod state;
 pub mod step;
 mod validation;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Error, Result, bail, ensure};
@@ -31,6 +33,7 @@ use crate::data::dataset::Dataset;
 use crate::experiment::Experiment;
 use crate::metrics::Errors;
 use crate::model::checkpoint::Note;
+use crate::processes::Processes;
 use crate::remedy::Remedy;
 use crate::report::Report;
 use crate::report::page::About;
@@ -42,6 +45,7 @@ use progress::Progress;
 use run::RunFolder;
 use saves::{SaveEvery, Saves};
 use state::{State, Trained};
+use step::Learned;
 use validation::Validation;
 
 /// How training ended.
@@ -71,14 +75,16 @@ pub struct Trainer<'a> {
     pub train: &'a Dataset,
     /// The images to measure errors on after each epoch.
     pub val: &'a Dataset,
-    /// Where everything is written.
-    pub run: &'a RunFolder,
+    /// Where everything is written, by the first process.
+    pub run: Option<&'a RunFolder>,
     /// How often the run is saved besides the ends of its epochs.
     pub save_every: SaveEvery,
     /// What the run's page says about it.
     pub about: &'a About,
     /// Threads that prepare images.
     pub workers: usize,
+    /// Those that train together.
+    pub processes: &'a Processes,
     /// The terminal output.
     pub report: Report,
     /// Set by a signal; the loop then ends after the current step.
@@ -89,9 +95,10 @@ impl Trainer<'_> {
     /// Trains to the end of the run. Images that cannot be read are reported once, skipped, and added to `bad`.
     ///
     /// # Errors
-    /// Returns an error if the loss becomes NaN or infinite, the device is out of memory, or the last save fails.
+    /// Returns an error if the loss becomes NaN or infinite, the device is out of memory, another process has ended, or the last
+    /// save fails.
     pub fn train(&self, trained: &mut Trained, bad: &mut BadImages) -> Result<Ended> {
-        let batches = TrainingBatches::new(self.experiment, self.train, self.workers)?;
+        let batches = TrainingBatches::new(self.experiment, self.train, self.workers, self.processes)?;
         let length = Length::new(&self.experiment.training, batches.steps());
         let formats = &self.experiment.training.log;
         let mut saves = Saves::new(self.run, self.save_every, formats, &trained.state, self.report);
@@ -110,14 +117,15 @@ impl Trainer<'_> {
             while !length.ends_epoch(&trained.state) {
                 let batch = epoch.next(bad)?;
                 let rate = length.rate(&self.experiment.training, &trained.state);
-                let learned = self.learn(trained, &batch, rate, batches.least, &length)?;
+                let learned = self.learn(trained, &batch, rate, &length)?;
                 trained.state.step += 1;
-                trained.state.seconds = seconds();
+                let agreed = self.agree(seconds())?;
+                trained.state.seconds = agreed.seconds;
 
                 if let Some(line) = progress.step(&trained.state, learned, rate, epoch.waited()) {
                     saves.log(&line);
                 }
-                if self.interrupted.load(Ordering::Relaxed) {
+                if agreed.is_interrupted {
                     return self.interrupt(trained, &mut saves);
                 }
                 if saves.is_due(trained.state.step) {
@@ -128,40 +136,29 @@ impl Trainer<'_> {
             progress.clear();
             ensure!(trained.state.loss_images > 0, "none of the training images could be read");
             self.end_group(trained, &length)?;
+            self.check_equal(trained)?;
+            bad.share(self.processes)?;
             // Validation may take long or fail; a resumed run continues with it.
             if saves.is_worthwhile() {
                 self.save(trained, &mut saves)?;
             }
             let Some(found) = self.validate(trained, bad)? else { return self.interrupt(trained, &mut saves) };
-            trained.state.seconds = seconds();
+            trained.state.seconds = self.agree(seconds())?.seconds;
             self.finish_epoch(trained, found, &length, &progress, &mut saves)?;
         }
         self.finish(trained, &mut saves)?;
         self.end(trained)
     }
 
-    /// Learns from a batch, and takes the new weights into their average; returns the number of images learned from.
-    fn learn(
-        &self,
-        trained: &mut Trained,
-        batch: &TrainingBatch,
-        rate: f64,
-        least: usize,
-        length: &Length,
-    ) -> Result<u64> {
+    /// Learns from the batches of all processes, and takes the new weights into their average; returns the number of images
+    /// learned from.
+    fn learn(&self, trained: &mut Trained, batch: &TrainingBatch, rate: f64, length: &Length) -> Result<u64> {
         let Trained { learner, state, .. } = trained;
         let ends_group = length.ends_group(state);
-        // What is left of an uneven or partly unreadable batch may be too little.
-        let is_enough = batch.images.len() >= least;
-        let images = if is_enough { batch.images.len() as u64 } else { 0 };
-        if is_enough {
-            let loss = learner.step(&batch.images, &batch.labels, state.step, rate, ends_group)?;
-            ensure!(loss.is_finite(), self.diverged(state, &format!("the loss is {loss}")));
-            state.loss_sum += loss * images as f64;
-            state.loss_images += images;
-        } else if ends_group {
-            learner.end_group(rate)?;
-        }
+        let Learned { loss, images } = learner.step(&batch.images, &batch.labels, state.step, rate, ends_group)?;
+        ensure!(loss.is_finite(), self.diverged(state, &format!("the loss is {loss}")));
+        state.loss_sum += loss * images as f64;
+        state.loss_images += images;
         if ends_group {
             self.average(trained, length)?;
         }

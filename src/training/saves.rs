@@ -52,14 +52,14 @@ impl FromStr for SaveEvery {
 /// than the epochs of a small network.
 const WORTH_SAVING: Duration = Duration::from_secs(10);
 
-/// What a run writes while it trains. A write that fails, on a full disk for instance, does not end the run: the
+/// What a run writes while it trains; nothing in processes that leave that to another. A write that fails, on a full disk for instance, does not end the run: the
 /// previous save is intact, and the next one writes everything.
 #[derive(Debug)]
 pub struct Saves<'a> {
-    run: &'a RunFolder,
+    run: Option<&'a RunFolder>,
     every: SaveEvery,
     report: Report,
-    log: Log,
+    log: Option<Log>,
     /// Whether the log is written as a table, too.
     has_table: bool,
     /// The event file, if the experiment wants one.
@@ -83,15 +83,21 @@ struct Best {
 
 impl<'a> Saves<'a> {
     /// The saves of a run that goes on from `state`, with a log of these formats. Nothing has been saved yet.
-    pub fn new(run: &'a RunFolder, every: SaveEvery, formats: &[LogFormat], state: &State, report: Report) -> Self {
-        let has_events = formats.contains(&LogFormat::Tensorboard);
+    pub fn new(
+        run: Option<&'a RunFolder>,
+        every: SaveEvery,
+        formats: &[LogFormat],
+        state: &State,
+        report: Report,
+    ) -> Self {
+        let with_events = run.filter(|_| formats.contains(&LogFormat::Tensorboard));
         Saves {
             run,
             every,
             report,
-            log: Log::at(run.log()),
+            log: run.map(|run| Log::at(run.log())),
             has_table: formats.contains(&LogFormat::Csv),
-            events: has_events.then(|| Events::after(run, state.events, state.step)),
+            events: with_events.map(|run| Events::after(run, state.events, state.step)),
             last: Instant::now(),
             saved: None,
             failure: None,
@@ -115,7 +121,7 @@ impl<'a> Saves<'a> {
 
     /// Adds a line to the log.
     pub fn log(&mut self, line: &Value) {
-        let written = self.log.add(line);
+        let written = self.log.as_mut().map_or(Ok(()), |log| log.add(line));
         let told = self.events.as_mut().map_or(Ok(()), |events| events.add_line(line));
         self.warn_once(written.and(told));
     }
@@ -139,7 +145,9 @@ impl<'a> Saves<'a> {
     /// # Errors
     /// Returns an error if a weight is NaN or infinite.
     pub fn keep_best(&mut self, network: &Network, note: Note, answers: String) -> Result<()> {
-        self.best = Some(Best { weights: checkpoint::weights_of(network, &self.run.best())?, note, answers });
+        if let Some(run) = self.run {
+            self.best = Some(Best { weights: checkpoint::weights_of(network, &run.best())?, note, answers });
+        }
         Ok(())
     }
 
@@ -182,58 +190,63 @@ impl<'a> Saves<'a> {
 
     /// The best weights come first, and the logs: the state takes both for written.
     fn write(&mut self, trained: &Trained, note: &Note) -> Result<()> {
+        let Some(run) = self.run else { return Ok(()) };
         if let Some(Best { weights, note, answers }) = &self.best {
-            safetensors::write(&self.run.best(), weights, note)?;
-            write_atomically(&self.run.validation(), answers.as_bytes())?;
+            safetensors::write(&run.best(), weights, note)?;
+            write_atomically(&run.validation(), answers.as_bytes())?;
             self.best = None;
         }
-        self.log.sync()?;
+        self.log.as_mut().map_or(Ok(()), Log::sync)?;
         self.events.as_mut().map_or(Ok(()), Events::sync)?;
-        state::save(self.run, trained, note)
+        state::save(run, trained, note)
     }
 
     /// Removes all states but that of the last checkpoint, also what a failed save left: it would fill the disk further.
     fn remove_other_states(&self) -> Result<()> {
+        let Some(run) = self.run else { return Ok(()) };
         let step = match (&self.saved, &self.failure) {
             (Some(saved), None) => Some(saved.step),
-            _ if self.run.last().exists() => Some(checkpoint::open(&self.run.last())?.0.step),
+            _ if run.last().exists() => Some(checkpoint::open(&run.last())?.0.step),
             _ => None,
         };
-        self.run.remove_states_but(step)
+        run.remove_states_but(step)
     }
 
     /// Draws the curves; they are drawn again after the next epoch.
     pub fn draw_curves(&mut self) {
-        self.warn_once(self.write_curves());
+        let draw = |run: &RunFolder, log: &Log| write_atomically(&run.curves(), &curves::draw(&log.epochs()?)?);
+        self.warn_once(self.write_from_log(draw));
     }
 
     /// Writes the log as a table, if the experiment wants one; it is written again after the next epoch.
     pub fn write_table(&mut self) {
+        let write = |run: &RunFolder, log: &Log| {
+            let (epochs, steps) = log.epochs_and_steps()?;
+            write_atomically(&run.table(), log_table::table(&epochs, &steps)?.as_bytes())
+        };
         if self.has_table {
-            self.warn_once(self.write_rows());
+            self.warn_once(self.write_from_log(write));
         }
     }
 
     /// Writes the page, of what there is to see so far; it is written again after the next epoch. Without a checkpoint
     /// there is none: the folder of such a run may be taken by another.
     pub fn write_page(&mut self, about: &About) {
-        let write = || {
-            let progress = Some(progress(&self.log)?);
+        let write = |run: &RunFolder, log: &Log| {
+            let progress = Some(progress(log)?);
             let page = Page { about, progress, errors: Vec::new(), measured: None, results: Value::Null };
-            write_atomically(&self.run.page(), page.html().as_bytes())
+            write_atomically(&run.page(), page.html().as_bytes())
         };
         if self.saved.is_some() {
-            self.warn_once(write());
+            self.warn_once(self.write_from_log(write));
         }
     }
 
-    fn write_curves(&self) -> Result<()> {
-        write_atomically(&self.run.curves(), &curves::draw(&self.log.epochs()?)?)
-    }
-
-    fn write_rows(&self) -> Result<()> {
-        let (epochs, steps) = self.log.epochs_and_steps()?;
-        write_atomically(&self.run.table(), log_table::table(&epochs, &steps)?.as_bytes())
+    fn write_from_log(&self, write: impl Fn(&RunFolder, &Log) -> Result<()>) -> Result<()> {
+        match (self.run, &self.log) {
+            (Some(run), Some(log)) => write(run, log),
+            _ => Ok(()),
+        }
     }
 
     /// Shows the first failure since the last save; the next save tries again.

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
+use tch::Tensor;
 
 use super::average::Average;
 use super::events::Position;
@@ -30,6 +31,16 @@ pub struct Trained {
     pub average: Option<Average>,
     /// The rest.
     pub state: State,
+}
+
+impl Trained {
+    /// All tensors: the weights, the running statistics, what the optimiser keeps, and the average.
+    pub fn tensors(&self) -> Vec<&Tensor> {
+        let network = self.learner.network.parameters().map(|(_, tensor)| tensor);
+        let kept = self.learner.state().map(|(_, tensor)| tensor);
+        let average = self.average.iter().flat_map(Average::state).map(|(_, tensor)| tensor);
+        network.chain(kept).chain(average).collect()
+    }
 }
 
 /// What the training loop carries from step to step.
@@ -77,9 +88,16 @@ pub struct State {
     /// The threads that computed the last step: their number decides how sums are rounded.
     #[serde(default)]
     pub threads: i32,
+    /// The processes that made the last step: with their number, steps become larger and an epoch has fewer of them.
+    #[serde(default = "one")]
+    pub processes: usize,
     /// The fingerprint of the training images.
     #[serde(flatten)]
     pub dataset: Fingerprint,
+}
+
+fn one() -> usize {
+    1
 }
 
 /// Errors on the validation images.
@@ -128,6 +146,13 @@ impl State {
     /// Whether the weights as they are have been validated.
     pub fn is_validated(&self) -> bool {
         self.validated == self.step
+    }
+
+    /// The same place in a run of other steps: `then` and `now` steps make an epoch. An epoch that was under way goes on with
+    /// the next image, or a few earlier, where a step begins.
+    pub fn move_to_steps(&mut self, then: u64, now: u64) {
+        let moved = |step: u64| step / then * now + step % then * now / then;
+        (self.step, self.validated) = (moved(self.step), moved(self.validated));
     }
 
     /// Takes note of a validation. `is_whole` completes the current epoch; otherwise the run ends within it.

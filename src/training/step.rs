@@ -1,8 +1,8 @@
-//! A training step: forward, loss, gradients, update.
+//! A training step: forward, loss, gradients, their sum over all processes, update.
 
 use anyhow::Result;
 use image::RgbImage;
-use tch::{Device, Kind, Reduction, TchError, Tensor};
+use tch::{Device, Kind, Reduction, TchError, Tensor, no_grad};
 
 use super::accumulation::Accumulation;
 use super::optimizer::Optimizer;
@@ -15,6 +15,7 @@ use crate::geometry::Size;
 use crate::image::batch::Batch;
 use crate::image::normalise::Normalisation;
 use crate::network::{Mode, Network, Output, Precision, channels_last};
+use crate::processes::Processes;
 use crate::random;
 
 /// A network in training, with everything that a step needs.
@@ -28,6 +29,8 @@ pub struct Learner {
     /// Only in 16 bits.
     scaler: Option<Scaler>,
     weights: Vec<Tensor>,
+    /// The running statistics that training changes.
+    statistics: Vec<Tensor>,
     normalisation: Normalisation,
     channels_last: bool,
     label_smoothing: f64,
@@ -36,6 +39,16 @@ pub struct Learner {
     classes: i64,
     class_weights: Option<Tensor>,
     seed: u64,
+    processes: Processes,
+}
+
+/// What a step has learned from, in all processes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Learned {
+    /// The mean loss, before the update.
+    pub loss: f64,
+    /// The number of images.
+    pub images: u64,
 }
 
 impl Learner {
@@ -58,6 +71,7 @@ impl Learner {
             accumulation: (training.accumulate > 1).then(|| Accumulation::new(&network)).transpose()?,
             scaler: (precision == Precision::F16).then(Scaler::new).transpose()?,
             weights: network.trainable().map(|(_, weight)| weight.shallow_clone()).collect(),
+            statistics: network.statistics().map(Tensor::shallow_clone).collect(),
             normalisation: Normalisation::new(&experiment.preprocess.constants(), network.device())?,
             channels_last,
             label_smoothing: training.label_smoothing,
@@ -66,8 +80,15 @@ impl Learner {
             classes: experiment.network().classes,
             class_weights: None,
             seed: training.seed,
+            processes: Processes::alone(),
             network,
         })
+    }
+
+    /// The same as one of several that learn together, each from its own images.
+    #[must_use]
+    pub fn among(self, processes: &Processes) -> Self {
+        Learner { processes: processes.clone(), ..self }
     }
 
     /// The same for classes with these numbers of images, by which losses are weighed if the experiment says so.
@@ -81,60 +102,120 @@ impl Learner {
         Ok(Learner { class_weights: weights, ..Learner::new(network, experiment)? })
     }
 
-    /// Trains on images of the input's size and their classes; returns their mean loss. The weights change once per group of
-    /// batches, at the rate of the batch that `ends_group`. If the loss is NaN or infinite, nothing changes.
+    /// Trains on images of the input's size and their classes, those of all processes as one batch; this one may have none. The
+    /// weights change once per group of batches, at the rate of the batch that `ends_group`. If the loss is NaN or
+    /// infinite, no weight changes.
     ///
     /// # Errors
-    /// Returns an error if the device is out of memory.
-    pub fn step(&mut self, images: &[RgbImage], labels: &[i64], step: u64, rate: f64, ends_group: bool) -> Result<f64> {
-        let bytes = Batch::of(images)?.tensor()?;
-        self.learn(&bytes, labels, step, rate, ends_group)
+    /// Returns an error if the device is out of memory, or another process has ended.
+    pub fn step(
+        &mut self,
+        images: &[RgbImage],
+        labels: &[i64],
+        step: u64,
+        rate: f64,
+        ends_group: bool,
+    ) -> Result<Learned> {
+        let bytes = (!images.is_empty()).then(|| Batch::of(images)?.tensor()).transpose()?;
+        self.learn(bytes.as_ref(), labels, step, rate, ends_group)
             .map_err(|error| device::explain(error, images.len(), self.network.device()))
     }
 
     fn learn(
         &mut self,
-        bytes: &Tensor,
+        bytes: Option<&Tensor>,
         labels: &[i64],
         step: u64,
         rate: f64,
         ends_group: bool,
-    ) -> Result<f64, TchError> {
+    ) -> Result<Learned, TchError> {
+        let own = [labels.len() as f64, self.weight_of(labels)?];
+        let [count, weight] = self.processes.totals(own)?;
+        if count == 0.0 {
+            if ends_group {
+                self.end_group(rate)?;
+            }
+            return Ok(Learned::default());
+        }
+        // An accumulation divides by its images at its end.
+        let scale = self.scaler.as_ref().map_or(Ok(1.0), Scaler::scale)?;
+        let share = own[1] / weight;
+        let factor = share * scale * if self.accumulation.is_some() { count } else { 1.0 };
+        let (loss, gradients) = match bytes {
+            Some(bytes) => self.gradients(bytes, labels, step, factor)?,
+            None => (0.0, self.weights.iter().map(Tensor::f_zeros_like).collect::<Result<_, _>>()?),
+        };
+        let loss = self.combine(loss * share, &gradients, own[0] / count)?;
+        if loss.is_finite() {
+            match &mut self.accumulation {
+                Some(accumulation) => {
+                    accumulation.add(&gradients, count as u64)?;
+                    drop(gradients);
+                    if ends_group {
+                        self.end_group(rate)?;
+                    }
+                }
+                None => self.update(gradients, rate)?,
+            }
+        }
+        Ok(Learned { loss, images: count as u64 })
+    }
+
+    /// How much the mean loss of images of these classes counts: as their number, or as the classes are weighted.
+    fn weight_of(&self, labels: &[i64]) -> Result<f64, TchError> {
+        match &self.class_weights {
+            // The mean over mixed images is not weighted.
+            Some(weights) if self.mix.is_none() && self.processes.are_several() => {
+                let labels = device::send(&Tensor::f_from_slice(labels)?, self.network.device())?;
+                weights.f_index_select(0, &labels)?.f_sum(Kind::Double)?.f_double_value(&[])
+            }
+            _ => Ok(labels.len() as f64),
+        }
+    }
+
+    /// The mean loss of some images, and the gradients of `factor` times that.
+    fn gradients(
+        &self,
+        bytes: &Tensor,
+        labels: &[i64],
+        step: u64,
+        factor: f64,
+    ) -> Result<(f64, Vec<Tensor>), TchError> {
         // Dropout draws from libtorch's generator.
-        tch::manual_seed(random::dropout_seed(self.seed, step));
+        tch::manual_seed(random::dropout_seed(self.seed, step, self.processes.rank()));
         let inputs = self.normalisation.apply(bytes)?;
         let (mut inputs, targets) = self.mixed(inputs, labels, step)?;
         if self.channels_last {
             inputs = channels_last(&inputs)?;
         }
-
         let output = self.network.forward(&inputs, Mode::Training)?;
         let loss = loss(&output, &targets, self.label_smoothing, self.class_weights.as_ref())?;
         let value = loss.f_double_value(&[])?;
-        if !value.is_finite() {
-            return Ok(value);
-        }
-        let images = if self.accumulation.is_some() { labels.len() as f64 } else { 1.0 };
-        let factor = images * self.scaler.as_ref().map_or(Ok(1.0), Scaler::scale)?;
         let loss = if factor == 1.0 { loss } else { loss.f_multiply_scalar(factor)? };
-        let gradients = Tensor::f_run_backward(&[&loss], &self.weights, false, false)?;
-        match &mut self.accumulation {
-            Some(accumulation) => {
-                accumulation.add(&gradients, labels.len() as u64)?;
-                drop(gradients);
-                if ends_group {
-                    self.end_group(rate)?;
-                }
-            }
-            None => self.update(gradients, rate)?,
+        Ok((value, Tensor::f_run_backward(&[&loss], &self.weights, false, false)?))
+    }
+
+    /// Sums the shares of all processes in the loss, which it returns, and in the gradients, in place; and takes the mean of
+    /// their running statistics, each by its share of the images.
+    fn combine(&self, loss: f64, gradients: &[Tensor], share: f64) -> Result<f64, TchError> {
+        if !self.processes.are_several() {
+            return Ok(loss);
         }
-        Ok(value)
+        no_grad(|| {
+            for statistics in &self.statistics {
+                let _ = statistics.shallow_clone().f_multiply_scalar_(share)?;
+            }
+            let loss = Tensor::f_full([1], loss, (Kind::Float, self.network.device()))?;
+            let all: Vec<&Tensor> = gradients.iter().chain(&self.statistics).chain([&loss]).collect();
+            self.processes.sum(&all)?;
+            loss.f_double_value(&[0])
+        })
     }
 
     /// The inputs and their targets: class indices, (images), or probabilities, (images, classes), if they are mixed.
     fn mixed(&self, inputs: Tensor, labels: &[i64], step: u64) -> Result<(Tensor, Tensor), TchError> {
         let targets = device::send(&Tensor::f_from_slice(labels)?, self.network.device())?;
-        let mut random = random::mix_stream(self.seed, step);
+        let mut random = random::mix_stream(self.seed, step, self.processes.rank());
         match self.mix.as_ref().and_then(|mix| mix::choose(mix, labels.len(), self.input, &mut random)) {
             Some(mixing) => Ok((mixing.inputs(&inputs)?, mixing.targets(&targets, self.classes)?)),
             None => Ok((inputs, targets)),

@@ -1,7 +1,5 @@
 //! The validation between epochs: the errors and the answers of the weights and of their average.
 
-use std::sync::atomic::Ordering;
-
 use anyhow::{Context, Result, ensure};
 
 use super::Trainer;
@@ -65,6 +63,7 @@ impl Trainer<'_> {
 
     fn classify(&self, network: &Network, title: &str, bad: &mut BadImages) -> Result<Option<Found>> {
         let pace = Pace {
+            processes: self.processes.clone(),
             batch_size: self.experiment.training.batch_size,
             workers: self.workers,
             plain: false,
@@ -81,7 +80,7 @@ impl Trainer<'_> {
             measurement.count(&outcome, sample.label);
             answers.push(answer(&outcome, sample.label));
             bar.at(index as u64 + 1, "");
-            if self.interrupted.load(Ordering::Relaxed) {
+            if self.processes.is_interrupted(index, self.interrupted)? {
                 bar.clear();
                 return Ok(None);
             }

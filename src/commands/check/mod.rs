@@ -11,6 +11,7 @@ use super::{Outcome, watch_signals, workers};
 use crate::check::Reading;
 use crate::check::layout::Layout;
 use crate::cli::Check;
+use crate::processes::Processes;
 use crate::report::Report;
 use crate::report::records::write_json;
 
@@ -21,7 +22,7 @@ pub fn run(args: Check) -> Result<Outcome> {
     let interrupted = watch_signals()?;
     let images = layout.items.len();
     let mut bar = report.bar(images as u64, "checking");
-    let mut reading = Reading::start(layout, workers(args.workers))?;
+    let mut reading = Reading::start(layout, workers(args.workers, &Processes::alone()))?;
     while let Some(read) = reading.step()? {
         bar.at(read as u64, "");
         if interrupted.load(Ordering::Relaxed) {

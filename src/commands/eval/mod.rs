@@ -7,18 +7,18 @@ mod page;
 mod results;
 
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
-use super::{Outcome, labelled, models, say_stored, watch_signals};
+use super::{Outcome, assist, labelled, models, say_stored, watch_signals};
 use crate::cli::{Eval, ViewsArgument};
 use crate::data::dataset::Dataset;
 use crate::data::split;
 use crate::evaluation::{Classification, Measurement};
 use crate::model::{Ensemble, Model};
 use crate::network::dense;
+use crate::processes::Processes;
 use crate::report::Report;
 use crate::report::records::write_json;
 use crate::views::{Named, Part, Protocol, Views};
@@ -31,7 +31,9 @@ use results::Results;
 
 /// Evaluates.
 pub fn run(args: Eval) -> Result<Outcome> {
-    let (ensemble, pace, report) = models::open(&args.models, &args.weights, args.running, &args.common)?;
+    let processes = Processes::of_environment()?;
+    let (ensemble, pace, report) = models::open(&args.models, &args.weights, args.running, &args.common, processes)?;
+    let processes = pace.processes.clone();
     let protocols = protocols(&args.views, &ensemble, report)?;
     let mut comparison = Comparison::new(&args, &ensemble, &protocols)?;
     if let Some(files) = chosen_weights(&args, &ensemble) {
@@ -40,6 +42,11 @@ pub fn run(args: Eval) -> Result<Outcome> {
     let dataset = images(&ensemble, &args.data, args.labels.as_deref(), report)?;
     say_stored(&dataset, report);
     let interrupted = watch_signals()?;
+    if !processes.is_first() {
+        let samples = dataset.samples.clone();
+        let outcomes = Classification::start(&ensemble.members(), &protocols, samples, pace, report)?;
+        return assist(outcomes, &processes, &interrupted);
+    }
     let mut details = Details::new(&args, &protocols, &ensemble)?;
     let mut page = args.report.as_deref().map(PageFile::new).transpose()?;
     let mut localisation = Localisation::new(&args, &ensemble, &protocols, &dataset)?;
@@ -58,7 +65,7 @@ pub fn run(args: Eval) -> Result<Outcome> {
         localisation.as_mut().map_or(Ok(()), |it| it.count(index, sample, &outcome))?;
         let errors = measurement.protocols.last().and_then(|measured| measured.tally.errors());
         bar.at(index as u64 + 1, errors.map_or(String::new(), |errors| errors.text("  ")));
-        if interrupted.load(Ordering::Relaxed) {
+        if processes.is_interrupted(index, &interrupted)? {
             bar.clear();
             report.note("interrupted; nothing was written");
             return Ok(Outcome::Interrupted);

@@ -24,6 +24,7 @@ use crate::imagenet;
 use crate::metrics::top;
 use crate::model::Ensemble;
 use crate::nearest::did_you_mean;
+use crate::processes::Processes;
 use crate::report::Report;
 use crate::report::records::{Format, Records};
 use evidence::Explainer;
@@ -37,7 +38,7 @@ pub fn run(args: Explain) -> Result<Outcome> {
     ensure_images_for(&args, !images.is_empty() || args.files_from.is_some())?;
     // What is looked into runs layer by layer, so the predictions do, too.
     let running = Running { plain: true, ..Running::default() };
-    let (ensemble, pace, report) = models::open(names, &args.weights, running, &args.common)?;
+    let (ensemble, pace, report) = models::open(names, &args.weights, running, &args.common, Processes::alone())?;
     let views = views.map_or_else(|| ensemble.paper_views().cloned(), Ok)?;
     let class = args.class.as_deref().map(|name| class(&ensemble, name)).transpose()?;
     let (model, layer) = (ensemble.first(), args.layer.as_deref());

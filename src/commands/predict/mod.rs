@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
@@ -10,13 +9,14 @@ use serde_json::json;
 
 use super::explain::evidence::{Drawn, Explainer};
 use super::explain::make_folder;
-use super::{Outcome, images, models, one_protocol, watch_signals};
+use super::{Outcome, assist, images, models, one_protocol, watch_signals};
 use crate::cli::{Format, Predict};
 use crate::data::dataset::Source;
 use crate::evaluation::{BadImage, Classification};
 use crate::imagenet;
 use crate::metrics::top;
 use crate::model::Ensemble;
+use crate::processes::Processes;
 use crate::report::Report;
 use crate::report::records::{self, Records};
 use crate::views::Views;
@@ -35,12 +35,19 @@ struct Guess {
 pub fn run(args: Predict) -> Result<Outcome> {
     let (names, images) = images::split("predict", &args.inputs, args.files_from.is_some())?;
     let views = one_protocol(args.views, "predict")?;
-    let (ensemble, pace, report) = models::open(names, &args.weights, args.running, &args.common)?;
+    let processes = Processes::of_environment()?;
+    let (ensemble, pace, report) = models::open(names, &args.weights, args.running, &args.common, processes)?;
+    let processes = pace.processes.clone();
     let views = views.map_or_else(|| ensemble.paper_views().cloned(), Ok)?;
     let images: Arc<[Source]> = images::found(images, args.files_from.as_deref(), report)?.into();
 
     let mut explainer = args.explain.as_deref().map(|dir| explainer(&ensemble, &views, dir)).transpose()?;
     let interrupted = watch_signals()?;
+    if !processes.is_first() {
+        let views = std::slice::from_ref(&views);
+        let outcomes = Classification::start(&ensemble.members(), views, images, pace, report)?;
+        return assist(outcomes, &processes, &interrupted);
+    }
     let mut lines = Lines::new(args.common.output.json.as_deref(), args.format, &views, report)?;
     let mut bad = Vec::new();
     let mut bar = report.bar(images.len() as u64, "predicting");
@@ -68,7 +75,7 @@ pub fn run(args: Predict) -> Result<Outcome> {
                 Ok(())
             }
         })?;
-        if interrupted.load(Ordering::Relaxed) {
+        if processes.is_interrupted(index, &interrupted)? {
             bar.clear();
             lines.finish()?;
             report.note(format!("interrupted after {} of {} images", index + 1, images.len()));

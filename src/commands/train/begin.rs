@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Error, Result, anyhow};
+use serde_json::Value;
 use tch::Device;
 
 use super::initial::{self, Initial};
@@ -14,6 +15,7 @@ use crate::data::split::{Splits, ValidationSource};
 use crate::experiment::Experiment;
 use crate::model::checkpoint::BEST;
 use crate::network::Network;
+use crate::processes::Processes;
 use crate::report::Report;
 use crate::training::average::Average;
 use crate::training::run::{self, Found, RunFolder};
@@ -28,16 +30,17 @@ pub struct Beginning<'a> {
     pub own: Experiment,
     pub splits: Splits,
     pub device: Device,
+    pub processes: &'a Processes,
     pub report: Report,
 }
 
 impl<'a> Beginning<'a> {
     /// # Errors
     /// Returns an error if the experiment or the data cannot be used.
-    pub fn new(args: &'a Train, device: Device, report: Report) -> Result<Self> {
+    pub fn new(args: &'a Train, device: Device, processes: &'a Processes, report: Report) -> Result<Self> {
         let own = Experiment::load(&args.experiment, &all_changes(args, &[]))?;
         let splits = data::open(args, &own.training, report)?;
-        Ok(Beginning { args, own, splits, device, report })
+        Ok(Beginning { args, own, splits, device, processes, report })
     }
 
     /// The run folder: `--out`, or runs/EXPERIMENT-DATA.
@@ -49,6 +52,39 @@ impl<'a> Beginning<'a> {
         })
     }
 
+    /// Starts the run, or resumes it, in the first process, of which all others learn how. Processes that have been started
+    /// again because one had ended resume what there is.
+    ///
+    /// # Errors
+    /// Returns an error if the folder, the initial weights or the saved state cannot be used.
+    pub fn begin(&self) -> Result<(Option<RunFolder>, Experiment, Trained)> {
+        self.processes.check_same("the training images", self.splits.train.fingerprint())?;
+        self.processes.check_same("the validation images", self.splits.val.fingerprint())?;
+        let resumes = self.args.resume || self.processes.are_restarted() && run::find(&self.out()) == Found::Run;
+        let begin = || if resumes { self.resume() } else { self.start() };
+        let begun = self.processes.is_first().then(begin).transpose()?;
+        let told = begun.as_ref().map(|(_, experiment, trained)| {
+            serde_json::to_value(experiment).map(|experiment| (experiment, trained.state.clone()))
+        });
+        let (experiment, state) = self.processes.of_first(told.transpose()?)?;
+        let (run, experiment, trained) = match begun {
+            Some((run, experiment, trained)) => (Some(run), experiment, trained),
+            None => self.follow(experiment, state)?,
+        };
+        self.processes.broadcast(&trained.tensors())?;
+        let learner = trained.learner.among(self.processes);
+        Ok((run, experiment, Trained { learner, ..trained }))
+    }
+
+    /// The same network as that of the first process, before it has the same values.
+    fn follow(&self, experiment: Value, state: State) -> Result<(Option<RunFolder>, Experiment, Trained)> {
+        let experiment = Experiment::from_value(experiment, &[])?;
+        let learner = self.initialised(None, &experiment)?;
+        let mut average = self.average(&experiment, &learner)?;
+        average.iter_mut().for_each(|average| average.updates = state.average_updates);
+        Ok((None, experiment, Trained { learner, average, state }))
+    }
+
     /// Starts a run.
     ///
     /// # Errors
@@ -58,11 +94,11 @@ impl<'a> Beginning<'a> {
         let on = |error: Error| anyhow!("{error:#}{}", way_on(&out, false));
         RunFolder::check_free(&out).map_err(on)?;
         let (experiment, learner) = self.learner()?;
-        let average = experiment.training.average.as_ref();
-        let average = average.map(|kind| Average::new(kind, &learner.network)).transpose()?;
+        let average = self.average(&experiment, &learner)?;
         let state = State {
             dataset: self.splits.train.fingerprint(),
             threads: tch::get_num_threads(),
+            processes: self.processes.count(),
             weights: self.args.weights.as_deref().map(|weights| weights.display().to_string()),
             ..State::default()
         };
@@ -81,7 +117,7 @@ impl<'a> Beginning<'a> {
         }
         let saved = Saved::open(&run)?;
         let experiment = self.complete(Tuning::of_saved(self.args, &saved.experiment))?;
-        let trained = saved.resume(&run, &experiment, &self.splits.train, self.device, self.report)?;
+        let trained = saved.resume(&run, &experiment, &self.splits.train, self.device, self.processes, self.report)?;
         Ok((run, experiment, trained))
     }
 
@@ -96,10 +132,20 @@ impl<'a> Beginning<'a> {
             self.report.note(format!("{} is for these classes: its classifier is kept", initial.file().display()));
         }
         let experiment = self.complete(Tuning::of_new(self.args, &self.own, initial.as_ref(), classes)?)?;
-        let tensors = initial::tensors(initial, &experiment, classes, self.device, self.report)?;
-        let network = Network::for_training(experiment.nodes().to_vec(), tensors, self.device)?;
-        let learner = Learner::for_classes(network, &experiment, &self.splits.train.class_sizes())?;
+        let learner = self.initialised(initial, &experiment)?;
         Ok((experiment, learner))
+    }
+
+    fn initialised(&self, initial: Option<Initial>, experiment: &Experiment) -> Result<Learner> {
+        let classes = &self.splits.train.classes;
+        let tensors = initial::tensors(initial, experiment, classes, self.device, self.report)?;
+        let network = Network::for_training(experiment.nodes().to_vec(), tensors, self.device)?;
+        Learner::for_classes(network, experiment, &self.splits.train.class_sizes())
+    }
+
+    fn average(&self, experiment: &Experiment, learner: &Learner) -> Result<Option<Average>> {
+        let average = experiment.training.average.as_ref();
+        average.map(|kind| Average::new(kind, &learner.network)).transpose()
     }
 
     /// The experiment with what the data and the initial weights decide.
@@ -110,6 +156,9 @@ impl<'a> Beginning<'a> {
             None => self.own.clone(),
         };
         experiment.set_classes(&self.splits.train.classes)?;
+        if let Some(scale) = self.args.scale_rate {
+            experiment.training.learning_rate *= scale.factor(self.processes.count());
+        }
         if let ValidationSource::Split(fraction) = self.splits.source {
             experiment.training.val_fraction = Some(fraction);
         }

@@ -9,7 +9,7 @@ mod page;
 mod resume;
 mod tuning;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use super::{Outcome, changes, prepare, watch_signals};
@@ -17,6 +17,7 @@ use crate::cli::Train;
 use crate::evaluation::BadImage;
 use crate::experiment::{Change, Experiment, fine_tune};
 use crate::memory;
+use crate::processes::Processes;
 use crate::report::Report;
 use crate::report::page::About;
 use crate::report::records::write_json;
@@ -30,26 +31,33 @@ use begin::Beginning;
 
 /// Trains.
 pub fn run(args: Train) -> Result<Outcome> {
-    let (device, workers, report) = prepare(&args.common)?;
-    let beginning = Beginning::new(&args, device, report)?;
+    let mut processes = Processes::of_environment()?;
+    ensure!(
+        !(args.find_rate && processes.are_several()),
+        "--find-rate: looks for the rate of one process, found {} of them; start it without a launcher",
+        processes.count()
+    );
+    let (device, workers, report) = prepare(&args.common, &mut processes)?;
+    let beginning = Beginning::new(&args, device, &processes, report)?;
     data::describe(&beginning.splits, &beginning.own.training, report);
     if args.find_rate {
         return find_rate::run(&beginning, workers);
     }
-    let (run, experiment, mut trained) = if args.resume { beginning.resume()? } else { beginning.start()? };
+    let (run, experiment, mut trained) = beginning.begin()?;
     let about = page::about(&beginning, &experiment, &trained.state)?;
     let splits = beginning.splits;
     let parameters: i64 = trained.learner.network.trainable().map(|(parameter, _)| parameter.elements()).sum();
     report.note(format!(
-        "training {} ({} parameters, {}) on {} images of {} classes, validating on {} (center view), into {}",
+        "training {} ({} parameters, {}) on {} images of {} classes, validating on {} (center view){}",
         experiment.name,
         grouped(parameters),
         precision::of(&experiment.training, device),
         splits.train.samples.len(),
         splits.train.classes.len(),
         splits.val.samples.len(),
-        run.path().display()
+        run.as_ref().map_or(String::new(), |run| format!(", into {}", run.path().display()))
     ));
+    describe(&processes, &experiment, report);
     precision::note(&experiment.training, device).into_iter().for_each(|note| report.note(note));
 
     memory::return_freed();
@@ -58,10 +66,11 @@ pub fn run(args: Train) -> Result<Outcome> {
         experiment: &experiment,
         train: &splits.train,
         val: &splits.val,
-        run: &run,
+        run: run.as_ref(),
         about: &about,
         save_every: args.save_every,
         workers,
+        processes: &processes,
         report,
         interrupted: &interrupted,
     };
@@ -70,6 +79,9 @@ pub fn run(args: Train) -> Result<Outcome> {
     let about = About { seconds: trained.state.seconds, ..about };
     // The page loads the best weights.
     drop(trained);
+    let Some(run) = run else {
+        return Ok(if ended == Ended::Interrupted { Outcome::Interrupted } else { Outcome::Done });
+    };
     let results = results(ended, &experiment, &run, &bad.found);
     if results.is_object() {
         // The run is complete without its page.
@@ -77,6 +89,19 @@ pub fn run(args: Train) -> Result<Outcome> {
         written.unwrap_or_else(|error| report.warn(format!("the report could not be completed: {error:#}")));
     }
     show(ended, &args, &results, &run, &bad.found, report)
+}
+
+/// Says what several processes make of the batches.
+fn describe(processes: &Processes, experiment: &Experiment, report: Report) {
+    let (count, training) = (processes.count(), &experiment.training);
+    if processes.are_several() {
+        report.note(format!(
+            "{count} processes with up to {} images each: an update learns from up to {}, at the learning rate {} (--scale-rate changes it by the number of processes)",
+            training.batch_size,
+            count * training.batch_size * training.accumulate as usize,
+            training.learning_rate
+        ));
+    }
 }
 
 /// The results of a run as JSON; null if it is not over.

@@ -11,7 +11,9 @@ use crate::experiment::Experiment;
 use crate::model::checkpoint::{self, Note};
 use crate::network::Network;
 use crate::network::parameter::parameters;
+use crate::processes::Processes;
 use crate::report::Report;
+use crate::training::batches;
 use crate::training::events;
 use crate::training::log::Log;
 use crate::training::run::RunFolder;
@@ -50,6 +52,7 @@ impl Saved {
         experiment: &Experiment,
         train: &Dataset,
         device: Device,
+        processes: &Processes,
         report: Report,
     ) -> Result<Trained> {
         let out = run.path().display();
@@ -80,8 +83,28 @@ impl Saved {
                 "saved with {before} threads, resumed with {threads}: sums are rounded in another order, so the weights will not be to the bit those of a run that was never interrupted; with --threads {before} they will"
             ));
         }
+        go_on_with(processes.count(), &mut trained.state, experiment, report);
         Ok(trained)
     }
+}
+
+/// Goes on with this many processes, as few or as many as there were before, or not.
+fn go_on_with(now: usize, state: &mut State, experiment: &Experiment, report: Report) {
+    let then = std::mem::replace(&mut state.processes, now);
+    if then == now {
+        return;
+    }
+    let batch_size = experiment.training.batch_size;
+    let steps = |processes: usize| batches::steps(state.dataset.images as usize, batch_size, processes);
+    let (steps_then, steps_now, step) = (steps(then), steps(now), state.step);
+    state.move_to_steps(steps_then, steps_now);
+    report.note(format!(
+        "saved with {then} processes, resumed with {now}: an update now learns from {} images rather than {}, an epoch has {steps_now} steps rather than {steps_then}, so that step {step} becomes step {}, and the learning rate is {}",
+        batch_size * now,
+        batch_size * then,
+        state.step,
+        experiment.training.learning_rate
+    ));
 }
 
 fn other_images(run: &RunFolder, state: &State, train: &Dataset) -> Error {
