@@ -4,9 +4,9 @@
 //!
 //! 1. `configs/resnet34.json` -> [`experiment`] (parsed, changed by recipes and single settings, complete) ->
 //!    [`network::shape`] (proved) -> tensors by name ([`network::init`] or [`weights`]) -> [`network::Network::forward`].
-//! 2. a data set ([`data::folder`], [`data::labels`], [`data::shards`]) -> [`data::dataset`] -> [`image::decode`] -> [`data::augment`] ->
-//!    [`image::crop`] -> [`image::edit`] ([`data::example`] shows it up to here) -> [`data::loader`] -> [`image::batch`] ->
-//!    [`image::normalise`].
+//! 2. a data set ([`data::folder`], [`data::labels`], [`data::shards`]) -> [`data::dataset`] -> [`image::decode`] ->
+//!    [`data::augment`] -> [`image::crop`] -> [`image::edit`] ([`data::example`] shows it up to here) -> [`data::loader`] ->
+//!    [`image::batch`] -> [`image::normalise`].
 //! 3. batch -> forward -> loss -> gradients -> [`training::optimizer`] at the rate of [`training::schedule`]:
 //!    [`training::step`] shows it on one screen, [`training`] is the loop around it, [`training::average`] keeps the
 //!    average of the weights, [`training::saves`] writes all of it, [`training::state`] is what a resumed run needs;
@@ -20,12 +20,12 @@
 //!
 //! [`check`] reads a data set for people rather than for networks, and [`pack`] writes one in shards.
 //!
-//! Invariants: [`network::spec`], [`network::shape`], [`training::schedule`], [`views`] and [`geometry`] use no tensors;
-//! [`image`] depends on neither networks nor experiments; [`data`], [`check`] and [`pack`] do not depend on networks; only [`cli`] and
-//! [`commands`] deal with command-line arguments; only [`model::checkpoint`] and [`weights`] know the layout of weight
-//! files; [`evaluation`] does not depend on [`training`], and [`report`] on neither tensors nor networks; every random
-//! stream and seed is keyed by its purpose ([`random`]; [`shapes`] keys its own by image). The test `structure` enforces what
-//! a text search can.
+//! Invariants: [`network::spec`], [`network::shape`], [`training::schedule`], [`views`] and [`geometry`] use no
+//! tensors; [`image`] depends on neither networks nor experiments; [`data`], [`check`] and [`pack`] do not depend on
+//! networks; only [`cli`] and [`commands`] deal with command-line arguments; only [`model::checkpoint`] and [`weights`]
+//! know the layout of weight files; [`evaluation`] does not depend on [`training`], and [`report`] on neither tensors
+//! nor networks; every random stream and seed is keyed by its purpose ([`random`]; [`shapes`] keys its own by image).
+//! The test `structure` enforces what a text search can.
 
 #![warn(missing_docs)]
 

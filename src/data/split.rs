@@ -45,8 +45,9 @@ pub enum ValidationSource {
 
 impl Splits {
     /// The training and the validation images of `dir`: those of its folders `train` and `val` (or `valid`, `validation`,
-    /// `test`), with class folders or shards in them. If there is only one folder of classes, `train` or `dir` itself, `fraction` of each class's images, but at
-    /// least one, is split off for validation, the same images for the same files and seed.
+    /// `test`), with class folders or shards in them. If there is only one folder of classes or of shards, `train` or `dir`
+    /// itself, `fraction` of each class's images, but at least one, is split off for validation, the same images for the
+    /// same files and seed.
     ///
     /// # Errors
     /// Returns an error if there are no images, a validation class has no training images, a class is too small to be split,

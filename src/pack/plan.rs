@@ -150,7 +150,7 @@ impl Plan {
         let Ok(opened) = index::open(&planned.path) else { return false };
         let holds = |(index, &rank): (usize, &u32)| {
             let sample = &self.dataset.samples[rank as usize];
-            opened.shard.number(index) == Some(u64::from(rank))
+            opened.shard.number(index) == Some(rank)
                 && opened.shard.label(index) == sample.label
                 && (!self.are_untouched || has_length(&opened.shard, index, &sample.source))
         };

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 use super::dataset::{Dataset, Sample, Source};
 use super::listing::{Kind, LeftOut, Reason, entries};
@@ -144,16 +144,14 @@ fn numbers(shards: &[Arc<Shard>]) -> Vec<String> {
 fn check_labels(shards: &[Arc<Shard>], classes: usize) -> Result<()> {
     for shard in shards {
         if let Some(index) = shard.labels().position(|label| label >= classes) {
-            let (name, label) = (shard.name(index), shard.label(index));
-            let list = classes::path(&folder_of(shard.path()));
-            let shard = shard.path().display();
-            None.with_context(|| {
-                format!(
-                    "{shard}/{name}: expected a class from 0 to {}, as {} names {classes} classes, found {label}",
-                    classes.saturating_sub(1),
-                    list.display()
-                )
-            })?;
+            bail!(
+                "{}/{}: expected a class from 0 to {}, as {} names {classes} classes, found {}",
+                shard.path().display(),
+                shard.name(index),
+                classes.saturating_sub(1),
+                classes::path(&folder_of(shard.path())).display(),
+                shard.label(index)
+            );
         }
     }
     Ok(())
@@ -162,9 +160,15 @@ fn check_labels(shards: &[Arc<Shard>], classes: usize) -> Result<()> {
 /// The samples as (shard, index in it), in the order of the data set.
 fn order(shards: &[Arc<Shard>]) -> Vec<(u32, u32)> {
     let all = || (0..).zip(shards).flat_map(|(shard, it)| (0..it.len() as u32).map(move |index| (shard, index)));
-    let number = |&(shard, index): &(u32, u32)| shards[shard as usize].number(index as usize);
-    let mut order: Vec<(u32, u32)> = all().collect();
-    order.sort_by_key(number);
-    let are_different = order.is_sorted_by(|a, b| number(a).is_some() && number(a) < number(b));
-    if are_different { order } else { all().collect() }
+    // Looked up once each, shard by shard: in the order of the numbers, names are all over memory.
+    let number = |(shard, index): (u32, u32)| Some((shards[shard as usize].number(index as usize)?, shard, index));
+    let count = all().count();
+    let mut numbered: Vec<(u32, u32, u32)> = Vec::with_capacity(count);
+    numbered.extend(all().map_while(number));
+    numbered.sort_unstable();
+    let are_different = numbered.is_sorted_by(|a, b| a.0 < b.0);
+    match are_different && numbered.len() == count {
+        true => numbered.into_iter().map(|(_, shard, index)| (shard, index)).collect(),
+        false => all().collect(),
+    }
 }

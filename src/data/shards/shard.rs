@@ -108,7 +108,7 @@ impl Shard {
     }
 
     /// The number that is an image's key, if it is one.
-    pub fn number(&self, index: usize) -> Option<u64> {
+    pub fn number(&self, index: usize) -> Option<u32> {
         self.name(index).split_once('.')?.0.parse().ok()
     }
 
