@@ -111,10 +111,10 @@ fn prepare(common: &Common, processes: &mut Processes) -> Result<(Device, usize,
 /// The name of the device: of several processes, each has a GPU of its own.
 fn device_name(common: &Common, processes: &Processes) -> String {
     let is_any = ["auto", "cuda"].contains(&common.device.as_str());
-    // A launcher may show each process its own GPU only.
-    match Cuda::device_count() {
-        2.. if processes.are_several() && is_any => format!("cuda:{}", processes.local_rank()),
-        _ => common.device.clone(),
+    // A launcher may show each process its own GPU only. CUDA is asked only where it matters: it takes time to start.
+    match processes.are_several() && is_any && Cuda::device_count() > 1 {
+        true => format!("cuda:{}", processes.local_rank()),
+        false => common.device.clone(),
     }
 }
 

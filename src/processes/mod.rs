@@ -151,7 +151,8 @@ impl Processes {
         Ok(self.totals([f64::from(u8::from(own))])?[0] > 0.0)
     }
 
-    /// Whether work has been interrupted in any process, asked after each piece of it: several agree about it every now and then.
+    /// Whether work has been interrupted in any process, asked after each piece of it: several agree about it every now and
+    /// then.
     ///
     /// # Errors
     /// See [`Processes::sum`].

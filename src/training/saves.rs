@@ -52,8 +52,8 @@ impl FromStr for SaveEvery {
 /// than the epochs of a small network.
 const WORTH_SAVING: Duration = Duration::from_secs(10);
 
-/// What a run writes while it trains; nothing in processes that leave that to another. A write that fails, on a full disk for instance, does not end the run: the
-/// previous save is intact, and the next one writes everything.
+/// What a run writes while it trains; nothing in processes that leave that to another. A write that fails, on a full disk
+/// for instance, does not end the run: the previous save is intact, and the next one writes everything.
 #[derive(Debug)]
 pub struct Saves<'a> {
     run: Option<&'a RunFolder>,

@@ -41,13 +41,13 @@ pub fn run(args: Predict) -> Result<Outcome> {
     let views = views.map_or_else(|| ensemble.paper_views().cloned(), Ok)?;
     let images: Arc<[Source]> = images::found(images, args.files_from.as_deref(), report)?.into();
 
-    let mut explainer = args.explain.as_deref().map(|dir| explainer(&ensemble, &views, dir)).transpose()?;
     let interrupted = watch_signals()?;
     if !processes.is_first() {
         let views = std::slice::from_ref(&views);
         let outcomes = Classification::start(&ensemble.members(), views, images, pace, report)?;
         return assist(outcomes, &processes, &interrupted);
     }
+    let mut explainer = args.explain.as_deref().map(|dir| explainer(&ensemble, &views, dir)).transpose()?;
     let mut lines = Lines::new(args.common.output.json.as_deref(), args.format, &views, report)?;
     let mut bad = Vec::new();
     let mut bar = report.bar(images.len() as u64, "predicting");
