@@ -71,6 +71,38 @@ fn every_network_fused_outputs_what_it_outputs_as_written() {
     }
 }
 
+/// Convolutions of 3x3 whose maps are odd, grow and shrink, with and without what can follow them.
+const ODD: &str = r#"{
+    "name": "odd", "paper": "",
+    "network": { "input": [3, 37, 29], "classes": 5, "start": { "weights": "he", "bias": 0.0 }, "layers": [
+        { "conv": { "name": "conv1", "channels": 48, "kernel": 3, "padding": 2 } },
+        { "conv": { "name": "conv2", "channels": 80, "kernel": 3 } }, "relu",
+        { "conv": { "name": "conv3", "channels": 16, "kernel": 3, "padding": [0, 1] } },
+        { "residual": { "name": "block", "shortcut": "identity", "body": [
+            { "conv": { "name": "conv", "channels": 16, "kernel": 3, "padding": 1 } }
+        ] } },
+        { "conv": { "name": "conv4", "channels": 32, "kernel": 3, "padding": [2, 0] } },
+        "flatten", { "linear": { "name": "fc", "features": "classes" } }
+    ] },
+    "preprocess": { "channels": "rgb", "scale": "unit", "mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2], "crop_fraction": 1.0 },
+    "training": { "epochs": 1, "batch_size": 8, "learning_rate": 0.01, "schedule": "constant" },
+    "evaluation": { "views": "center" }
+}"#;
+
+#[test]
+fn convolutions_of_three_by_three_agree_on_maps_of_any_size() {
+    tch::manual_seed(0);
+    tch::set_num_threads(1);
+    let experiment = Experiment::parse(ODD, &[]).expect("an experiment");
+    let network = network(&experiment);
+    for batch in [1, 3] {
+        let images = images("input", [batch, 37, 29]);
+        let fused =
+            network.fused(batch, Precision::F32).expect("a fused network").expect("libtorch has its operations");
+        assert_near("odd", &logits(&fused, &images), &logits(&network, &images));
+    }
+}
+
 #[test]
 fn networks_fused_in_bfloat16_differ_by_its_rounding() {
     tch::manual_seed(0);

@@ -195,11 +195,14 @@ impl Pass<'_> {
 
     /// A fused convolution plus a map of its output's size, if there is one.
     fn fused_conv(&self, node: &Node, x: &Tensor, addend: Option<&Tensor>) -> Result<Tensor> {
-        let Op::FusedConv { window, groups, relu } = node.op else {
+        let Op::FusedConv { window, groups, relu, winograd } = node.op else {
             return Err(TchError::Shape(format!("{}: expected a fused convolution", node.name)));
         };
         let tensor = |role| self.network.tensor_of(node, role);
         let (weight, bias) = (tensor(Role::Weight)?, tensor(Role::Bias)?);
+        if winograd {
+            return kernels::winograd::convolution(x, weight, bias, window.padding, relu, addend);
+        }
         let conv = native::Conv { weight, bias, stride: window.stride, padding: window.padding, groups, relu };
         let x = &self.cast(x)?;
         let addend = addend.map(|addend| self.cast(addend)).transpose()?;

@@ -6,6 +6,7 @@ use std::iter::Peekable;
 
 use tch::{Kind, TchError, Tensor};
 
+use super::kernels::winograd;
 use super::node::{Node, Op, Shape, Window};
 use super::parameter::{self, Role};
 use super::{Tensors, channels_last};
@@ -32,6 +33,9 @@ pub fn fused(nodes: &[Node], tensors: &Tensors, kind: Kind, target: Target) -> R
     Ok((nodes, fusion.fused))
 }
 
+/// Pixels of a batch's maps from which Winograd's minimal filtering pays.
+const LEAST_PIXELS: i64 = 128;
+
 struct Fusion<'a> {
     tensors: &'a Tensors,
     kind: Kind,
@@ -48,9 +52,12 @@ impl Fusion<'_> {
                 Op::Conv { window, groups, .. } => {
                     let (window, groups) = (*window, *groups);
                     let norm = layers.next_if(|next| matches!(next.op, Op::BatchNorm { .. }));
-                    self.conv(node, window, groups, norm)?;
+                    let winograd = self.is_for_winograd(node, window, groups);
+                    self.conv(node, window, groups, norm, winograd)?;
                     match self.target {
-                        Target::Processor { .. } => Op::FusedConv { window, groups, relu: relu_in(&mut layers) },
+                        Target::Processor { .. } => {
+                            Op::FusedConv { window, groups, relu: relu_in(&mut layers), winograd }
+                        }
                         Target::Gpu => Op::Conv { window, groups, bias: true, start_bias: None },
                     }
                 }
@@ -128,15 +135,25 @@ impl Fusion<'_> {
     }
 
     /// Keeps a convolution's weights and biases, folded and packed, under its name.
-    fn conv(&mut self, node: &Node, window: Window, groups: i64, norm: Option<&Node>) -> Result<()> {
+    fn conv(&mut self, node: &Node, window: Window, groups: i64, norm: Option<&Node>, winograd: bool) -> Result<()> {
         let (weight, bias) = self.folded(node, norm)?;
         let weight = match self.target {
+            _ if winograd => winograd::transform(&weight)?,
             Target::Processor { batch } => pack(&weight.f_to_kind(self.kind)?, batch, node.input, window, groups)?,
             Target::Gpu => channels_last(&weight.f_to_kind(self.kind)?)?,
         };
         self.fused.insert(name(node, Role::Weight), weight);
         self.fused.insert(name(node, Role::Bias), bias.f_to_kind(self.kind)?);
         Ok(())
+    }
+
+    /// Whether Winograd's minimal filtering is faster: each of its weights, nearly twice as many, must serve enough tiles.
+    fn is_for_winograd(&self, node: &Node, window: Window, groups: i64) -> bool {
+        let Target::Processor { batch } = self.target else { return false };
+        let pixels = batch * node.output.elements() / node.output.channels();
+        let is_such = window.kernel == [3, 3] && window.stride == [1, 1] && groups == 1;
+        let fits = [node.input, node.output].iter().all(|map| map.channels() % winograd::LANES as i64 == 0);
+        is_such && fits && self.has_kernels() && winograd::is_supported() && pixels >= LEAST_PIXELS
     }
 
     /// What a batch norm multiplies each channel by, in 64 bits.

@@ -143,6 +143,8 @@ pub enum Op {
         groups: i64,
         /// Whether a ReLU follows.
         relu: bool,
+        /// Whether it is computed by Winograd's minimal filtering, from weights that are transformed for it.
+        winograd: bool,
     },
     /// A fully connected layer with a bias and, if `relu`, a ReLU as one operation.
     FusedLinear {

@@ -1,5 +1,6 @@
 //! The parameters of a proved network: their names and sizes, computed without tensors.
 
+use super::kernels::winograd;
 use super::node::{Node, Op, Window};
 
 /// A tensor of a network: a trainable one, or a running statistic.
@@ -106,6 +107,9 @@ pub fn own(node: &Node) -> Vec<Parameter> {
             let weight = parameter(Role::Weight, &[outputs, inputs / groups, *height, *width]);
             let bias = bias.then(|| parameter(Role::Bias, &[outputs]));
             [weight].into_iter().chain(bias).collect()
+        }
+        Op::FusedConv { winograd: true, .. } => {
+            vec![parameter(Role::Weight, &winograd::weight_shape(inputs, outputs)), parameter(Role::Bias, &[outputs])]
         }
         Op::FusedConv { window: Window { kernel: [height, width], .. }, groups, .. } => vec![
             parameter(Role::Weight, &[outputs, inputs / groups, *height, *width]),

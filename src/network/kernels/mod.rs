@@ -3,6 +3,7 @@
 
 mod local_response_norm;
 mod max_pool;
+pub mod winograd;
 
 use std::slice;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -54,6 +55,11 @@ impl Map {
         unsafe { slice::from_raw_parts(self.tensor.data_ptr().cast::<f32>(), self.tensor.numel()) }
     }
 
+    fn values_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as above, and `empty` made the tensor, so nothing else reads it.
+        unsafe { slice::from_raw_parts_mut(self.tensor.data_ptr().cast::<f32>(), self.tensor.numel()) }
+    }
+
     /// Fills every row with `fill(image, row, values)`, on several threads.
     fn fill_rows(&mut self, fill: impl Fn(usize, usize, &mut [f32]) + Sync) {
         let (height, row) = (self.height, self.width * self.channels);
@@ -64,4 +70,13 @@ impl Map {
             fill(index / height, index % height, values);
         });
     }
+}
+
+/// The values of a contiguous tensor of 32-bit numbers.
+fn values(tensor: &Tensor) -> Result<&[f32]> {
+    if tensor.kind() != Kind::Float || !tensor.is_contiguous() {
+        return Err(TchError::Kind(format!("expected 32-bit numbers in order, found {tensor:?}")));
+    }
+    // SAFETY: the tensor is contiguous, of this kind, has as many values, and outlives the slice.
+    Ok(unsafe { slice::from_raw_parts(tensor.data_ptr().cast::<f32>(), tensor.numel()) })
 }
