@@ -33,9 +33,10 @@ fn link(out: &Path) -> io::Result<()> {
 /// The headers of Gloo that libtorch's own include.
 const GLOO: [&str; 5] = ["algorithm.h", "common/error.h", "context.h", "rendezvous/store.h", "transport/device.h"];
 
-/// Compiles the process groups.
+/// Compiles the process groups and the convolution.
 fn compile(lib: &Path, out: &Path) -> io::Result<()> {
-    for source in ["src/native/processes.cpp", "src/native/gloo.h"] {
+    let sources = ["src/native/processes.cpp", "src/native/convolution.cpp"];
+    for source in sources.iter().chain(&["src/native/gloo.h"]) {
         println!("cargo:rerun-if-changed={source}");
     }
     for header in GLOO {
@@ -45,10 +46,10 @@ fn compile(lib: &Path, out: &Path) -> io::Result<()> {
     }
     let include = lib.with_file_name("include");
     let mut build = cc::Build::new();
-    build.cpp(true).std("c++17").warnings(false).file("src/native/processes.cpp");
+    build.cpp(true).std("c++17").warnings(false).files(sources);
     build.define("USE_C10D_GLOO", None).define("_GLIBCXX_USE_CXX11_ABI", "1");
     build.include(&include).include(include.join("torch/csrc/api/include")).include(out.join("include"));
-    build.try_compile("topfive_processes").map_err(io::Error::other)
+    build.try_compile("topfive_native").map_err(io::Error::other)
 }
 
 /// The three numbers in libtorch's own header.

@@ -75,11 +75,11 @@ fn every_network_fused_outputs_what_it_outputs_as_written() {
 const ODD: &str = r#"{
     "name": "odd", "paper": "",
     "network": { "input": [3, 37, 29], "classes": 5, "start": { "weights": "he", "bias": 0.0 }, "layers": [
-        { "conv": { "name": "conv1", "channels": 48, "kernel": 3, "padding": 2 } },
-        { "conv": { "name": "conv2", "channels": 80, "kernel": 3 } }, "relu",
-        { "conv": { "name": "conv3", "channels": 16, "kernel": 3, "padding": [0, 1] } },
+        { "conv": { "name": "conv1", "channels": 80, "kernel": 3, "padding": 2 } },
+        { "conv": { "name": "conv2", "channels": 112, "kernel": 3 } }, "relu",
+        { "conv": { "name": "conv3", "channels": 64, "kernel": 3, "padding": [0, 1] } },
         { "residual": { "name": "block", "shortcut": "identity", "body": [
-            { "conv": { "name": "conv", "channels": 16, "kernel": 3, "padding": 1 } }
+            { "conv": { "name": "conv", "channels": 64, "kernel": 3, "padding": 1 } }
         ] } },
         { "conv": { "name": "conv4", "channels": 32, "kernel": 3, "padding": [2, 0] } },
         "flatten", { "linear": { "name": "fc", "features": "classes" } }
@@ -100,6 +100,34 @@ fn convolutions_of_three_by_three_agree_on_maps_of_any_size() {
         let fused =
             network.fused(batch, Precision::F32).expect("a fused network").expect("libtorch has its operations");
         assert_near("odd", &logits(&fused, &images), &logits(&network, &images));
+    }
+}
+
+#[test]
+fn convolutions_of_three_by_three_have_libtorchs_gradients() {
+    tch::manual_seed(0);
+    tch::set_num_threads(1);
+    let experiment = Experiment::parse(ODD, &[]).expect("an experiment");
+    let start = network(&experiment);
+    let tensors = start.parameters().map(|(parameter, tensor)| (parameter.name, tensor.copy())).collect();
+    let network = Network::for_training(experiment.nodes().to_vec(), tensors, Device::Cpu).expect("a network");
+    let weights: Vec<Tensor> = network.trainable().map(|(_, weight)| weight.shallow_clone()).collect();
+    let images = images("input", [3, 37, 29]);
+    let gradients = |logits: Tensor| Tensor::run_backward(&[logits.square().sum(Kind::Float)], &weights, false, false);
+    let found = gradients(network.forward(&images, Mode::Training).expect("a forward pass").values);
+
+    let conv = |x: &Tensor, name: &str, padding: [i64; 2]| {
+        let tensor = |role: &str| network.tensor(&format!("{name}.{role}")).expect("a tensor");
+        x.conv2d(tensor("weight"), Some(tensor("bias")), [1, 1], padding, [1, 1], 1)
+    };
+    let x = conv(&conv(&images, "conv1", [2, 2]), "conv2", [0, 0]).relu();
+    let x = conv(&x, "conv3", [0, 1]);
+    let x = conv(&(&x + conv(&x, "block.conv", [1, 1])).relu(), "conv4", [2, 0]).flatten(1, -1);
+    let [weight, bias] = ["fc.weight", "fc.bias"].map(|name| network.tensor(name).expect("a tensor"));
+    let expected = gradients(x.linear(weight, Some(bias)));
+    assert_eq!(found.len(), 12);
+    for (place, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        assert_near(&format!("gradient {place}"), found, expected);
     }
 }
 

@@ -48,6 +48,14 @@ pub struct Errors {
     pub loss: f64,
 }
 
+impl Errors {
+    /// Whether guessing among so many classes does as well: a network that answers the same for every image does no better.
+    pub fn are_of_guessing(&self, classes: usize) -> bool {
+        let classes = classes as f64;
+        self.loss >= classes.ln() && self.top1_error >= 95.0 * (1.0 - 1.0 / classes)
+    }
+}
+
 impl Tally {
     /// Counts one image with these class probabilities and the true class `label`.
     pub fn count(&mut self, probabilities: &[f32], label: usize) {

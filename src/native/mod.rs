@@ -1,8 +1,9 @@
 //! libtorch beyond tch: oneDNN's layers with what follows them as one operation. libtorch exports them as C functions
 //! (`torch/csrc/inductor/aoti_torch/c/shim_cpu.h`), whose handle of a tensor is the pointer that tch holds. They are
-//! looked up in the running program, so that it also builds and runs with a libtorch that lacks them. Process groups have no
-//! C functions, so `processes` brings some C++.
+//! looked up in the running program, so that it also builds and runs with a libtorch that lacks them. Process groups and
+//! gradients of our own have no C functions, so `processes` and `convolution` bring some C++.
 
+pub mod convolution;
 pub mod processes;
 pub mod tf32;
 pub mod threads;

@@ -9,7 +9,7 @@ use tch::{TchError, Tensor};
 
 use super::{Handle, Result, handle, silence};
 
-type Failure = *mut c_char;
+pub(super) type Failure = *mut c_char;
 
 unsafe extern "C" {
     fn topfive_group_create(
@@ -148,7 +148,8 @@ impl Drop for Group {
     }
 }
 
-fn checked(failure: Failure) -> Result<()> {
+/// A failure as an error.
+pub(super) fn checked(failure: Failure) -> Result<()> {
     if failure.is_null() {
         return Ok(());
     }

@@ -3,11 +3,11 @@
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::kernels;
-use super::node::{Node, Op};
+use super::node::{Node, Op, Window};
 use super::parameter::Role;
 use super::spec::LocalResponseNorm;
 use super::{Network, Precision};
-use crate::native;
+use crate::native::{self, convolution::convolution};
 
 /// What a forward pass outputs.
 #[derive(Debug)]
@@ -119,6 +119,15 @@ impl Pass<'_> {
         tensor.f_to_kind(self.kind)
     }
 
+    /// Whether a convolution is trained by Winograd's minimal filtering: on a processor, in 32 bits, where it is faster.
+    fn is_for_winograd(&self, node: &Node, window: Window, groups: i64, x: &Tensor) -> bool {
+        let (inputs, outputs) = (node.input.channels(), node.output.channels());
+        let pixels = x.size()[0] * node.output.elements() / outputs;
+        self.network.device == Device::Cpu
+            && self.kind == Kind::Float
+            && kernels::winograd::suits(window, groups, inputs, outputs, pixels)
+    }
+
     fn node(&mut self, node: &Node, x: &Tensor) -> Result<Tensor> {
         let training = self.mode == Mode::Training;
         let tensor = |role| self.network.tensor_of(node, role);
@@ -126,6 +135,9 @@ impl Pass<'_> {
             Op::Conv { window: w, groups, bias, .. } => {
                 let bias = bias.then(|| self.cast(tensor(Role::Bias)?)).transpose()?;
                 let weight = self.cast(tensor(Role::Weight)?)?;
+                if training && self.is_for_winograd(node, *w, *groups, x) {
+                    return convolution(x, &weight, bias.as_ref(), w.padding, kernels::winograd::algorithm);
+                }
                 self.cast(x)?.f_conv2d(&weight, bias.as_ref(), w.stride, w.padding, [1, 1], *groups)
             }
             Op::Linear { .. } => {

@@ -10,6 +10,7 @@ use super::kernels::winograd;
 use super::node::{Node, Op, Shape, Window};
 use super::parameter::{self, Role};
 use super::{Tensors, channels_last};
+use crate::native::convolution::Direction;
 
 type Result<T> = std::result::Result<T, TchError>;
 
@@ -32,9 +33,6 @@ pub fn fused(nodes: &[Node], tensors: &Tensors, kind: Kind, target: Target) -> R
     let nodes = fusion.list(nodes)?;
     Ok((nodes, fusion.fused))
 }
-
-/// Pixels of a batch's maps from which Winograd's minimal filtering pays.
-const LEAST_PIXELS: i64 = 128;
 
 struct Fusion<'a> {
     tensors: &'a Tensors,
@@ -138,7 +136,7 @@ impl Fusion<'_> {
     fn conv(&mut self, node: &Node, window: Window, groups: i64, norm: Option<&Node>, winograd: bool) -> Result<()> {
         let (weight, bias) = self.folded(node, norm)?;
         let weight = match self.target {
-            _ if winograd => winograd::transform(&weight)?,
+            _ if winograd => winograd::transform(&weight, Direction::Forward)?,
             Target::Processor { batch } => pack(&weight.f_to_kind(self.kind)?, batch, node.input, window, groups)?,
             Target::Gpu => channels_last(&weight.f_to_kind(self.kind)?)?,
         };
@@ -147,13 +145,12 @@ impl Fusion<'_> {
         Ok(())
     }
 
-    /// Whether Winograd's minimal filtering is faster: each of its weights, nearly twice as many, must serve enough tiles.
+    /// Whether a convolution runs by Winograd's minimal filtering.
     fn is_for_winograd(&self, node: &Node, window: Window, groups: i64) -> bool {
         let Target::Processor { batch } = self.target else { return false };
-        let pixels = batch * node.output.elements() / node.output.channels();
-        let is_such = window.kernel == [3, 3] && window.stride == [1, 1] && groups == 1;
-        let fits = [node.input, node.output].iter().all(|map| map.channels() % winograd::LANES as i64 == 0);
-        is_such && fits && self.has_kernels() && winograd::is_supported() && pixels >= LEAST_PIXELS
+        let (inputs, outputs) = (node.input.channels(), node.output.channels());
+        let pixels = batch * node.output.elements() / outputs;
+        self.has_kernels() && winograd::suits(window, groups, inputs, outputs, pixels)
     }
 
     /// What a batch norm multiplies each channel by, in 64 bits.

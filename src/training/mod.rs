@@ -225,6 +225,9 @@ impl Trainer<'_> {
         let state = &trained.state;
         saves.write_page(&About { seconds: state.seconds, ..self.about.clone() });
         self.report.note(progress.epoch_text(state, training_loss, errors, verdict.is_best));
+        if length.is_whole(state) && errors.weights.are_of_guessing(self.train.classes.len()) {
+            self.report.warn(progress.guessing(&self.experiment.training));
+        }
         if verdict.lowers_rate {
             self.report.note("the top-1 error has stopped falling: the schedule lowers the learning rate");
         }

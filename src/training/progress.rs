@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::length::Length;
 use super::state::{State, Validated};
+use crate::experiment::Training;
 use crate::report::table::{duration, significant};
 use crate::report::{Bar, Report};
 
@@ -116,6 +117,14 @@ impl Progress {
             found.weights.text("  "),
             self.images_per_second(),
             duration(self.begun.elapsed())
+        )
+    }
+
+    /// What to do about a network that has learned nothing yet.
+    pub fn guessing(&self, training: &Training) -> String {
+        format!(
+            "the validation errors are those of guessing: the network has learned nothing yet. If that lasts, another run with a lower training.learning_rate (now {}) may do better",
+            significant(training.learning_rate)
         )
     }
 

@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::{Map, Result};
+use super::{Map, Result, values};
 use crate::network::spec::LocalResponseNorm;
 
 /// Each value divided by a power of the mean square of the channels around it. Krizhevsky et al. 2012, section 3.3.
@@ -14,7 +14,7 @@ pub fn local_response_norm(input: &Tensor, norm: &LocalResponseNorm) -> Result<T
     let LocalResponseNorm { size, alpha, beta, k } = *norm;
     let (before, after) = ((size / 2) as usize, ((size - 1) / 2) as usize);
     let (share, k) = ((alpha / size as f64) as f32, k as f32);
-    let (channels, values) = (input.channels, input.values());
+    let (channels, values) = (input.channels, values(&input.tensor)?);
     let mut output = Map::empty([input.images, input.height, input.width, channels])?;
     output.fill_rows(|image, y, row| {
         let begin = (image * input.height + y) * row.len();

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use tch::Tensor;
 
-use super::{Map, Result};
+use super::{Map, Result, values};
 use crate::network::node::Window;
 
 /// Channels whose maxima stay in registers while the window goes by.
@@ -19,7 +19,7 @@ pub fn max_pool(input: &Tensor, window: &Window) -> Result<Tensor> {
     let positions = |side: usize, axis: usize| window.positions(side as i64, axis) as usize;
     let (height, width) = (positions(input.height, 0), positions(input.width, 1));
     let pool = Pool {
-        values: input.values(),
+        values: values(&input.tensor)?,
         width: input.width,
         columns: (0..width).map(|x| covered(window, 1, x, input.width)).collect(),
     };

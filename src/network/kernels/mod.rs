@@ -50,16 +50,6 @@ impl Map {
         self.tensor.f_permute([0, 3, 1, 2])
     }
 
-    fn values(&self) -> &[f32] {
-        // SAFETY: the tensor is contiguous, of this kind, has as many values, and outlives the slice.
-        unsafe { slice::from_raw_parts(self.tensor.data_ptr().cast::<f32>(), self.tensor.numel()) }
-    }
-
-    fn values_mut(&mut self) -> &mut [f32] {
-        // SAFETY: as above, and `empty` made the tensor, so nothing else reads it.
-        unsafe { slice::from_raw_parts_mut(self.tensor.data_ptr().cast::<f32>(), self.tensor.numel()) }
-    }
-
     /// Fills every row with `fill(image, row, values)`, on several threads.
     fn fill_rows(&mut self, fill: impl Fn(usize, usize, &mut [f32]) + Sync) {
         let (height, row) = (self.height, self.width * self.channels);
@@ -72,11 +62,23 @@ impl Map {
     }
 }
 
-/// The values of a contiguous tensor of 32-bit numbers.
+/// The values of a contiguous tensor of 32-bit numbers on a processor.
 fn values(tensor: &Tensor) -> Result<&[f32]> {
-    if tensor.kind() != Kind::Float || !tensor.is_contiguous() {
-        return Err(TchError::Kind(format!("expected 32-bit numbers in order, found {tensor:?}")));
-    }
+    check(tensor)?;
     // SAFETY: the tensor is contiguous, of this kind, has as many values, and outlives the slice.
     Ok(unsafe { slice::from_raw_parts(tensor.data_ptr().cast::<f32>(), tensor.numel()) })
+}
+
+/// The same, to be changed.
+fn values_mut(tensor: &mut Tensor) -> Result<&mut [f32]> {
+    check(tensor)?;
+    // SAFETY: as above; the tensor is one that the caller has made.
+    Ok(unsafe { slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), tensor.numel()) })
+}
+
+fn check(tensor: &Tensor) -> Result<()> {
+    if tensor.kind() == Kind::Float && tensor.device() == Device::Cpu && tensor.is_contiguous() {
+        return Ok(());
+    }
+    Err(TchError::Kind(format!("expected 32-bit numbers in order, found {tensor:?}")))
 }
