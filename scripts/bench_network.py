@@ -20,7 +20,7 @@ import tempfile
 import time
 
 NETWORKS = {"resnet34": "resnet34", "vgg16": "vgg16", "alexnet-owt": "alexnet", "googlenet-bn": "googlenet"}
-BATCHES = {"cpu": {"forward": [int(it) for it in os.environ.get("TOPFIVE_BENCH_BATCHES", "16,1").split(",")], "step": [16]}, "cuda": {"forward": [256, 64], "step": [256, 64]}}
+BATCHES = {"cpu": {"forward": [16, 1], "step": [16]}, "cuda": {"forward": [256, 64], "step": [256, 64]}}
 DEVICE = os.environ.get("TOPFIVE_BENCH_DEVICE", "cpu")  # or cuda
 PRECISION = os.environ.get("TOPFIVE_BENCH_PRECISION", "f32")
 THREADS = int(os.environ.get("TOPFIVE_BENCH_THREADS", "2"))
