@@ -20,7 +20,8 @@ while head := sys.stdin.buffer.read(4):
         pixels = image.convert("RGB").tobytes()
         answer = struct.pack("<II", *image.size) + pixels
     except Exception as error:
-        reason = str(error).encode()
+        # Without the addresses of objects.
+        reason = str(error).split("<")[0].encode()
         answer = struct.pack("<II", 0, len(reason)) + reason
     sys.stdout.buffer.write(answer)
     sys.stdout.buffer.flush()

@@ -83,3 +83,30 @@ fn stretch(random: &mut Rng, length: usize) -> (usize, usize) {
     let most = [4, 16, 64, length][index(random, 4)].min(length - at);
     (at, index(random, most) + usize::from(most > 0))
 }
+
+/// Numbers at the edges of their types, in either order of bytes.
+pub fn numbers() -> Vec<Vec<u8>> {
+    let numbers = [0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFF_FFFF, 0xFFFF_FFFF, u64::MAX];
+    let of = |number: u64| {
+        [2, 4, 8].map(|width| [&number.to_le_bytes()[..width], &number.to_be_bytes()[8 - width..]].map(<[u8]>::to_vec))
+    };
+    numbers.into_iter().flat_map(of).flatten().collect()
+}
+
+/// The words of these texts, and others.
+pub fn words(texts: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut words: Vec<Vec<u8>> = WORDS.iter().map(|word| word.as_bytes().to_vec()).collect();
+    for text in texts {
+        words.extend(text.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_').map(<[u8]>::to_vec));
+    }
+    words.sort();
+    words.dedup();
+    words
+}
+
+#[rustfmt::skip]
+const WORDS: [&str; 33] = [
+    "-1", "0", "0.5", "65536", "1000000", "4294967296", "9223372036854775807", "18446744073709551616", "1e308", "1e-308",
+    "null", "true", "\"\"", "[]", "{}", "[", "]", "{", "}", ",", ":", "\"", "\\u0000", "\n", "\r\n", "\t", ";", " ", "\u{feff}",
+    "\u{0301}", "NaN", "[1,1]", "{\"relu\":{}}",
+];

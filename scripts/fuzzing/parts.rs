@@ -1,84 +1,144 @@
-//! The parts: valid files of a kind, and the reader that gets their mutants.
+//! The parts: each has a kind of files or several, and for each kind the reader that gets its mutants.
 
+use std::collections::HashSet;
 use std::fs;
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-use anyhow::{Context, Result, ensure};
-use image::{DynamicImage, ImageFormat, RgbImage};
-use serde_json::{Value, json};
-use topfive::data::labels;
+use anyhow::{Context, Result, bail, ensure};
+use image::ImageFormat;
+use serde_json::Value;
+use tch::Device;
+use topfive::check::photo::Photo;
+use topfive::data::dataset::Source;
+use topfive::data::shards::index;
+use topfive::data::{boxes, labels, shards};
 use topfive::experiment::Experiment;
-use topfive::image::decode;
-use topfive::model::checkpoint;
+use topfive::model::{checkpoint, classes};
+use topfive::network::parameter::{Parameter, parameters};
 use topfive::report::curves;
 use topfive::training::log::Log;
 use topfive::training::state::State;
-use topfive::weights::{self, safetensors};
+use topfive::weights::fit::fit;
+use topfive::weights::location::Location;
+use topfive::weights::safetensors;
 
+use crate::mutator::{numbers, words};
 use crate::pillow;
+use crate::seeds::{self, encoded, files, fixtures};
 
 /// A kind of files.
-pub struct Part {
+pub struct Kind {
     pub name: &'static str,
-    /// The endings of the fixtures that are valid files of this kind, below `tests/fixtures` or `configs`.
-    fixtures: &'static [&'static str],
-    /// The image format of further valid files.
-    format: Option<ImageFormat>,
-    /// Whether a mutant's words are taken from the valid files.
-    pub is_text: bool,
+    /// Valid files.
+    pub seeds: Vec<Vec<u8>>,
+    /// What may be put anywhere in a file.
+    pub words: Vec<Vec<u8>>,
     /// Reads a mutant, which is also the file at this path.
-    pub read: fn(&[u8], &Path) -> Result<()>,
+    pub read: Read,
 }
 
-const fn images(name: &'static str, fixtures: &'static [&'static str], format: Option<ImageFormat>) -> Part {
-    Part {
-        name,
-        fixtures,
-        format,
-        is_text: false,
-        read: |bytes, _| decode::decode(bytes, "x".as_ref(), true).map(drop),
-    }
+type Read = fn(&[u8], &Path) -> Result<()>;
+
+/// The names of all parts.
+pub const PARTS: [&str; 6] = ["jpeg", "images", "configs", "weights", "notes-and-logs", "shards"];
+
+/// The kinds of a part.
+pub fn kinds(part: &str) -> Result<Vec<Kind>> {
+    let kinds = match part {
+        "jpeg" => vec![binary("jpeg", fixtures(&["jpg"])?, pillow::compare)],
+        "images" => images()?,
+        "configs" => vec![text("config", files("configs", &["json"])?, config)],
+        "weights" => vec![
+            binary("safetensors", seeds::safetensors()?, weights),
+            binary("zip", seeds::zips()?, weights),
+            binary("legacy", seeds::legacy()?, weights),
+        ],
+        "notes-and-logs" => vec![
+            text("note", seeds::notes()?, note),
+            text("labels", seeds::LABELS.map(Vec::from).into(), list),
+            text("classes", seeds::CLASSES.map(Vec::from).into(), |_, path| classes::read(path).map(drop)),
+            text("boxes", seeds::BOXES.map(Vec::from).into(), table),
+            text("log", fixtures(&["jsonl"])?, log),
+        ],
+        "shards" => vec![
+            binary("tar", fixtures(&["tar"])?, |bytes, path| shard(bytes, path, seeds::SHARD)),
+            binary("tar, checksums right", fixtures(&["tar"])?, |bytes, path| {
+                shard(&seeds::with_checksums(bytes), path, seeds::SHARD)
+            }),
+            binary("index", vec![seeds::index()?], |bytes, path| {
+                shard(&seeds::with_checksum(bytes), path, &format!("{}.index", seeds::SHARD))
+            }),
+            text("classes.json", seeds::CONTENTS.map(Vec::from).into(), |bytes, path| {
+                shard(bytes, path, "classes.json")
+            }),
+        ],
+        other => bail!("{other}: not a part; the parts are {}", PARTS.join(", ")),
+    };
+    kinds.iter().try_for_each(|kind| {
+        ensure!(!kind.seeds.is_empty(), "{}: no valid files", kind.name);
+        Ok(())
+    })?;
+    Ok(kinds)
 }
 
-const fn texts(name: &'static str, fixtures: &'static [&'static str], read: fn(&[u8], &Path) -> Result<()>) -> Part {
-    Part { name, fixtures, format: None, is_text: true, read }
+fn binary(name: &'static str, seeds: Vec<Vec<u8>>, read: Read) -> Kind {
+    Kind { name, seeds, words: numbers(), read }
 }
 
-const fn tensors(name: &'static str, fixtures: &'static [&'static str]) -> Part {
-    Part { name, fixtures, format: None, is_text: false, read: |_, path| weights::read(path).map(drop) }
+fn text(name: &'static str, seeds: Vec<Vec<u8>>, read: Read) -> Kind {
+    Kind { name, words: words(&seeds), seeds, read }
 }
 
-/// All parts.
-pub const PARTS: &[Part] = &[
-    images("jpeg", &["jpg"], None),
-    images("png", &["png"], Some(ImageFormat::Png)),
-    images("gif", &["gif"], Some(ImageFormat::Gif)),
-    images("webp", &["webp"], Some(ImageFormat::WebP)),
-    images("bmp", &["bmp"], Some(ImageFormat::Bmp)),
-    images("tiff", &["tif", "tiff"], Some(ImageFormat::Tiff)),
-    images("ico", &["ico"], Some(ImageFormat::Ico)),
-    Part {
-        read: |bytes, _| decode::decode(bytes, "x.tga".as_ref(), true).map(drop),
-        ..images("tga", &["tga"], Some(ImageFormat::Tga))
-    },
-    images("pnm", &[], Some(ImageFormat::Pnm)),
-    images("hdr", &[], Some(ImageFormat::Hdr)),
-    images("qoi", &[], Some(ImageFormat::Qoi)),
-    images("farbfeld", &[], Some(ImageFormat::Farbfeld)),
-    texts("configs", &["json"], |bytes, _| Experiment::parse(std::str::from_utf8(bytes)?, &[]).map(drop)),
-    tensors("safetensors", &["safetensors"]),
-    tensors("zip.pth", &["zip.pth"]),
-    tensors("legacy.pth", &["legacy.pth"]),
-    texts("notes", &["note"], note),
-    texts("labels", &["csv"], list),
-    texts("logs", &["jsonl"], |_, path| {
-        let mut log = Log::at(path.to_path_buf());
-        curves::draw(&log.epochs()?)?;
-        log.resume(&State { step: 2, ..State::default() })
-    }),
-    Part { read: pillow::compare, ..images("pillow", &["jpg"], None) },
-];
+/// All image formats but JPEG.
+fn images() -> Result<Vec<Kind>> {
+    let formats: [(&str, &[&str], ImageFormat); 11] = [
+        ("png", &["png"], ImageFormat::Png),
+        ("gif", &["gif"], ImageFormat::Gif),
+        ("webp", &["webp"], ImageFormat::WebP),
+        ("bmp", &["bmp"], ImageFormat::Bmp),
+        ("tiff", &["tif", "tiff"], ImageFormat::Tiff),
+        ("ico", &["ico"], ImageFormat::Ico),
+        ("tga", &["tga"], ImageFormat::Tga),
+        ("pnm", &["pbm", "pgm", "ppm"], ImageFormat::Pnm),
+        ("hdr", &[], ImageFormat::Hdr),
+        ("qoi", &[], ImageFormat::Qoi),
+        ("farbfeld", &[], ImageFormat::Farbfeld),
+    ];
+    let kind = |(name, endings, format): (&'static str, &[&str], ImageFormat)| {
+        let seeds = fixtures(endings)?.into_iter().chain(encoded(format)).collect();
+        Ok(binary(name, seeds, if name == "tga" { tga } else { image }))
+    };
+    let mut kinds: Vec<Kind> = formats.into_iter().map(kind).collect::<Result<_>>()?;
+    kinds.push(binary("png, checksums right", fixtures(&["png"])?, |bytes, path| {
+        image(&seeds::with_chunk_checksums(bytes), path)
+    }));
+    Ok(kinds)
+}
+
+/// Reads the mutant as `topfive check` does, which looks at the header, too.
+fn image(bytes: &[u8], _: &Path) -> Result<()> {
+    Photo::read(&Source::memory("x".into(), bytes.to_vec())).map(drop)
+}
+
+/// TGA has no signature.
+fn tga(bytes: &[u8], _: &Path) -> Result<()> {
+    Photo::read(&Source::memory("x.tga".into(), bytes.to_vec())).map(drop)
+}
+
+fn config(bytes: &[u8], _: &Path) -> Result<()> {
+    Experiment::parse(std::str::from_utf8(bytes)?, &[]).map(drop)
+}
+
+/// Reads the mutant for the network of most of the valid files.
+fn weights(_: &[u8], path: &Path) -> Result<()> {
+    static NETWORK: LazyLock<Vec<Parameter>> = LazyLock::new(|| {
+        let file = seeds::root().join("tests/fixtures/checkpoints/network.json");
+        parameters(Experiment::load(&file, &[]).expect("an experiment").nodes())
+    });
+    let loaded = Location::of(path.to_path_buf()).read(&NETWORK, &[])?;
+    fit(&NETWORK, loaded.tensors, &HashSet::new(), path)?.into_tensors(Device::Cpu).map(drop)
+}
 
 /// Reads the mutant as the note of a checkpoint, or of a state, in a file whose checksum is right.
 fn note(bytes: &[u8], path: &Path) -> Result<()> {
@@ -91,147 +151,48 @@ fn note(bytes: &[u8], path: &Path) -> Result<()> {
     checkpoint::open(&file).and_then(|(note, _)| note.experiment(&[])).map(drop).or(state.map(drop))
 }
 
+const IMAGES: [&str; 3] = ["1.jpg", "2.jpg", "a/1.jpg"];
+
 /// Reads the mutant as the labels of three images.
 fn list(_: &[u8], path: &Path) -> Result<()> {
     let folder = path.with_extension("images");
     if !folder.exists() {
         fs::create_dir_all(folder.join("a"))?;
-        for name in ["1.jpg", "2.jpg", "a/1.jpg"] {
-            fs::write(folder.join(name), "")?;
-        }
+        IMAGES.iter().try_for_each(|name| fs::write(folder.join(name), ""))?;
     }
     let classes = ["cat", "dog", "n01440764"].map(String::from);
     labels::open(&folder, path, None).and(labels::open(&folder, path, Some(&classes))).map(drop)
 }
 
-impl Part {
-    /// The valid files.
-    pub fn seeds(&self) -> Result<Vec<Vec<u8>>> {
-        let mut seeds = match self.name {
-            "labels" => LABELS.iter().map(|text| text.as_bytes().to_vec()).collect(),
-            "notes" => notes()?,
-            "safetensors" => vec![plain_tensors()],
-            _ => Vec::new(),
-        };
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        for path in files(&root.join("tests/fixtures"))?.into_iter().chain(files(&root.join("configs"))?) {
-            let name = path.to_string_lossy();
-            if self.fixtures.iter().any(|ending| name.ends_with(&format!(".{ending}"))) {
-                seeds.push(fs::read(&path)?);
-            }
-        }
-        // Large files are mutated slowly, and hardly contain anything that small ones do not.
-        seeds.retain(|seed| seed.len() <= 1 << 16);
-        if let Some(format) = self.format {
-            seeds.extend(encoded(format));
-        }
-        ensure!(!seeds.is_empty(), "{}: no valid files", self.name);
-        Ok(seeds)
+/// Reads the mutant as a table of boxes, or as an XML file of them.
+fn table(bytes: &[u8], path: &Path) -> Result<()> {
+    let images = IMAGES.map(PathBuf::from);
+    let open = |path: &Path| boxes::open(path, &images, &["cat", "dog", "cat"], "".as_ref()).map(drop);
+    if !bytes.contains(&b'<') {
+        return open(path);
     }
-
-    /// What may be put anywhere in a file.
-    pub fn words(&self, seeds: &[Vec<u8>]) -> Vec<Vec<u8>> {
-        if !self.is_text {
-            let numbers = [0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFF_FFFF, 0xFFFF_FFFF, u64::MAX];
-            let of = |number: u64| {
-                [2, 4, 8].map(|width| {
-                    [&number.to_le_bytes()[..width], &number.to_be_bytes()[8 - width..]].map(<[u8]>::to_vec)
-                })
-            };
-            return numbers.into_iter().flat_map(of).flatten().collect();
-        }
-        let mut words: Vec<Vec<u8>> = WORDS.iter().map(|word| word.as_bytes().to_vec()).collect();
-        for seed in seeds {
-            words.extend(seed.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_').map(<[u8]>::to_vec));
-        }
-        words.sort();
-        words.dedup();
-        words
-    }
+    let folder = path.with_extension("boxes");
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join("1.xml"), bytes)?;
+    open(&folder)
 }
 
-const WORDS: &[&str] = &[
-    "-1",
-    "0",
-    "0.5",
-    "65536",
-    "1000000",
-    "4294967296",
-    "9223372036854775807",
-    "18446744073709551616",
-    "1e308",
-    "1e-308",
-    "null",
-    "true",
-    "\"\"",
-    "[]",
-    "{}",
-    "[",
-    "]",
-    "{",
-    "}",
-    ",",
-    ":",
-    "\"",
-    "\\u0000",
-    "\n",
-    "\r\n",
-    "\t",
-    ";",
-    " ",
-    "\u{feff}",
-    "\u{0301}",
-    "NaN",
-    "[1,1]",
-    "{\"relu\":{}}",
-];
-
-const LABELS: &[&str] = &[
-    "file,label\n1.jpg,cat\n2.jpg,dog\na/1.jpg,cat\n",
-    "1.jpg 0\n2.jpg 1\na/1.jpg 2\n",
-    "cat\ndog\ncat\n",
-    "ImageId,PredictionString\n1,n01440764 1 2 3 4\n2,n01440764 1 2 3 4\na/1,n01440764 5 6 7 8\n",
-    "\u{feff}\"1.jpg\";\"cat\"\r\n2.jpg;dog\r\na\\1.jpg;cat\r\n",
-];
-
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() { found.extend(files(&path)?) } else { found.push(path) }
-    }
-    found.sort();
-    Ok(found)
+fn log(_: &[u8], path: &Path) -> Result<()> {
+    let mut log = Log::at(path.to_path_buf());
+    curves::draw(&log.epochs()?)?;
+    log.resume(&State { step: 2, ..State::default() })
 }
 
-/// A small image in the kinds of pixels that the format has.
-fn encoded(format: ImageFormat) -> Vec<Vec<u8>> {
-    let rgb = RgbImage::from_fn(19, 11, |x, y| image::Rgb([(x * 13) as u8, (y * 23) as u8, (x * y) as u8]));
-    let rgb = DynamicImage::from(rgb);
-    let kinds: [DynamicImage; 6] = [
-        rgb.to_luma8().into(),
-        rgb.to_rgba8().into(),
-        rgb.to_rgb16().into(),
-        rgb.to_rgba16().into(),
-        rgb.to_rgb32f().into(),
-        rgb,
-    ];
-    let encode = |image: &DynamicImage| {
-        let mut bytes = Cursor::new(Vec::new());
-        image.write_to(&mut bytes, format).ok().map(|()| bytes.into_inner())
-    };
-    kinds.iter().filter_map(encode).collect()
-}
-
-fn plain_tensors() -> Vec<u8> {
-    let header = json!({ "a": { "dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24] }, "b": { "dtype": "I64", "shape": [], "data_offsets": [24, 32] } }).to_string();
-    [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 32]].concat()
-}
-
-/// The notes of a checkpoint and of a state.
-fn notes() -> Result<Vec<Vec<u8>>> {
-    let experiment = serde_json::to_value(Experiment::load("tiny".as_ref(), &[])?)?;
-    let classes = ["cat", "dog"];
-    let note = json!({ "version": "0.1.0", "experiment": experiment, "classes": classes, "epoch": 1, "step": 2 });
-    Ok(vec![serde_json::to_vec(&note)?, serde_json::to_vec(&State::default())?])
+/// Reads a shard with its index and its classes, of which the mutant takes the place of the one called `name`.
+fn shard(mutant: &[u8], path: &Path, name: &str) -> Result<()> {
+    let folder = path.with_extension("shards");
+    fs::create_dir_all(&folder)?;
+    let shard = folder.join(seeds::SHARD);
+    // An index that the mutant before has left.
+    let _ = fs::remove_file(index::path(&shard));
+    fs::write(&shard, seeds::shard()?)?;
+    fs::write(folder.join("classes.json"), seeds::CONTENTS[0])?;
+    fs::write(folder.join(name), mutant)?;
+    let dataset = shards::open(&folder)?;
+    dataset.samples.iter().try_for_each(|sample| sample.source.bytes().map(drop))
 }

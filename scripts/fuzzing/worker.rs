@@ -11,92 +11,102 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use mutatis::Session;
+use topfive::commands::describe;
 
+use crate::counts;
 use crate::heap;
 use crate::mutator::Bytes;
-use crate::parts::Part;
-use crate::pillow;
+use crate::parts::{Kind, kinds};
 
 /// Seconds of processor time that a mutant may take.
 const MOST_SECONDS: u64 = 5;
+/// Seconds that a mutant may take without any of it: it waits for something that never happens.
+const MOST_SECONDS_ASLEEP: u64 = 600;
 /// The address space that a worker may take beyond what it begins with: half of it is for images.
 const SPACE: u64 = 1 << 30;
 /// The memory that a mutant may take: what is for images, and something for everything else.
 const MOST_BYTES: usize = (SPACE / 2) as usize + (64 << 20);
 
-static INPUTS: AtomicU64 = AtomicU64::new(0);
-static ACCEPTED: AtomicU64 = AtomicU64::new(0);
 /// The processor time at which the present mutant was begun, in milliseconds.
 static BEGUN: AtomicU64 = AtomicU64::new(0);
 /// Where the last panic was.
 static PANIC: Mutex<String> = Mutex::new(String::new());
 
-/// Reads mutants, each written to `file` first. Ends the process if one fails.
-pub fn work(part: &Part, seed: u64, time: Duration, file: &Path) -> Result<()> {
+/// Reads mutants of a part's files, each written to `file` first. Ends the process if one fails.
+pub fn work(part: &str, seed: u64, time: Duration, file: &Path) -> Result<()> {
+    let kinds = kinds(part)?;
     limit_space()?;
     thread::spawn(watch);
     panic::set_hook(Box::new(|panic| {
         let place = panic.location().map_or(String::new(), ToString::to_string);
         *PANIC.lock().unwrap_or_else(|error| error.into_inner()) = format!("{place}: {panic}");
     }));
-    let seeds = part.seeds()?;
-    let mut mutator = Bytes { others: &seeds, words: &part.words(&seeds) };
     let mut session = Session::new().seed(seed);
     let (begun, mut random) = (Instant::now(), seed);
-    while begun.elapsed() < time {
+    for (number, kind) in (1..).zip(kinds.iter().cycle()) {
+        if begun.elapsed() >= time {
+            break;
+        }
         // Weyl's sequence: which valid file, and how many mutations.
         random = random.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mutant = seeds[(random >> 32) as usize % seeds.len()].clone();
+        let mut mutant = kind.seeds[(random >> 32) as usize % kind.seeds.len()].clone();
+        let mut mutator = Bytes { others: &kind.seeds, words: &kind.words };
         for _ in 0..=(random >> 56) % 6 {
             session.mutate_with(&mut mutator, &mut mutant)?;
         }
         fs::write(file, &mutant)?;
-        read(part, &mutant, file);
-        if INPUTS.load(Ordering::Relaxed).is_multiple_of(1000) {
-            report();
+        read(kind, &mutant, file);
+        if number % 1000 == 0 {
+            counts::print();
         }
     }
-    report();
-    for (reason, count) in pillow::disagreements() {
-        println!("{count:6} {reason}");
-    }
+    counts::print();
     Ok(())
 }
 
-fn read(part: &Part, mutant: &[u8], file: &Path) {
+fn read(kind: &Kind, mutant: &[u8], file: &Path) {
     BEGUN.store(processor_milliseconds(), Ordering::Relaxed);
     let before = heap::begin();
-    let result = panic::catch_unwind(AssertUnwindSafe(|| (part.read)(mutant, file)));
+    // An error's message must not fail either.
+    let read = || (kind.read)(mutant, file).inspect_err(|error| drop(describe(error)));
+    let result = panic::catch_unwind(AssertUnwindSafe(read));
     let bytes = heap::peak() - before;
-    INPUTS.fetch_add(1, Ordering::Relaxed);
-    ACCEPTED.fetch_add(u64::from(matches!(result, Ok(Ok(())))), Ordering::Relaxed);
+    counts::add("inputs");
+    counts::add(&format!("{}: inputs", kind.name));
+    if matches!(result, Ok(Ok(()))) {
+        counts::add(&format!("{}: accepted", kind.name));
+    }
     let panic = std::mem::take(&mut *PANIC.lock().unwrap_or_else(|error| error.into_inner()));
     // A library's panic that the reader catches is an error like any other.
     if result.is_err() || panic.starts_with("src/") {
-        fail(&format!("panicked at {panic}"));
+        fail(&format!("{}: panicked at {panic}", kind.name));
     }
     if bytes > MOST_BYTES {
-        fail(&format!("took {bytes} bytes, more than {MOST_BYTES}"));
+        fail(&format!("{}: took {bytes} bytes, more than {MOST_BYTES}", kind.name));
     }
-}
-
-fn report() {
-    println!("counts {} {}", INPUTS.load(Ordering::Relaxed), ACCEPTED.load(Ordering::Relaxed));
 }
 
 fn fail(reason: &str) -> ! {
-    report();
+    counts::print();
     println!("{reason}");
     process::exit(1)
 }
 
-/// Ends the process if a mutant takes too long.
+/// Ends the process if a mutant takes too long. Processor time decides: other work may leave little of it.
 fn watch() {
+    let (mut mutant, mut since) = (0, Instant::now());
     loop {
-        thread::sleep(Duration::from_millis(200));
+        thread::sleep(Duration::from_millis(500));
         let begun = BEGUN.load(Ordering::Relaxed);
-        if begun > 0 && processor_milliseconds() > begun + 1000 * MOST_SECONDS {
+        if begun != mutant {
+            (mutant, since) = (begun, Instant::now());
+        }
+        let taken = processor_milliseconds() - begun;
+        if begun > 0 && taken > 1000 * MOST_SECONDS {
             fail(&format!("took more than {MOST_SECONDS} seconds"));
+        }
+        if begun > 0 && taken < 100 && since.elapsed().as_secs() > MOST_SECONDS_ASLEEP {
+            fail(&format!("slept for {MOST_SECONDS_ASLEEP} seconds"));
         }
     }
 }
