@@ -7,10 +7,12 @@ Needs torch, numpy and safetensors. tests/checkpoints.rs reads the files and say
 
 import argparse
 import collections
+import gzip
 import json
 import pathlib
 import pickle
 import shutil
+import zipfile
 
 import numpy as np
 import safetensors.torch
@@ -56,6 +58,10 @@ class Network(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.fc = torch.nn.Linear(2, 2)
+
+
+# Of a class without source code, the legacy format keeps no code.
+Layer = type("Layer", (torch.nn.Module,), {})
 
 
 def optimizer_states():
@@ -129,6 +135,8 @@ def trainers(state):
         "compiled-ddp.pth": prefixed(state, "module._orig_mod."),
         "distillation.pth": {"teacher": {"fc.weight": torch.ones(2, 2), "fc.bias": torch.ones(2)}, "pupil": state},
         "optimizer-by-name.pth": {"momentum": {name: tensor + 1 for name, tensor in state.items()}, "learned": state},
+        "plain-metrics.pth": state | {"train_accuracy.tp": torch.zeros(3), "normalize.mean": torch.zeros(3), "class_loss.weight": torch.ones(3)},
+        "fsdp.pth": renamed(state, lambda name: "module." + name.replace("features.0.", "features.0._fsdp_wrapped_module.")),
         "two-networks.pth": prefixed(state, "model.") | prefixed({n: t + 1 for n, t in state.items()}, "model_ema."),
     }
 
@@ -137,6 +145,8 @@ def kinds(state):
     """Other kinds of numbers, storages and neighbours."""
     means = [name for name in state if name.endswith("running_mean")]
     counted = {name.replace("running_mean", "num_batches_tracked"): torch.tensor(9) for name in means}
+    # What thop.profile leaves in a network.
+    profiled = {f"{module}total_{what}": torch.zeros(1) for module in ["", "features.0.", "fc."] for what in ["ops", "params"]}
     channels_last = {
         name: tensor.to(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
         for name, tensor in state.items()
@@ -150,6 +160,7 @@ def kinds(state):
         "one-storage.pth": flat_storage(state),
         "parameters.pth": {name: torch.nn.Parameter(tensor) for name, tensor in state.items()},
         "counted.pth": state | counted,
+        "profiled.pth": state | profiled,
         "tuple.pth": (state, 3),
         "numpy-accuracy.pth": {"state_dict": state, "best_acc": np.float64(0.7)},
         "size.pth": {"state_dict": state, "size": torch.Size([3, 2]), "device": torch.device("cpu"), "kind": torch.float32},
@@ -178,6 +189,9 @@ def refused(folder, state):
         "infinity.pth": infinite,
         "too-large.pth": state | {"fc.bias": torch.tensor([1.0, 1e300, 2.0], dtype=torch.float64)},
         "module.pt": Network(),
+        "module-in-dictionary.pt": {"epoch": 3, "args": argparse.Namespace(lr=0.1), "model": Network()},
+        "arrays.pth": {"state_dict": {name: tensor.numpy() for name, tensor in state.items()}},
+        "another-layer.pth": state | {"projection.weight": torch.ones(3, 3)},
     }
     for name, value in files.items():
         torch.save(value, folder / name)
@@ -187,6 +201,11 @@ def refused(folder, state):
     np.savez(folder / "weights.npz", **{name: tensor.numpy() for name, tensor in state.items()})
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 12\n"
     (folder / "pointer.safetensors").write_text(pointer)
+    (folder / "answer.pth").write_text("Entry not found")
+    (folder / "keras.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(24))
+    (folder / "compressed.pth.gz").write_bytes(gzip.compress(pickle.dumps({}), mtime=0))
+    with zipfile.ZipFile(folder / "archive.zip", "w") as archive:
+        archive.writestr(zipfile.ZipInfo("small/model.pth"), (FOLDER / "plain.pth").read_bytes())
     (folder / "page.pth").write_text("<!DOCTYPE html>\n<html><body>Not found</body></html>\n")
     for name in ["plain.pth", "plain.safetensors"]:
         whole = (FOLDER / name).read_bytes()
@@ -201,6 +220,12 @@ def main():
     (FOLDER / "network.json").write_text(json.dumps(NETWORK, indent=2) + "\n")
     for name, value in (trainers(state) | kinds(state)).items():
         torch.save(value, FOLDER / name)
+    # The legacy format keeps the values of all storages in one row, whatever they are, and the code of modules.
+    others = {"complex": torch.ones(2, dtype=torch.complex64), "untyped": torch.ones(3).untyped_storage(),
+              "quantised": torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.quint8),
+              "eight_bits": torch.ones(2).to(torch.float8_e4m3fn), "module": Layer(), "axes": torch.ones([1] * 9)}
+    torch.save({"state_dict": state, "others": others}, FOLDER / "legacy-others.pth", _use_new_zipfile_serialization=False)
+    torch.save({"state_dict": state, "others": others}, FOLDER / "others.pth")
     torch.save(state, FOLDER / "legacy.pth", _use_new_zipfile_serialization=False)
     torch.save(state, FOLDER / "legacy-protocol4.pth", _use_new_zipfile_serialization=False, pickle_protocol=4)
     torch.save(state, FOLDER / "protocol4.pth", pickle_protocol=4)

@@ -36,7 +36,7 @@ fn files(folder: &str) -> BTreeSet<String> {
 }
 
 /// Files from which the network is read, each with the other keys that fit and the tensors that are left out.
-const READ: [(&str, &[&str], &[&str]); 45] = [
+const READ: [(&str, &[&str], &[&str]); 50] = [
     ("averaged.pth", &[], &["n_averaged"]),
     ("bfloat16.pth", &[], &[]),
     ("bfloat16.safetensors", &[], &[]),
@@ -50,8 +50,10 @@ const READ: [(&str, &[&str], &[&str]); 45] = [
     ("distillation.pth", &[], &[]),
     ("double.pth", &[], &[]),
     ("ema-only.pth", &[], &[]),
+    ("fsdp.pth", &[], &[]),
     ("half.pth", &[], &[]),
     ("integer-keys.pth", &[], &[]),
+    ("legacy-others.pth", &[], &[]),
     ("legacy-protocol4.pth", &[], &[]),
     ("legacy.pth", &[], &[]),
     ("lightning-loss.ckpt", &[], &["criterion.weight", "val_accuracy.tp"]),
@@ -64,10 +66,13 @@ const READ: [(&str, &[&str], &[&str]); 45] = [
     ("numpy-accuracy.pth", &[], &[]),
     ("one-storage.pth", &[], &[]),
     ("optimizer-by-name.pth", &[], &[]),
+    ("others.pth", &[], &[]),
     ("parameters.pth", &[], &[]),
     ("params.pth", &[], &[]),
+    ("plain-metrics.pth", &[], &["train_accuracy.tp", "normalize.mean", "class_loss.weight"]),
     ("plain.pth", &[], &[]),
     ("plain.safetensors", &[], &[]),
+    ("profiled.pth", &[], &[]),
     ("protocol4.pth", &[], &[]),
     ("protocol5.pth", &[], &[]),
     ("pytorch-examples-alexnet.pth.tar", &[], &[]),
@@ -96,13 +101,20 @@ const TWO: [&str; 8] = [
 ];
 
 /// Files that are refused, and the words of the reason and the remedy.
-const REFUSED: [(&str, &[&str]); 16] = [
+const REFUSED: [(&str, &[&str]); 23] = [
+    ("another-layer.pth", &["unexpected  projection.weight [3, 3]", "save the weights again without them"]),
+    ("answer.pth", &["a text that begins with \"Entry not found\"", "fetch the file itself"]),
+    ("archive.zip", &["a zip archive with small/model.pth in it", "unpack it first"]),
+    ("arrays.pth", &["\"features.0.weight\" in it is made by numpy", "Save the weights again"]),
+    ("compressed.pth.gz", &["a compressed file", "unpack it first"]),
     ("empty.pth", &["a dictionary without tensors by name", "Save the weights again"]),
     ("half-of.pth", &["truncated or corrupt. Fetch or copy it again"]),
     ("half-of.safetensors", &["truncated, corrupt or not a safetensors file", "Fetch or copy it again"]),
     ("infinity.pth", &["found NaN or infinity in 1 of 8 tensors, first in fc.bias", "use an earlier checkpoint"]),
+    ("keras.h5", &["an HDF5 file, as Keras writes", "save its tensors as safetensors"]),
     ("list.pth", &["a list without tensors by name", "Save the weights again"]),
     ("missing.pth", &["missing     fc.bias [3]", "1 tensor differs"]),
+    ("module-in-dictionary.pt", &["\"model\" in it is made by __main__.Network", "Save the weights again"]),
     ("module.pt", &["a whole object of the class __main__.Network", "Save the weights again"]),
     ("nan.pth", &["found NaN or infinity in 1 of 8 tensors, first in features.0.weight", "use an earlier checkpoint"]),
     ("nan.safetensors", &["found NaN or infinity in 1 of 8 tensors, first in features.0.weight"]),
@@ -144,6 +156,8 @@ fn what_is_not_the_network_is_refused_with_the_reason_and_a_remedy() {
         assert!(error.contains(name), "{error}");
         words.iter().for_each(|word| assert!(error.contains(word), "no '{word}' in {error}"));
     }
+    predict(&Workplace::new(), "/dev/null")
+        .fails_saying(&["/dev/null: not a regular file; expected a file of weights"]);
     assert_eq!(files("checkpoints/refused"), REFUSED.iter().map(|(name, _)| (*name).to_string()).collect());
 }
 
@@ -154,6 +168,8 @@ fn a_rename_tells_which_of_two_networks_is_meant() {
     let (expected, _) = read("plain.safetensors", &[]).expect("the network");
     assert!(tensors.iter().all(|(key, tensor)| *tensor == expected[key]));
     assert!(left.foreign.len() == 8 && left.foreign.iter().all(|name| name.starts_with("teacher.")), "{left:?}");
+    let both = fixture("checkpoints/refused/pupil-and-teacher.pth");
+    predict(&Workplace::new(), &both.to_string_lossy()).fails_saying(&["add --rename pupil.="]);
 }
 
 /// Runs `predict` with the fixtures' network.

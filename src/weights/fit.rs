@@ -9,7 +9,7 @@ use anyhow::{Error, Result, ensure};
 use tch::{Device, Kind};
 
 use super::StoredTensor;
-use super::rename::{Named, Rename, suggest};
+use super::rename::{Named, Rename, fits, suggest};
 use crate::nearest::nearest;
 use crate::network::Tensors;
 use crate::network::parameter::Parameter;
@@ -69,8 +69,9 @@ impl Fitted {
     }
 }
 
-/// PyTorch's count of the batches that a batch norm has seen; no result depends on it.
-const UNUSED: &str = ".num_batches_tracked";
+/// The last words of names of tensors that no result depends on: PyTorch's count of the batches that a batch norm has seen,
+/// and what thop, which counts operations, leaves behind in every module.
+const UNUSED: [&str; 3] = ["num_batches_tracked", "total_ops", "total_params"];
 
 /// Compares the tensors of `file` with a network's parameters. Those of auxiliary classifiers, which only training
 /// uses, may be missing; those named in `fresh` are never taken, and may also be missing or for another number of classes.
@@ -128,7 +129,7 @@ fn take(parameters: &[Parameter], stored: Vec<StoredTensor>, file: &Path, takes:
 
 /// The tensors without those that no result depends on.
 fn useful(mut stored: Vec<StoredTensor>) -> Vec<StoredTensor> {
-    stored.retain(|tensor| !tensor.name.ends_with(UNUSED));
+    stored.retain(|tensor| tensor.name.rsplit('.').next().is_none_or(|last| !UNUSED.contains(&last)));
     stored
 }
 
@@ -148,7 +149,13 @@ fn unfit(compared: &Compared, parameters: &[Parameter], stored: &[StoredTensor],
     let shown = &faults[..faults.len().min(MOST_FAULTS)];
     let more = faults.len() - shown.len();
     let renames = compared.renames(parameters, stored).unwrap_or_default();
-    let check = if renames.is_empty() { "\nCheck that the weights were trained with this experiment" } else { "" };
+    let check = if !renames.is_empty() {
+        ""
+    } else if faults.len() == compared.unexpected.len() {
+        "\nThe network itself is complete. If these do not belong to it, save the weights again without them"
+    } else {
+        "\nCheck that the weights were trained with this experiment"
+    };
     let problem = format!(
         "{}: not the weights of this network; {}:\n  {}{}{check}",
         file.display(),
@@ -191,7 +198,28 @@ impl Compared {
             return None;
         }
         let whole: Vec<Lacking> = self.lacking.iter().chain(&self.spared).cloned().collect();
-        [&self.lacking, &whole].into_iter().find_map(|lacking| self.renames_to(lacking, parameters, stored))
+        let paired =
+            [&self.lacking, &whole].into_iter().find_map(|lacking| self.renames_to(lacking, parameters, stored));
+        paired.or_else(|| Some(vec![self.inner(parameters, stored)?]))
+    }
+
+    /// The rename that drops what stands before the names of the network's tensors, if all that are lacking lie under one
+    /// word: of several networks in a file, the first.
+    fn inner(&self, parameters: &[Parameter], stored: &[StoredTensor]) -> Option<Rename> {
+        let shapes: HashMap<&str, &[usize]> = self
+            .unexpected
+            .iter()
+            .map(|place| (stored[*place].name.as_str(), stored[*place].shape.as_slice()))
+            .collect();
+        let first = parameters[self.lacking.first()?.0].name.as_str();
+        let words = stored.iter().filter_map(|tensor| tensor.name.strip_suffix(first).filter(|it| it.ends_with('.')));
+        let is_whole = |word: &&str| {
+            self.lacking.iter().all(|(place, expected)| {
+                let found = shapes.get(format!("{word}{}", parameters[*place].name).as_str());
+                found.is_some_and(|shape| fits(expected, shape))
+            })
+        };
+        words.take(MOST_HINTS).find(is_whole).and_then(|word| format!("{word}=").parse().ok())
     }
 
     /// The renames with which the unexpected tensors are those that are lacking.

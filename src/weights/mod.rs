@@ -35,6 +35,9 @@ pub fn recognises(first_bytes: &[u8]) -> bool {
     safetensors::recognises(first_bytes) || torch::recognises(first_bytes)
 }
 
+/// As many of a file's first bytes as are looked at.
+const START: u64 = 512;
+
 enum Format {
     Safetensors,
     Torch,
@@ -45,7 +48,11 @@ impl Format {
     fn of(path: &Path) -> Result<Self> {
         let mut first = Vec::new();
         let unreadable = || format!("cannot read the weights {}", path.display());
-        File::open(path).with_context(unreadable)?.take(16).read_to_end(&mut first).with_context(unreadable)?;
+        let file = File::open(path).with_context(unreadable)?;
+        // A file is read in two goes, and a pipe but once.
+        let is_file = file.metadata().with_context(unreadable)?.is_file();
+        ensure!(is_file, "{}: not a regular file; expected a file of weights", path.display());
+        file.take(START).read_to_end(&mut first).with_context(unreadable)?;
         ensure!(!first.is_empty(), "{}: the file is empty (0 bytes)", path.display());
         if safetensors::recognises(&first) {
             return Ok(Format::Safetensors);
@@ -67,18 +74,30 @@ pub fn read(path: &Path) -> Result<Contents> {
 }
 
 /// What a file without weights is instead, by its first bytes, and what to do.
-fn what_instead(first_bytes: &[u8]) -> &'static str {
-    let text = String::from_utf8_lossy(first_bytes).trim_start().to_lowercase();
-    match first_bytes {
-        _ if text.starts_with("version https:") => {
-            ", but a pointer of Git LFS to one; run `git lfs pull` in its repository"
-        }
-        _ if text.starts_with("<!doctype") || text.starts_with("<html") || text.starts_with("<?xml") => {
-            ", but a web page, so a download failed; fetch the file itself"
+fn what_instead(first_bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(first_bytes);
+    let lower = text.trim_start().to_lowercase();
+    let instead = match first_bytes {
+        _ if lower.starts_with("version https:") => "a pointer of Git LFS to one; run `git lfs pull` in its repository",
+        _ if lower.starts_with("<!doctype") || lower.starts_with("<html") || lower.starts_with("<?xml") => {
+            "a web page, so a download failed; fetch the file itself"
         }
         [0x80, 2..=5, ..] => {
-            ", but a Python pickle that torch.save did not write; in Python, load it and save its tensors with torch.save"
+            "a Python pickle that torch.save did not write; in Python, load it and save its tensors with torch.save"
         }
-        _ => "; expected safetensors or PyTorch's .pth",
-    }
+        [0x89, b'H', b'D', b'F', ..] => {
+            "an HDF5 file, as Keras writes; in Python, load it and save its tensors as safetensors"
+        }
+        [0x93, b'N', b'U', b'M', ..] => "a NumPy array; save the tensors with torch.save or as safetensors",
+        _ if first_bytes.get(257..262) == Some(b"ustar".as_slice()) => "a tar archive; unpack it first",
+        [0x1F, 0x8B, ..] | [b'B', b'Z', b'h', ..] | [0xFD, b'7', b'z', b'X', b'Z', ..] | [b'7', b'z', 0xBC, ..] => {
+            "a compressed file; unpack it first"
+        }
+        _ if text.chars().all(|letter| !letter.is_control() || letter.is_ascii_whitespace()) => {
+            let line = text.trim().lines().next().unwrap_or_default();
+            return format!(", but a text that begins with \"{line:.40}\"; fetch the file itself");
+        }
+        _ => return "; expected safetensors or PyTorch's .pth".into(),
+    };
+    format!(", but {instead}")
 }

@@ -6,17 +6,17 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::StoredTensor;
-use super::rename::{Named, Rename, rename, renamed};
+use super::rename::{Named, Rename, SUFFIXES, rename, renamed};
 use super::wrapper::{Own, Wrappers};
 use crate::network::parameter::Parameter;
 
-/// Modules that trainers keep beside the network: counters of averages, losses with weights, metrics with counts.
-const BESIDE: [&str; 9] =
-    ["n_averaged", "criterion", "criterions", "loss", "loss_fn", "loss_func", "loss_function", "metric", "metrics"];
+/// What the names of modules contain that trainers keep beside the network: counters of averages, losses with weights,
+/// metrics with counts.
+const BESIDE: [&str; 4] = ["n_averaged", "criteri", "loss", "metric"];
 
 /// Gives the tensors of `file` the names that a network's parameters may have. Those that belong to something else are
 /// taken out, and their names returned: the modules that trainers keep beside a network, and if it lacks none of its own
-/// tensors, whatever lies outside of a wrapper.
+/// tensors, whatever lies outside of a wrapper, or outside of its modules and cannot be a layer's.
 ///
 /// # Errors
 /// Returns an error if a rename changes nothing, or two tensors would have the same name.
@@ -51,8 +51,11 @@ fn beside(own: &Own, given: &[String], names: &[String], renames: &[Rename], wra
     let is_beside = |(given, name): (&String, &String)| {
         let module = name.split('.').next().unwrap_or_default();
         let is_outside = is_complete && is_wrapped && wrappers.is_outside(given);
+        let is_known = BESIDE.iter().any(|word| module.contains(word));
+        // A layer more would make another network.
+        let is_no_layers = is_complete && name.rsplit('.').next().is_none_or(|last| !SUFFIXES.contains(&last));
         !own.parameters.contains_key(name.as_str())
-            && (is_outside || BESIDE.contains(&module) && wrappers.is_outside(name))
+            && (is_outside || (is_known || is_no_layers) && wrappers.is_outside(name))
     };
     given.iter().zip(names).map(is_beside).collect()
 }

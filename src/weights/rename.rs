@@ -107,7 +107,7 @@ pub type Named<'a> = (&'a str, &'a [usize]);
 const MOST_SUGGESTED: usize = 30;
 
 /// What PyTorch calls the tensors of a layer.
-const SUFFIXES: [&str; 4] = ["weight", "bias", "running_mean", "running_var"];
+pub const SUFFIXES: [&str; 4] = ["weight", "bias", "running_mean", "running_var"];
 
 /// The renames that would give tensors that a network does not know (`unexpected`, in the file's order) the names of those
 /// that it lacks (`missing`, in the network's order), and leave the others (`fitting`) as they are: if both lists pair up
@@ -137,7 +137,8 @@ fn natural(name: &str) -> Vec<(u64, &str)> {
     name.split('.').map(|part| part.parse().map_or((u64::MAX, part), |number| (number, ""))).collect()
 }
 
-fn fits(expected: &[usize], found: &[usize]) -> bool {
+/// Whether a shape is the expected one, in which a side of 0 stands for any.
+pub fn fits(expected: &[usize], found: &[usize]) -> bool {
     let mut sides = expected.iter().zip(found);
     expected.len() == found.len() && sides.all(|(&expected, found)| expected == 0 || expected == *found)
 }

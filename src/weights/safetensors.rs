@@ -52,12 +52,13 @@ fn contents(file: &mut File, length: u64) -> Result<Contents> {
     let mut header_length = [0; 8];
     file.read_exact(&mut header_length)?;
     let header_length = u64::from_le_bytes(header_length);
-    let most = MAX_HEADER.min(length - 8);
+    let after = length.checked_sub(8).context("the file has no header")?;
+    let most = MAX_HEADER.min(after);
     ensure!(header_length <= most, "the header claims {header_length} bytes, expected at most {most}");
     let mut header = vec![0; header_length as usize];
     file.read_exact(&mut header)?;
     let header: Metadata = serde_json::from_slice(&header).context("the header is corrupt")?;
-    let (found, listed) = (length - 8 - header_length, header.data_len());
+    let (found, listed) = (after - header_length, header.data_len());
     ensure!(found == listed as u64, "the header lists {listed} bytes of tensors, but {found} follow");
     let names = header.offset_keys();
     ensure!(names.len() <= MAX_TENSORS, "expected at most {MAX_TENSORS} tensors, found {}", names.len());

@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use crate::network::parameter::Parameter;
 
-/// What DataParallel and its like, and torch.compile, put before the names of the module that they wrap, be it the
-/// network or a part of it: pytorch/examples wraps AlexNet's `features` alone.
-const ANYWHERE: [&str; 2] = ["module", "_orig_mod"];
+/// What DataParallel and its like, torch.compile, FSDP, checkpointing of activations and Opacus put before the names of the
+/// module that they wrap, be it the network or a part of it: pytorch/examples wraps AlexNet's `features` alone.
+const ANYWHERE: [&str; 5] = ["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_module"];
 /// What trainers call the whole network, before all names.
 const WHOLE: [&str; 3] = ["model", "net", "network"];
 /// What MMPretrain calls the parts of a network.

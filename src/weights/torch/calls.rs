@@ -45,7 +45,8 @@ impl<'a> Machine<'a> {
 
     /// Makes the storage that a persistent id stands for: ('storage', class, key, location, number of values). The
     /// legacy format adds a sixth part, a view of the storage, which PyTorch has always written as None since version
-    /// 0.4. A storage of another class, such as complex numbers, is opaque.
+    /// 0.4. A storage of an unknown class is opaque, and so is what the legacy format says of a module: ('module', class,
+    /// file, code).
     ///
     /// # Errors
     /// Returns an error if the id is anything else, or contradicts an earlier one with the same key.
@@ -66,12 +67,16 @@ impl<'a> Machine<'a> {
             [Object::Text("storage"), Object::Global(Global::Other(module, name)), Object::Text(_), _, _] => {
                 return Ok(Object::Opaque(module, name));
             }
+            [Object::Text("module"), Object::Global(Global::Other(module, name)), ..] => {
+                return Ok(Object::Global(Global::Other(module, name)));
+            }
             _ => return refuse("the pickle refers to something other than a complete storage"),
         };
         let storage = Storage { key: key.to_string(), dtype, numel };
         let known = self.storages.entry(key.to_string()).or_insert_with(|| storage.clone());
+        // One may be untyped, a storage of bytes.
         ensure!(
-            *known == storage,
+            known.byte_length()? == storage.byte_length()?,
             "storage {key} first has {} values of type {}, then {} of type {}",
             known.numel,
             known.dtype,
@@ -139,6 +144,10 @@ impl<'a> Machine<'a> {
             Object::Opaque(module, name) => return Ok(Object::Opaque(module, name)),
             other => bail!("the pickle makes a tensor from {}, expected a storage", other.kind()),
         };
+        // Not a network's.
+        if matches!(self.get(shape), Object::Tuple(axes) if axes.len() > RANK_LIMIT) {
+            return Ok(Object::Opaque("torch", "Tensor"));
+        }
         Ok(Object::Tensor(Tensor {
             storage,
             offset: count(self.get(offset))?,

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use anyhow::{Context, Result};
 
-use super::dictionary::Dictionary;
+use super::dictionary::{Dictionary, PLAIN};
 use crate::nearest::did_you_mean;
 use crate::weights::rename::Named;
 
@@ -17,9 +17,6 @@ pub struct Choice {
     /// The keys of other dictionaries that fit, though they may fit less well.
     pub others: Vec<String>,
 }
-
-/// Where trainers keep the weights that they evaluate, the likeliest first.
-const PLAIN: [&str; 7] = ["state_dict", "model", "model_state_dict", "net", "network", "weights", "params"];
 
 /// Words for averages of weights.
 const AVERAGES: [&str; 4] = ["ema", "swa", "average", "shadow"];

@@ -24,6 +24,9 @@ impl Dictionary {
     }
 }
 
+/// Where trainers keep the weights that they evaluate, the likeliest first.
+pub const PLAIN: [&str; 7] = ["state_dict", "model", "model_state_dict", "net", "network", "weights", "params"];
+
 /// Trainers nest state dictionaries two or three levels deep.
 const DEPTH_LIMIT: usize = 8;
 /// An optimiser's state is a dictionary for each parameter.
@@ -41,7 +44,7 @@ struct Place {
 /// # Errors
 /// Returns an error if there are none, or a dictionary has two tensors of one name.
 pub fn dictionaries(pickle: &Pickle) -> Result<Vec<Dictionary>> {
-    let mut found = Vec::new();
+    let (mut found, mut visited) = (Vec::new(), Vec::new());
     // Objects may contain each other in circles.
     let mut seen = vec![false; pickle.objects()];
     let mut level = vec![Place { id: pickle.root_id(), key: String::new(), depth: 0 }];
@@ -55,6 +58,7 @@ pub fn dictionaries(pickle: &Pickle) -> Result<Vec<Dictionary>> {
             if place.depth < DEPTH_LIMIT {
                 inner.extend(children(pickle, &place));
             }
+            visited.push(place.id);
             if !tensors.is_empty() {
                 found.push(Dictionary { key: place.key, tensors });
             }
@@ -68,9 +72,27 @@ pub fn dictionaries(pickle: &Pickle) -> Result<Vec<Dictionary>> {
             format!("{module:.80}.{name:.80}").trim_start_matches('.').escape_debug()
         )),
         (true, root) => {
-            refuse(format!("it holds {} without tensors by name, expected a state dictionary", root.kind()))
+            let instead = foreign(pickle, &visited).map_or(String::new(), |(key, maker)| {
+                format!(" (\"{key}\" in it is made by {maker}, whose code would have to be run)")
+            });
+            refuse(format!("it holds {} without tensors by name{instead}, expected a state dictionary", root.kind()))
         }
     }
+}
+
+/// What probably is a network in another form: the key of an opaque object in one of these containers, and what makes it.
+fn foreign(pickle: &Pickle, containers: &[Id]) -> Option<(String, String)> {
+    let pairs = containers.iter().filter_map(|id| match pickle.get(*id) {
+        Object::Dict(pairs) => Some(pairs),
+        _ => None,
+    });
+    let opaque = pairs.flatten().filter_map(|(key, value)| match (pickle.get(*key), pickle.get(*value)) {
+        (Object::Text(key), Object::Opaque(module, name)) if !module.is_empty() => Some((*key, *module, *name)),
+        _ => None,
+    });
+    let (key, module, name) =
+        opaque.min_by_key(|(key, ..)| PLAIN.iter().position(|word| word == key).unwrap_or(PLAIN.len()))?;
+    Some((format!("{key:.80}"), format!("{module:.80}.{name:.80}").escape_debug().to_string()))
 }
 
 /// The tensors of a dictionary; none if it is another object.

@@ -111,7 +111,7 @@ fn named<'p>(pickle: &'p Pickle, key: &Object) -> Result<&'p Storage> {
     match key {
         Object::Text(key) => {
             let storage = pickle.storages.get(*key);
-            storage.with_context(|| format!("storage {key} does not belong to any tensor"))
+            storage.map_or_else(|| refuse(format!("storage {key} is of an unknown kind")), Ok)
         }
         other => bail!("the key of a storage is {}, expected a string", other.kind()),
     }

@@ -93,7 +93,12 @@ impl<'a> Global<'a> {
             ("torch" | "torch.cuda", "IntStorage") => Global::Storage(Dtype::I32),
             ("torch" | "torch.cuda", "ShortStorage") => Global::Storage(Dtype::I16),
             ("torch" | "torch.cuda", "CharStorage") => Global::Storage(Dtype::I8),
-            ("torch" | "torch.cuda", "ByteStorage") => Global::Storage(Dtype::U8),
+            ("torch" | "torch.cuda", "ByteStorage" | "QUInt8Storage") => Global::Storage(Dtype::U8),
+            // Never a network's weights, but their lengths must be known to find others behind them.
+            ("torch" | "torch.cuda", "ComplexFloatStorage") => Global::Storage(Dtype::C64),
+            ("torch" | "torch.cuda", "QInt8Storage") => Global::Storage(Dtype::I8),
+            ("torch" | "torch.cuda", "QInt32Storage") => Global::Storage(Dtype::I32),
+            ("torch.storage", "UntypedStorage") => Global::Storage(Dtype::U8),
             ("torch" | "torch.cuda", "BoolStorage") => Global::Storage(Dtype::BOOL),
             _ => Global::Other(module, name),
         }
@@ -101,7 +106,7 @@ impl<'a> Global<'a> {
 }
 
 /// The one-dimensional values that one or more tensors view.
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub struct Storage {
     /// The name by which the file refers to the values.
     pub key: String,

@@ -11,8 +11,7 @@ pub struct Refusal(String);
 
 impl Display for Refusal {
     fn fmt(&self, f: &mut Formatter) -> fmt::Result {
-        let remedy = "Save the weights again with torch.save(model.state_dict(), ...) or as safetensors";
-        write!(f, "{}. {remedy}", self.0)
+        f.write_str(&self.0)
     }
 }
 
@@ -23,5 +22,14 @@ impl Error for Refusal {}
 /// # Errors
 /// Always returns a [`Refusal`] for the reason `why`.
 pub fn refuse<T>(why: impl Into<String>) -> Result<T> {
-    Err(Refusal(why.into()).into())
+    let remedy = "Save the weights again with torch.save(model.state_dict(), ...) or as safetensors";
+    Err(Refusal(format!("{}. {remedy}", why.into())).into())
+}
+
+/// Gives up on an archive that has a file of weights in it.
+///
+/// # Errors
+/// Always returns a [`Refusal`].
+pub fn refuse_archive<T>(inner: &str) -> Result<T> {
+    Err(Refusal(format!("it is a zip archive with {inner} in it; unpack it first")).into())
 }

@@ -10,7 +10,7 @@ use zip::{CompressionMethod, ZipArchive};
 use super::dictionary::{Dictionary, dictionaries};
 use super::object::Storage;
 use super::pickle::{PICKLE_LIMIT, Pickle};
-use super::refusal::refuse;
+use super::refusal::{refuse, refuse_archive};
 
 type Archive = ZipArchive<BufReader<File>>;
 
@@ -57,16 +57,21 @@ impl ZippedValues {
     }
 }
 
+/// The endings of files of weights.
+const WEIGHTS: [&str; 5] = [".safetensors", ".pth", ".pt", ".ckpt", ".tar"];
+
 /// The folder of the pickle.
 fn folder(archive: &Archive) -> Result<String> {
     let names = || archive.file_names().flatten();
     if names().any(|name| name.ends_with("/constants.pkl")) {
         return refuse("it is a TorchScript program, whose code would have to be run");
     }
-    match names().find_map(|name| name.strip_suffix(PICKLE).map(String::from)) {
-        Some(folder) => Ok(folder),
-        None if names().any(|name| name.ends_with(".npy")) => refuse("it is a NumPy archive (.npz)"),
-        None => refuse("it is a zip file without data.pkl, so torch.save did not write it"),
+    let inner = names().find(|name| WEIGHTS.iter().any(|ending| name.ends_with(ending)));
+    match (names().find_map(|name| name.strip_suffix(PICKLE).map(String::from)), inner) {
+        (Some(folder), _) => Ok(folder),
+        (None, _) if names().any(|name| name.ends_with(".npy")) => refuse("it is a NumPy archive (.npz)"),
+        (None, Some(inner)) => refuse_archive(&inner),
+        (None, None) => refuse("it is a zip file without data.pkl, so torch.save did not write it"),
     }
 }
 
