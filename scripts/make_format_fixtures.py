@@ -7,6 +7,8 @@ Needs Pillow 13.
 """
 
 import pathlib
+import struct
+import zlib
 
 import numpy
 from PIL import Image
@@ -23,6 +25,31 @@ def picture():
 
 def save(image, name, **options):
     image.save(OUT / name, **options)
+    with Image.open(OUT / name) as saved:
+        saved.convert("RGB").save(OUT / f"{name}.expected.png")
+
+
+def save_offset_gif(source, name):
+    """The picture of another file on a larger screen."""
+    content = bytearray((OUT / source).read_bytes())
+    content[6:10] = struct.pack("<HH", WIDTH + 6, HEIGHT + 4)
+    at = content.index(b"\x2c" + struct.pack("<HHHH", 0, 0, WIDTH, HEIGHT))
+    content[at + 1 : at + 5] = struct.pack("<HH", 2, 3)
+    (OUT / name).write_bytes(content)
+    with Image.open(OUT / name) as saved:
+        saved.convert("RGB").save(OUT / f"{name}.expected.png")
+
+
+def save_deep_png(channels, kind, name):
+    """16 bits per channel, which Pillow reads and does not write. The kind is the PNG format's type of colour."""
+    values = numpy.arange(WIDTH * HEIGHT * channels).reshape(HEIGHT, WIDTH * channels) * 7919 % 65536
+    rows = b"".join(b"\0" + row.tobytes() for row in values.astype(">u2"))
+    header = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 16, kind, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    packed = [
+        struct.pack(">I", len(data)) + tag + data + struct.pack(">I", zlib.crc32(tag + data)) for tag, data in chunks
+    ]
+    (OUT / name).write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(packed))
     with Image.open(OUT / name) as saved:
         saved.convert("RGB").save(OUT / f"{name}.expected.png")
 
@@ -46,6 +73,8 @@ def main():
     save(palette, "palette.gif")
     save(palette, "interlaced.gif", interlace=1)
     save(palette, "transparent.gif", transparency=3)
+    save_offset_gif("transparent.gif", "offset-transparent.gif")
+    save_offset_gif("palette.gif", "offset.gif")
     save(palette, "animated.gif", save_all=True, append_images=[other.quantize(16)])
     save(rgb, "lossless.webp", lossless=True)
     save(rgb, "lossy.webp", quality=80)
@@ -69,6 +98,11 @@ def main():
     save(grey, "grey.pgm")
     save(black, "black.pbm")
     save(alpha, "rgb.dds")
+    save(rgb, "rgb.pcx")
+    save(rgb, "big.tif", big_tiff=True)
+    save(black, "reversed-bits.tif", tiffinfo={266: 2})
+    for channels, kind in {2: 4, 3: 2, 4: 6}.items():
+        save_deep_png(channels, kind, f"deep-{channels}.png")
 
 
 if __name__ == "__main__":

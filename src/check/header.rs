@@ -3,14 +3,12 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use image::codecs::gif::GifDecoder;
 use image::codecs::png::PngDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
-use image::{AnimationDecoder, ExtendedColorType, ImageDecoder, ImageFormat, ImageReader, guess_format};
+use image::{ExtendedColorType, ImageDecoder, ImageFormat, ImageReader, guess_format};
 
-use crate::image::format;
-use crate::image::jpeg;
+use crate::image::{format, gif, jpeg};
 
 /// What a header says; nothing, if it cannot be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,13 +69,10 @@ impl Header {
 
 /// Whether a file of this format has more than one picture.
 fn is_animated(bytes: &[u8], format: ImageFormat) -> bool {
-    let bytes = Cursor::new(bytes);
     match format {
-        ImageFormat::Png => PngDecoder::new(bytes).is_ok_and(|decoder| decoder.is_apng().unwrap_or(false)),
-        ImageFormat::WebP => WebPDecoder::new(bytes).is_ok_and(|decoder| decoder.has_animation()),
-        ImageFormat::Gif => {
-            GifDecoder::new(bytes).is_ok_and(|decoder| decoder.into_frames().take(2).filter(Result::is_ok).count() > 1)
-        }
+        ImageFormat::Png => PngDecoder::new(Cursor::new(bytes)).is_ok_and(|decoder| decoder.is_apng().unwrap_or(false)),
+        ImageFormat::WebP => WebPDecoder::new(Cursor::new(bytes)).is_ok_and(|decoder| decoder.has_animation()),
+        ImageFormat::Gif => gif::is_animated(bytes),
         _ => false,
     }
 }

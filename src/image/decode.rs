@@ -12,8 +12,10 @@ use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 use indicatif::DecimalBytes;
 
+use super::rgb::to_rgb;
 use super::share::Share;
-use super::{format, icon, jpeg};
+use super::tiff::{self, Palette};
+use super::{format, gif, icon, jpeg};
 use crate::geometry::{Rect, Size};
 
 /// Twice the size at which Pillow warns; at this size Pillow refuses an image, too. 512 MiB of RGB.
@@ -200,6 +202,9 @@ fn turned(image: RgbImage, orientation: Orientation) -> RgbImage {
 
 /// Decodes any format but JPEG.
 fn open_other(bytes: &[u8], name: &Path, upright: bool) -> Result<Picture> {
+    tiff::check_bits(bytes)?;
+    let palette = Palette::of(bytes);
+    let bytes = palette.as_ref().map_or(bytes, |palette| &palette.indices);
     if let Some(name) = format::unsupported(bytes) {
         bail!("{name} is not supported; convert the image to JPEG or PNG");
     }
@@ -235,7 +240,12 @@ fn open_other(bytes: &[u8], name: &Path, upright: bool) -> Result<Picture> {
     let mut share = take_share(decoding.max(converting).max(turning), bytes)?;
     limits.max_alloc = Some(decoding + MAX_HEADER_BYTES);
     decoder.set_limits(limits).map_err(undecodable)?;
-    let image = rgb(DynamicImage::from_decoder(decoder).map_err(undecodable)?);
+    let mut decoded = DynamicImage::from_decoder(decoder).map_err(undecodable)?;
+    if let DynamicImage::ImageRgba8(image) = &mut decoded {
+        gif::fill(bytes, image);
+    }
+    let mut image = to_rgb(decoded, format);
+    palette.iter().for_each(|palette| palette.apply(&mut image));
     let image = if upright { turned(image, orientation) } else { image };
     share.shrink(image.len() as u64);
     Ok(Picture { content: Content::Pixels(image), orientation: Orientation::NoTransforms, share })
@@ -269,21 +279,9 @@ fn swaps_sides(orientation: Orientation) -> bool {
     matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
 }
 
-/// Converts to RGB; alpha is dropped.
-fn rgb(image: DynamicImage) -> RgbImage {
-    match image {
-        // The general conversion takes ten times as long.
-        DynamicImage::ImageLuma8(grey) => {
-            let values = grey.iter().flat_map(|&value| [value; 3]).collect();
-            RgbImage::from_raw(grey.width(), grey.height(), values).unwrap_or_default()
-        }
-        other => other.into_rgb8(),
-    }
-}
-
 fn undecodable(error: ImageError) -> Error {
     match error {
-        // Palettes and floats in TIFF files, for instance.
+        // Floats in TIFF files, for instance.
         ImageError::Unsupported(error) => {
             anyhow!("this kind of image is not supported ({error}); save it as 8-bit PNG or JPEG")
         }

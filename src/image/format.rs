@@ -44,13 +44,25 @@ pub fn ending_of(bytes: &[u8]) -> Option<&'static str> {
 
 /// The name of a format that cannot be decoded.
 pub fn unsupported(start: &[u8]) -> Option<&'static str> {
-    const SIGNATURES: [(&[u8], &str); 9] = [
+    const SIGNATURES: [(&[u8], &str); 21] = [
         (b"\0\0\0\x0CjP  \r\n\x87\n", "JPEG 2000"),
         (b"\xFF\x4F\xFF\x51", "JPEG 2000"),
         (b"\0\0\0\x0CJXL \r\n\x87\n", "JPEG XL"),
         (b"\xFF\x0A", "JPEG XL"),
+        (b"II\xBC", "JPEG XR"),
+        (b"II\x2B\0", "BigTIFF"),
+        (b"MM\0\x2B", "BigTIFF"),
+        (b"\x0A\x05\x01", "PCX"),
         (b"8BPS", "Photoshop"),
+        (b"gimp xcf", "GIMP"),
         (b"\x76\x2F\x31\x01", "OpenEXR"),
+        (b"DDS ", "DirectDraw Surface"),
+        (b"icns", "Apple's icon format"),
+        (b"AT&TFORM", "DjVu"),
+        (b"<svg", "SVG"),
+        (b"\x01\xDA\0\x01", "SGI"),
+        (b"\x01\xDA\x01\x01", "SGI"),
+        (b"\x59\xA6\x6A\x95", "Sun raster"),
         (b"FUJIFILMCCD-RAW", "camera raw"),
         (b"IIRO", "camera raw"),
         (b"IIU\0", "camera raw"),

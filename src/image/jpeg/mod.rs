@@ -75,7 +75,7 @@ pub fn is_jpeg(bytes: &[u8]) -> bool {
 pub fn read<T>(bytes: &[u8], admit: impl Fn(u32, u32, u64) -> Result<T>) -> Result<(Jpeg, Option<&[u8]>, T)> {
     let mut segments = Segments::new(bytes);
     let (mut tables, mut frame, mut exif) = (Tables::default(), None::<(Frame, T)>, None);
-    let (mut has_jfif, mut adobe_transform) = (false, None);
+    let (mut has_jfif, mut adobe_transform, mut is_header) = (false, None, true);
     let mut visits = GRANTED_VISITS.max(GRANTED_VISITS_PER_BYTE * bytes.len() as u64);
     loop {
         let (marker, content) = segments.next()?;
@@ -91,6 +91,7 @@ pub fn read<T>(bytes: &[u8], admit: impl Fn(u32, u32, u64) -> Result<T>) -> Resu
             0xDB => tables.define_quantization(content)?,
             0xDD => tables.restart_interval = usize::from(be16(content, 0)?),
             0xDA => {
+                is_header = false;
                 let (frame, _) = frame.as_mut().context("corrupt JPEG: a scan comes before the frame header")?;
                 let scan = Scan::new(frame, &tables, content)?;
                 visits = visits.checked_sub(scan.visits()).context(TOO_MANY_SCANS)?;
@@ -99,9 +100,10 @@ pub fn read<T>(bytes: &[u8], admit: impl Fn(u32, u32, u64) -> Result<T>) -> Resu
                 segments.skip(bits.position());
             }
             0xD9 => break,
-            0xE0 => has_jfif |= content.starts_with(b"JFIF\0"),
-            0xE1 => exif = exif.or(content.strip_prefix(b"Exif\0\0")),
-            0xEE if content.starts_with(b"Adobe") => adobe_transform = content.get(11).copied(),
+            // What comes after the first scan is too late, in other decoders as well.
+            0xE0 if is_header => has_jfif |= content.starts_with(b"JFIF\0"),
+            0xE1 if is_header => exif = exif.or(content.strip_prefix(b"Exif\0\0")),
+            0xEE if is_header && content.starts_with(b"Adobe") => adobe_transform = content.get(11).copied(),
             0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF => {
                 bail!("{} JPEG is not supported; save the image as an ordinary JPEG or PNG", process(marker))
             }
