@@ -222,3 +222,15 @@ fn ctrl_c_ends_a_check_quietly() {
     assert!(ran.stderr.starts_with("interrupted after "), "{}", ran.stderr);
     assert!(!place.path("found.json").exists());
 }
+
+#[test]
+fn class_folders_that_differ_in_case_or_blanks_alone_are_pointed_out() {
+    let place = Workplace::new();
+    for name in ["set/Cat/1.png", "set/cat /2.png", "set/dog/3.png"] {
+        place.write(name, fs::read(fixture("decode/rgb.png")).expect("a file"));
+    }
+    let (ran, _) = check(&place, "set", &[]);
+    let word =
+        "set: the class folders \"Cat\" and \"cat \" differ in case or blanks alone; if they are one class, merge them";
+    assert!(ran.status == 1 && ran.stdout.contains(word), "{}", ran.stdout);
+}

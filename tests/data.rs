@@ -81,6 +81,18 @@ fn all_eight_exif_orientations_are_applied_unless_switched_off() {
     }
 }
 
+// Pillow stops reading segments at the first scan.
+#[test]
+fn an_orientation_after_a_jpegs_first_scan_comes_too_late() {
+    let jpeg = fs::read(fixture("decode").join("420-5x17.jpg")).expect("a file");
+    let exif = b"\xFF\xE1\0\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+    let size = |segment_at: usize| {
+        let file = [&jpeg[..segment_at], exif, &jpeg[segment_at..]].concat();
+        decode::decode(&file, "x.jpg".as_ref(), true).expect("an image").dimensions()
+    };
+    assert_eq!((size(2), size(jpeg.len() - 2)), ((17, 5), (5, 17)));
+}
+
 #[test]
 fn a_jpeg_truncated_anywhere_is_an_error() {
     let path = fixture("decode").join("progressive.jpg");
@@ -395,7 +407,7 @@ fn listed(list: &[u8], classes: &[&str]) -> Result<(Vec<usize>, Vec<String>), St
 fn lists_are_read_whatever_separates_their_columns_and_whatever_editor_saved_them() {
     let plain = "a/1.png cat\na/2.png dog\nb/1.png cat\n";
     let utf_16 = |text: &str| [0xFEFF].into_iter().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
-    let lists: [(&str, Vec<u8>); 12] = [
+    let lists: [(&str, Vec<u8>); 18] = [
         ("blanks", plain.into()),
         ("tabs", plain.replace(' ', "\t").into()),
         ("commas", plain.replace(' ', ",").into()),
@@ -408,6 +420,12 @@ fn lists_are_read_whatever_separates_their_columns_and_whatever_editor_saved_the
         ("label first", "label,path\ncat,a/1.png\ndog,a/2.png\ncat,b/1.png\n".into()),
         ("folders above", plain.replace("a/", "./set/images/a/").replace("b/", "images/b/").into()),
         ("no extensions", plain.replace(".png", "").into()),
+        ("carriage returns", plain.replace('\n', "\r").into()),
+        ("quotes after blanks", "\"a/1.png\", \"cat\"\n\"a/2.png\", \"dog\"\n\"b/1.png\", \"cat\"\n".into()),
+        ("empty last columns", "a/1.png,cat,\na/2.png,dog,\nb/1.png,cat,\n".into()),
+        ("a header that names the files", "image,diagnosis\na/1.png,cat\na/2.png,dog\nb/1.png,cat\n".into()),
+        ("a header that names the labels", "diagnosed,class\na/1.png,cat\na/2.png,dog\nb/1.png,cat\n".into()),
+        ("labels alone below a header", "label\ncat\ndog\ncat\n".into()),
     ];
     for (name, list) in lists {
         assert_eq!(listed(&list, &["cat", "dog"]), Ok((vec![0, 1, 0], Vec::new())), "{name}");
@@ -422,6 +440,32 @@ fn a_list_never_gives_an_image_the_label_of_another_folders_file() {
     assert!(ambiguous.contains("list line 1: 1.png may be") && ambiguous.contains("b/1.png"), "{ambiguous}");
     let open = listed(b"a/1.png,\"cat\na/2.png,dog\n", &["cat", "dog"]).expect_err("an open quotation");
     assert!(open.contains("a quotation mark is not closed"), "{open}");
+}
+
+#[test]
+fn of_several_columns_a_list_must_say_which_hold_files_and_labels() {
+    for (list, lacking) in [
+        // One column per class, as Kaggle's plant pathology has them.
+        ("image_id,healthy,rust\na/1.png,1,0\na/2.png,0,1\n", "found none for labels in \"image_id, healthy, rust\""),
+        ("picture,age,class\na/1.png,7,cat\na/2.png,9,dog\n", "found none for files in"),
+        ("a/1.png,7,cat\na/2.png,9,dog\n", "found none for files and labels in \"a/1.png, 7, cat\""),
+    ] {
+        let error = listed(list.as_bytes(), &["cat", "dog", "0", "1", "7", "9"]).expect_err(list);
+        assert!(
+            error.contains("calls the columns of files and labels \"file\" and \"label\"") && error.contains(lacking)
+        );
+    }
+}
+
+#[test]
+fn a_class_may_be_called_by_a_columns_word_or_end_in_a_number() {
+    let labels = |list: &str, classes: &[&str]| listed(list.as_bytes(), classes).map(|(labels, _)| labels);
+    let targets = "a/1,target\na/2,clutter\nb/1,target\n";
+    assert_eq!(labels(targets, &["clutter", "target"]), Ok(vec![1, 0, 1]));
+    let aeroplanes = "file,label\na/1,Boeing 737\na/2,Boeing 747\nb/1,Boeing 737\n";
+    assert_eq!(labels(aeroplanes, &["Boeing 737", "Boeing 747"]), Ok(vec![0, 1, 0]));
+    let kaggle = "ImageId,PredictionString\na/1,n01440764 1 2 3 4 5 6 7 8 \na/2,n01443537 1 2 3 4\n";
+    assert_eq!(labels(kaggle, &["n01440764", "n01443537"]), Ok(vec![0, 1]));
 }
 
 #[test]

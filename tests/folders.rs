@@ -47,13 +47,20 @@ fn the_parts_of_a_data_set_are_not_taken_for_its_classes() {
     train(&place, "set").fails_saying(&[
         "set: expected one folder per class",
         "Test, Train",
-        "Did you mean set/Test?",
+        "Did you mean set/Train?",
         "train and val",
     ]);
     let place = with_images(&["deep/set/train/cat/1.png", "deep/set/train/dog/2.png", "deep/set/val/cat/3.png"]);
     train(&place, "deep").fails_saying(&["only one class folder, \"set\"", "train, val", "did you mean deep/set?"]);
     let place = with_images(&["set/train/1.png", "set/val/2.png"]);
     train(&place, "set").fails_saying(&["no class folders"]);
+    for [one, other] in [["seg_train", "seg_test"], ["training_set", "test_set"], ["TrainImages", "TestImages"]] {
+        let files = [format!("set/{one}/cat/1.png"), format!("set/{other}/dog/2.png")];
+        let place = with_images(&[&files[0], &files[1], "set/prediction/3.png"]);
+        train(&place, "set").fails_saying(&["found the parts of a data set", &format!("Did you mean set/{one}?")]);
+    }
+    let place = with_images(&["set/train_images/1.png", "set/test_images/2.png"]);
+    train(&place, "set").fails_saying(&["test_images, train_images), but no class folders", "give them other names"]);
 }
 
 #[test]
@@ -62,6 +69,11 @@ fn a_class_may_be_called_train() {
         with_images(&["vehicles/bus/1.png", "vehicles/bus/2.png", "vehicles/train/3.png", "vehicles/train/4.png"]);
     let splits = Splits::open(&place.path("vehicles"), None, 0).expect("both parts");
     assert_eq!((splits.train.classes, splits.train.samples.len()), (vec!["bus".to_string(), "train".to_string()], 2));
+    let trains = ["steam train/old/1.png", "steam train/new/2.png", "bullet_train/old/3.png", "bullet_train/new/4.png"];
+    let place = with_images(&trains);
+    assert_eq!(folder::open(&place.path("")).expect("a data set").classes, ["bullet_train", "steam train"]);
+    let place = with_images(&["bus/old/1.png", "train/old/2.png", "tram/new/3.png"]);
+    assert_eq!(folder::open(&place.path("")).expect("a data set").classes, ["bus", "train", "tram"]);
 }
 
 #[test]
@@ -137,12 +149,20 @@ fn images_under_unknown_endings_are_read_by_content() {
 #[test]
 fn what_file_managers_leave_behind_is_ignored() {
     let place = with_images(&["set/cat/1.png", "set/dog/2.png"]);
-    for name in
-        ["cat/@eaDir/1.png", "cat/__MACOSX/1.png", "__MACOSX/cat/1.png", "@eaDir/1.png", "cat/.AppleDouble/1.png"]
-    {
+    for name in [
+        "cat/@eaDir/1.png",
+        "cat/__MACOSX/1.png",
+        "__MACOSX/cat/1.png",
+        "@eaDir/1.png",
+        "cat/.AppleDouble/1.png",
+        "cat/@__thumb/1.png",
+        "#snapshot/cat/1.png",
+        "Network Trash Folder/1.png",
+        ".ipynb_checkpoints/1.png",
+    ] {
         place.write(&format!("set/{name}"), png());
     }
-    for name in ["Thumbs.db", "desktop.ini", "cat/.DS_Store", "cat/Desktop.ini", "cat/._1.png"] {
+    for name in ["Thumbs.db", "desktop.ini", "cat/Picasa.ini", "cat/.DS_Store", "cat/Desktop.ini", "cat/._1.png"] {
         place.write(&format!("set/{name}"), "no image");
     }
     let dataset = folder::open(&place.path("set")).expect("a data set");

@@ -1,6 +1,7 @@
 //! The parts of a data set as they lie on the disk, and what is wrong with their folders. Unlike training, this takes
 //! everything as it is.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
@@ -139,13 +140,22 @@ impl Layout {
         Ok(())
     }
 
-    /// There must be two classes in the first part, and the same ones in the others.
+    /// There must be two classes in the first part that nobody would confuse, and the same ones in the others.
     fn compare_classes(&mut self) {
         let [train, others @ ..] = self.parts.as_slice() else { return };
         match train.classes.as_slice() {
             [] => return,
             [only] => self.faults.push(single_class(&train.dir, only)),
             _ => {}
+        }
+        let mut seen: HashMap<String, &str> = HashMap::new();
+        for class in &train.classes {
+            if let Some(earlier) = seen.insert(class.trim().to_lowercase(), class) {
+                let dir = train.dir.display();
+                self.faults.push(format!(
+                    "{dir}: the class folders \"{earlier}\" and \"{class}\" differ in case or blanks alone; if they are one class, merge them"
+                ));
+            }
         }
         let lacks = |part: &Part, class: &String| !part.classes.contains(class);
         for part in others {

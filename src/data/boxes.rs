@@ -8,7 +8,7 @@ use roxmltree::{Document, Node};
 
 use super::names::{Found, Names};
 use crate::geometry::Rect;
-use crate::text;
+use crate::text::{self, composed};
 
 /// For each of some images, the boxes around the objects of its class: those of the class's name, or all if none of the
 /// image's objects has that name, as class folders may be called otherwise.
@@ -111,7 +111,7 @@ fn of_xml(text: &str) -> Result<Vec<Object>> {
     let mut objects = Vec::new();
     for object in document.descendants().filter(|node| node.has_tag_name("object")) {
         let child = |name: &str| object.children().find(|child| child.has_tag_name(name));
-        let class = child("name").and_then(|name| name.text()).map(|name| name.trim().to_string());
+        let class = child("name").and_then(|name| name.text()).map(|name| composed(name.trim()));
         if let Some(node) = child("bndbox") {
             objects.push(Object { class, rect: rect(|side| side_of(&node, side))? });
         }
@@ -148,7 +148,7 @@ fn of_table(file: &Path) -> Result<Vec<Row>> {
             found.trim().parse().with_context(|| format!("{wanted}: expected a number of pixels, found \"{found}\""))
         };
         let rect = rect(side).with_context(|| format!("{name} line {line}"))?;
-        let class = class.and_then(|class| record.get(class)).map(|class| class.trim().to_string());
+        let class = class.and_then(|class| record.get(class)).map(|class| composed(class.trim()));
         rows.push(Row { image: record.get(path).unwrap_or_default().to_string(), object: Object { class, rect } });
     }
     Ok(rows)

@@ -136,20 +136,24 @@ impl ClassFolders {
     /// # Errors
     /// Returns an error if these are the parts of a data set rather than classes, with the folder that was meant.
     pub fn refuse_parts(&self, dir: &Path) -> Result<()> {
-        let is_part = |class: &&ClassFolder| PARTS.contains(&class.name.to_lowercase().as_str());
-        let parts: Vec<&ClassFolder> = self.classes.iter().filter(is_part).collect();
-        let nested = parts.iter().find(|part| holds_folders(&part.path));
+        let (parts, others): (Vec<&ClassFolder>, Vec<_>) =
+            self.classes.iter().partition(|class| part_of(&class.name).is_some());
+        let nested: Vec<&ClassFolder> = parts.iter().copied().filter(|part| holds_folders(&part.path)).collect();
         let names = names(parts.iter().map(|part| part.name.as_str()));
-        if let Some(nested) = nested {
+        // Among classes that hold folders, too, one called "train" is a class.
+        if !nested.is_empty()
+            && are_parts(&nested, others.iter().all(|class| !holds_folders(&class.path)))
+            && let Some(meant) = nested.iter().min_by_key(|part| part_of(&part.name))
+        {
             bail!(
                 "{root}: expected one folder per class, found the parts of a data set ({names}). Did you mean {}? Training takes both parts from {root} if they are called train and val",
-                nested.path.display(),
+                meant.path.display(),
                 root = dir.display()
             );
         }
         ensure!(
-            parts.is_empty() || parts.len() < self.classes.len(),
-            "{}: found the parts of a data set ({names}), but no class folders in them; expected\n{}",
+            !others.is_empty() || !are_parts(&parts, true),
+            "{}: found the parts of a data set ({names}), but no class folders in them; expected\n{}\nIf they are classes, give them other names",
             dir.display(),
             expected_splits(dir)
         );
@@ -157,8 +161,43 @@ impl ClassFolders {
     }
 }
 
-/// Names of a data set's parts, in lower case.
-const PARTS: [&str; 8] = ["train", "training", "val", "valid", "validation", "test", "testing", "eval"];
+/// A part of a data set.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Train,
+    Validation,
+    Test,
+}
+
+/// What parts are called, in lower case.
+const WORDS: [(&str, Part); 10] = [
+    ("train", Part::Train),
+    ("training", Part::Train),
+    ("val", Part::Validation),
+    ("valid", Part::Validation),
+    ("validation", Part::Validation),
+    ("dev", Part::Validation),
+    ("eval", Part::Validation),
+    ("evaluation", Part::Validation),
+    ("test", Part::Test),
+    ("testing", Part::Test),
+];
+
+/// Whether folders are parts of a data set: if there are different parts, "seg_train" and "seg_test" as well, or if one
+/// alone would be enough and is called exactly like a part, as "bullet_train" is not.
+fn are_parts(folders: &[&ClassFolder], one_is_enough: bool) -> bool {
+    let is_exact = |folder: &&ClassFolder| WORDS.iter().any(|(word, _)| folder.name.eq_ignore_ascii_case(word));
+    let different = folders.iter().any(|folder| part_of(&folder.name) != part_of(&folders[0].name));
+    different || one_is_enough && folders.iter().any(is_exact)
+}
+
+/// The part of a data set that a folder's name speaks of: `train`, `seg_train`, `Training Set`, `testset`.
+fn part_of(name: &str) -> Option<Part> {
+    let name = name.to_lowercase();
+    let words = name.split(|letter: char| !letter.is_alphabetic());
+    let bare = |word| ["set", "data", "images"].iter().find_map(|end| str::strip_suffix(word, end)).unwrap_or(word);
+    words.map(bare).find_map(|word| WORDS.iter().find(|(known, _)| *known == word)).map(|(_, part)| *part)
+}
 
 /// Whether a folder holds further folders, as a part of a data set does; a class called "train" holds images.
 pub fn holds_folders(dir: &Path) -> bool {

@@ -39,7 +39,7 @@ pub fn open(dir: &Path, list: &Path, classes: Option<&[String]>) -> Result<Label
     ensure!(!paths.is_empty(), "{}: no images in this folder", dir.display());
     let mut rows = rows(&text::read(list)?).with_context(|| list.display().to_string())?;
     ensure!(!rows.is_empty(), "{}: no labels in this file", list.display());
-    rows.iter_mut().for_each(Row::compose);
+    rows.iter_mut().for_each(|row| row.label = composed(&row.label));
     rows.iter_mut().for_each(Row::shorten_kaggles_label);
     let matched = match rows.iter().all(|row| row.file.is_none()) {
         true => in_order(&paths, &rows, list)?,
@@ -125,15 +125,12 @@ fn by_name<'a>(paths: &[PathBuf], rows: &'a [Row], dir: &Path, list: &Path) -> R
 }
 
 impl Row {
-    /// Names compare in their composed form.
-    fn compose(&mut self) {
-        self.label = composed(&self.label);
-        self.file = self.file.as_deref().map(composed);
-    }
-
     /// In Kaggle's LOC_val_solution.csv boxes follow the synset: `n01751748 111 108 230 708`.
     fn shorten_kaggles_label(&mut self) {
+        // "Boeing 737" is a class.
+        let is_synset = |word: &str| word.len() == 9 && word.starts_with('n') && word[1..].parse::<u32>().is_ok();
         if let Some((synset, boxes)) = self.label.split_once(' ')
+            && is_synset(synset)
             && boxes.split_whitespace().all(|number| number.parse::<f64>().is_ok())
         {
             self.label = synset.to_string();

@@ -1,6 +1,6 @@
 //! A list of labels as a table: the rows of a CSV file or of lines of FILE LABEL, whatever separates them.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 /// A row of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,22 +44,30 @@ const LABEL: [&str; 11] = [
 ];
 
 /// The rows of a list. Its columns are separated by commas, semicolons or tabs, if every line has them, with quotes as
-/// in CSV; otherwise the last blank separates file and label. A first line that names its columns is a header.
+/// in CSV; otherwise the last blank separates file and label. A first line that names its columns is a header; of more
+/// than two columns, a header must say which hold the files and the labels.
 ///
 /// # Errors
-/// Returns an error with the line if a row has no label, or quotes are not closed.
+/// Returns an error with the line if a row has no label, quotes are not closed, or it is not clear which columns count.
 pub fn rows(text: &str) -> Result<Vec<Row>> {
+    // Old programs for the Mac end lines with a carriage return alone.
+    let text = &text.replace("\r\n", "\n").replace('\r', "\n");
     let lines = || text.lines().filter(|line| !line.trim().is_empty());
     let separator = [b'\t', b';', b','].into_iter().find(|&byte| lines().all(|line| line.contains(char::from(byte))));
     let records = match separator {
         Some(separator) => separated(text, separator)?,
         None => by_blanks(text),
     };
-    let header = records.first().and_then(|(_, fields)| Columns::of_header(fields));
+    let width = records.iter().map(|(_, fields)| fields.len()).max().unwrap_or(0);
+    let header = match records.split_first() {
+        // What recurs is a class, even one called "target".
+        Some(((_, first), others)) => Columns::of_header(first, width)?
+            .filter(|columns| others.iter().all(|(_, fields)| fields.get(columns.label) != first.get(columns.label))),
+        None => None,
+    };
     let columns = header.unwrap_or(Columns { file: 0, label: 1 });
-    let is_alone = records.iter().all(|(_, fields)| fields.len() == 1);
     let row = |(line, mut fields): (u64, Vec<String>)| {
-        if is_alone {
+        if width == 1 {
             return Ok(Row { line, file: None, label: fields.swap_remove(0) });
         }
         let found = fields.join(" ");
@@ -81,12 +89,31 @@ struct Columns {
 }
 
 impl Columns {
-    /// The columns that a header names; `None` if the line is no header.
-    fn of_header(fields: &[String]) -> Option<Self> {
+    /// The columns that a header of a list with `width` columns names; `None` if the first line is not a header. One of
+    /// two columns names the other, too.
+    fn of_header(fields: &[String], width: usize) -> Result<Option<Self>> {
         let place = |names: &[&str]| fields.iter().position(|field| names.contains(&field.to_lowercase().as_str()));
+        let is_name = |field: Option<&String>| field.is_some_and(|field| !field.contains(['.', '/', '\\']));
         match (place(&FILE), place(&LABEL)) {
-            (Some(file), Some(label)) => Some(Columns { file, label }),
-            _ => None,
+            (Some(file), Some(label)) => Ok(Some(Columns { file, label })),
+            (None, Some(label)) if width == 1 => Ok(Some(Columns { file: label, label })),
+            (Some(file), None) if width == 2 => Ok(Some(Columns { file, label: 1 - file })),
+            // A file of this class would have an ending, or lie in a folder.
+            (None, Some(label)) if width == 2 && is_name(fields.get(1 - label)) => {
+                Ok(Some(Columns { file: 1 - label, label }))
+            }
+            (file, label) if width > 2 => {
+                let lacking = match (file, label) {
+                    (Some(_), _) => "labels",
+                    (_, Some(_)) => "files",
+                    _ => "files and labels",
+                };
+                bail!(
+                    "expected a first line that calls the columns of files and labels \"file\" and \"label\", as there are {width}; found none for {lacking} in \"{}\"",
+                    fields.join(", ")
+                )
+            }
+            _ => Ok(None),
         }
     }
 }
@@ -102,10 +129,20 @@ fn separated(text: &str, separator: u8) -> Result<Vec<(u64, Vec<String>)>> {
     for record in reader.records() {
         let record = record.context("not a table")?;
         let line = record.position().map_or(0, csv::Position::line);
-        records.push((line, record.iter().map(String::from).collect()));
+        let mut fields: Vec<String> = record.iter().map(|field| unquoted(field).to_string()).collect();
+        while fields.len() > 1 && fields.last().is_some_and(String::is_empty) {
+            fields.pop();
+        }
+        records.push((line, fields));
     }
     ensure!(text.matches('"').count().is_multiple_of(2), "a quotation mark is not closed");
     Ok(records)
+}
+
+/// A field without the quotes around it, which the reader leaves where a blank follows the separator: `1.png, "cat"`.
+fn unquoted(field: &str) -> &str {
+    let inner = field.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    inner.filter(|inner| !inner.contains('"')).unwrap_or(field)
 }
 
 fn by_blanks(text: &str) -> Vec<(u64, Vec<String>)> {

@@ -231,17 +231,27 @@ fn unreadable(dir: &Path) -> String {
 }
 
 /// What macOS, Windows, Linux and network storage leave in folders of images. Hidden files begin with a dot.
-const LEFTOVERS: [&str; 11] = [
-    "@eaDir",
-    "@Recycle",
+const LEFTOVERS: [&str; 21] = [
     "#recycle",
+    "#snapshot",
     "$RECYCLE.BIN",
+    "@__thumb",
+    "@eaDir",
+    "@Recently-Snapshot",
+    "@Recycle",
+    "@tmp",
     "__MACOSX",
     "desktop.ini",
     "ehthumbs.db",
+    "ehthumbs_vista.db",
     "Icon\r",
     "lost+found",
+    "Network Trash Folder",
+    "Picasa.ini",
+    "RECYCLER",
     "System Volume Information",
+    "Temporary Items",
+    "TheVolumeSettingsFolder",
     "Thumbs.db",
 ];
 

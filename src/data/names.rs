@@ -51,7 +51,7 @@ impl Names {
     /// The image that a list calls `file`. The list's paths may start below the folder or above it, but `b/1.jpg` is
     /// never `a/1.jpg`.
     pub fn find(&self, file: &str) -> Found {
-        let file = file.replace('\\', "/");
+        let file = composed(&file.replace('\\', "/"));
         let file = file.trim_start_matches("./");
         let below = self.wholes.get(file).or_else(|| self.ends.get(file));
         below.or_else(|| ends_of(file).find_map(|end| self.wholes.get(end))).copied().unwrap_or(Found::None)

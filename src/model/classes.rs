@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value};
 
 use super::checkpoint::Note;
-use crate::text;
+use crate::text::{self, composed};
 use crate::weights::location::Location;
 
 /// Reads the names of classes in the order of a network's outputs: a name per line, a JSON list of names, or a JSON map
@@ -20,6 +20,7 @@ pub fn read(path: &Path) -> Result<Vec<String>> {
     let text = text::read(path)?;
     let names = if text.trim_start().starts_with(['[', '{']) { of_json(&text) } else { of_lines(&text) };
     let names = names.with_context(|| path.display().to_string())?;
+    let names: Vec<String> = names.iter().map(|name| composed(name)).collect();
     check(&names).with_context(|| path.display().to_string())?;
     Ok(names)
 }
@@ -141,6 +142,11 @@ mod tests {
         ] {
             assert_eq!(read_text(text), Ok(["tench", "great white shark", "cock"].map(String::from).into()), "{text}");
         }
+    }
+
+    #[test]
+    fn names_are_composed_as_those_of_folders_are() {
+        assert_eq!(read_text("cafe\u{301}\ntea\n"), Ok(["caf\u{e9}", "tea"].map(String::from).into()));
     }
 
     #[test]

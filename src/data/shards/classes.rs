@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::text;
+use crate::text::{self, composed};
 
 /// The name of the file.
 pub const NAME: &str = "classes.json";
@@ -55,13 +55,14 @@ impl Contents {
             }),
             value => serde_json::from_value(value),
         };
-        let contents = contents.with_context(expected)?;
+        let mut contents = contents.with_context(expected)?;
+        contents.classes.iter_mut().for_each(|class| *class = composed(class));
         ensure!(!contents.classes.is_empty(), "{}: names no classes", path.display());
         Ok(Some(contents))
     }
 
     /// The number of images, as far as it is known.
     pub fn images(&self) -> u64 {
-        self.counts.iter().sum()
+        self.counts.iter().fold(0, |sum: u64, count| sum.saturating_add(*count))
     }
 }
