@@ -1,4 +1,4 @@
-//! Shards: those of webdataset's own writer (scripts/make_shard_fixtures.py), and damaged, missing and changed ones.
+//! Shards: those of webdataset's own writer (scripts/make_shard_fixtures.py), and corrupt, missing and changed ones.
 #![allow(clippy::unwrap_used)] // in helpers, too
 
 mod common;
@@ -146,7 +146,7 @@ fn ends(tar: &[u8]) -> Vec<u64> {
 }
 
 #[test]
-fn of_a_truncated_shard_the_images_before_the_end_count() {
+fn the_images_before_the_end_of_a_truncated_shard_count() {
     let whole = fs::read(fixture("shards").join(PLAIN[0])).unwrap();
     let ends = ends(&whole);
     assert_eq!(ends.len(), 4);
@@ -166,7 +166,7 @@ fn of_a_truncated_shard_the_images_before_the_end_count() {
 }
 
 #[test]
-fn of_a_corrupt_shard_the_images_before_the_damage_count() {
+fn the_images_before_the_damage_in_a_corrupt_shard_count() {
     let whole = fs::read(fixture("shards").join(PLAIN[0])).unwrap();
     let damage: [fn(&mut [u8]); 3] = [|block| block.fill(0), |block| block.fill(0xA5), |block| block[3] ^= 1];
     for damage in damage {
@@ -265,6 +265,11 @@ fn training_evaluation_and_check_take_shards_and_name_images_in_them() {
     place.run(&["eval", "run", "--data", "set/val/a.tar"]).succeeds();
     let checked = place.run(&["check", "set", "--json", "check.json"]).succeeds();
     assert!(checked.stdout.contains("72 images, 12 classes of 6"), "{}", checked.stdout);
+    place.write("labels.txt", "000000.jpg ring\n");
+    for shards in ["set/val", "set/val/a.tar"] {
+        let labelled = place.run(&["eval", "run", "--data", shards, "--labels", "labels.txt"]);
+        labelled.fails_saying(&[&format!("{shards}: shards hold the classes of their images")]);
+    }
     // A whole shard was cut: its images are bad or lost, and each is named.
     let val = place.read("set/val/a.tar");
     place.write("set/val/a.tar", &val[..val.len() / 2]);

@@ -9,6 +9,7 @@ use super::dataset::{Dataset, Sample, Source};
 use super::list::{Row, rows};
 use super::listing::{self, Listing};
 use super::names::{Found, Names};
+use super::shards;
 use crate::nearest::did_you_mean;
 use crate::text::{self, composed};
 
@@ -35,8 +36,12 @@ pub struct Labelled {
 /// holds only numbers: those of ILSVRC's own `validation_ground_truth.txt` count classes in the order of its development
 /// kit, not in that of published weights.
 pub fn open(dir: &Path, list: &Path, classes: Option<&[String]>) -> Result<Labelled> {
+    let name = dir.display();
+    let in_shards = || format!("{name}: shards hold the classes of their images; leave out the list of labels");
+    ensure!(dir.is_dir() || !shards::are_at(dir), in_shards());
     let Listing { images: paths, left_out } = listing::list(dir, &[])?;
-    ensure!(!paths.is_empty(), "{}: no images in this folder", dir.display());
+    ensure!(!paths.is_empty() || !shards::are_at(dir), in_shards());
+    ensure!(!paths.is_empty(), "{name}: no images in this folder");
     let mut rows = rows(&text::read(list)?).with_context(|| list.display().to_string())?;
     ensure!(!rows.is_empty(), "{}: no labels in this file", list.display());
     rows.iter_mut().for_each(|row| row.label = composed(&row.label));
@@ -125,15 +130,14 @@ fn by_name<'a>(paths: &[PathBuf], rows: &'a [Row], dir: &Path, list: &Path) -> R
 }
 
 impl Row {
-    /// In Kaggle's LOC_val_solution.csv boxes follow the synset: `n01751748 111 108 230 708`.
+    /// In Kaggle's LOC_val_solution.csv the synset comes with a box, once for each object of it: `n01751748 111 108 230 708`.
     fn shorten_kaggles_label(&mut self) {
-        // "Boeing 737" is a class.
-        let is_synset = |word: &str| word.len() == 9 && word.starts_with('n') && word[1..].parse::<u32>().is_ok();
-        if let Some((synset, boxes)) = self.label.split_once(' ')
-            && is_synset(synset)
-            && boxes.split_whitespace().all(|number| number.parse::<f64>().is_ok())
-        {
-            self.label = synset.to_string();
+        let words: Vec<&str> = self.label.split_whitespace().collect();
+        let is_object = |object: &[&str]| {
+            object.len() == 5 && object[0] == words[0] && object[1..].iter().all(|side| side.parse::<f64>().is_ok())
+        };
+        if !words.is_empty() && words.chunks(5).all(is_object) {
+            self.label = words[0].to_string();
         }
     }
 }

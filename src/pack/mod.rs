@@ -22,15 +22,15 @@ use sources::Part;
 pub struct Options {
     /// The seed of the order in which images are written.
     pub seed: u64,
-    /// The most images of a shard.
+    /// Maximum number of images per shard.
     pub shard_images: usize,
-    /// The most bytes of a shard's images, before they are shrunk; one image may have more.
+    /// Maximum bytes of images per shard, before they are shrunk; a single image may have more.
     pub shard_bytes: u64,
-    /// How images are shrunk; otherwise their bytes stay as they are.
+    /// How images are shrunk; `None` leaves their bytes as they are.
     pub shrink: Option<Shrink>,
 }
 
-/// Writes what is missing of the shards of a data set, image by image.
+/// Writes a data set's missing shards, image by image.
 pub struct Packing {
     /// What each part's shards hold.
     pub plans: Arc<[Plan]>,
@@ -55,8 +55,8 @@ struct Job {
 }
 
 impl Packing {
-    /// Plans the shards of `parts` in the folder `out`, makes their folders, and starts so many threads that read images.
-    /// Shards that are there and hold what they should are kept.
+    /// Plans the shards of `parts` in the folder `out`, makes their folders, and starts `workers` threads that read images.
+    /// Complete shards of an earlier run are kept.
     ///
     /// # Errors
     /// Returns an error if one of the folders holds something else, or cannot be written to.
@@ -89,7 +89,7 @@ impl Packing {
     /// Writes the next image; returns how many have been written, or `None` after the last.
     ///
     /// # Errors
-    /// Returns an error if a shard cannot be written, or reads back other than it was written.
+    /// Returns an error if a shard cannot be written, or reads back differently than it was written.
     pub fn step(&mut self) -> Result<Option<usize>> {
         let Some(content) = self.loader.next() else { return Ok(None) };
         let Job { plan, shard, rank, is_last } = self.jobs[self.next];
@@ -111,14 +111,11 @@ impl Packing {
         Ok(Some(self.next))
     }
 
-    /// Says in the lists of classes what the shards hold, now that all are written.
+    /// Writes how many images of each class the shards hold, now that all are written.
     ///
     /// # Errors
     /// Returns an error if a shard cannot be read, or a list not be written.
     pub fn finish(&self) -> Result<()> {
-        match self.unreadable.is_empty() {
-            true => Ok(()),
-            false => self.plans.iter().try_for_each(Plan::count),
-        }
+        self.plans.iter().try_for_each(Plan::count)
     }
 }

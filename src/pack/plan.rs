@@ -1,7 +1,7 @@
 //! The plan of a part's shards: which images each holds, in which order. It follows from the data set and the options
 //! alone, so that packing can go on after it was interrupted.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::path::{self, Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -29,6 +29,8 @@ pub struct Plan {
     pub shards: Vec<PlannedShard>,
     /// Whether images keep their bytes.
     are_untouched: bool,
+    /// The folder, locked until this process ends, so that no other one packs into it.
+    _lock: Option<File>,
 }
 
 /// A shard and what it holds.
@@ -69,7 +71,7 @@ impl Plan {
             PlannedShard { path, ranks, is_kept: false }
         };
         let shards = cuts.into_iter().enumerate().map(shard).collect();
-        Plan { name, dir, dataset, shards, are_untouched: options.shrink.is_none() }
+        Plan { name, dir, dataset, shards, are_untouched: options.shrink.is_none(), _lock: None }
     }
 
     /// The key of an image: its place in the data set, with as many digits for all.
@@ -94,15 +96,16 @@ impl Plan {
     /// Makes the folder with the list of classes, or finds the shards that an interrupted packing left in it.
     ///
     /// # Errors
-    /// Returns an error if it holds something else, or cannot be written to.
+    /// Returns an error if it holds something else, cannot be written to, or another process packs into it.
     pub fn begin(&mut self, options: Options) -> Result<()> {
         let dir = self.dir.display();
         let packed = self.packed(options);
+        fs::create_dir_all(&self.dir).with_context(|| format!("{dir}: cannot be created"))?;
+        self._lock = lock(&self.dir)?;
         self.remove_unfinished()?;
         match Contents::of(&self.dir)? {
             None => {
                 check_unused(&self.dir)?;
-                fs::create_dir_all(&self.dir).with_context(|| format!("{dir}: cannot be created"))?;
                 let counts = self.dataset.class_sizes().into_iter().map(|size| size as u64).collect();
                 self.write(Contents { classes: self.dataset.classes.clone(), counts, packed })
             }
@@ -113,7 +116,7 @@ impl Plan {
                 Ok(())
             }
             Some(_) => bail!(
-                "{dir}: holds shards of another data set, or that were packed with other options or another seed. Choose a new folder"
+                "{dir}: contains shards of another data set, or shards packed with other options or another seed. Choose a new folder"
             ),
         }
     }
@@ -124,11 +127,11 @@ impl Plan {
     /// Returns an error if a shard cannot be read, or the list not be written.
     pub fn count(&self) -> Result<()> {
         let Some(contents) = Contents::of(&self.dir)? else { return Ok(()) };
-        let mut counts = vec![0; contents.classes.len()];
+        let mut counts = vec![0; self.dataset.classes.len()];
         for shard in &self.shards {
             index::open(&shard.path)?.shard.labels().for_each(|label| counts[label] += 1);
         }
-        self.write(Contents { counts, ..contents })
+        if counts == contents.counts { Ok(()) } else { self.write(Contents { counts, ..contents }) }
     }
 
     fn write(&self, contents: Contents) -> Result<()> {
@@ -159,11 +162,8 @@ impl Plan {
             && planned.ranks.iter().enumerate().all(holds)
     }
 
-    /// Removes what a killed process left of writing files here.
+    /// Removes the temporary files that a killed process left here.
     fn remove_unfinished(&self) -> Result<()> {
-        if !self.dir.exists() {
-            return Ok(());
-        }
         let own = [temporary_prefix(Path::new(classes::NAME)), format!("{TEMPORARY}{}-", stem(&self.name))];
         let unreadable = || format!("{}: cannot be read", self.dir.display());
         for entry in fs::read_dir(&self.dir).with_context(unreadable)? {
@@ -174,6 +174,18 @@ impl Plan {
             }
         }
         Ok(())
+    }
+}
+
+/// Locks a folder; `None` on file systems that cannot.
+fn lock(dir: &Path) -> Result<Option<File>> {
+    let folder = File::open(dir).with_context(|| format!("{}: cannot be opened", dir.display()))?;
+    match folder.try_lock() {
+        Ok(()) => Ok(Some(folder)),
+        Err(TryLockError::WouldBlock) => {
+            bail!("{}: another process packs into this folder; wait for it", dir.display())
+        }
+        Err(TryLockError::Error(_)) => Ok(None),
     }
 }
 
@@ -196,10 +208,11 @@ fn digits(count: usize) -> usize {
 /// # Errors
 /// Returns an error if it does, or lies inside the data set.
 pub fn check_free(out: &Path, plans: &[Plan]) -> Result<()> {
+    // What of its path exists already, without links.
+    let place = path::absolute(out)?.ancestors().find_map(|folder| folder.canonicalize().ok()).unwrap_or_default();
     for plan in plans {
-        let (out, root) = (path::absolute(out)?, plan.dataset.root.canonicalize());
         ensure!(
-            root.is_ok_and(|root| !out.starts_with(root)),
+            plan.dataset.root.canonicalize().is_ok_and(|root| !place.starts_with(root)),
             "{}: inside the data set itself, {}. Choose a folder elsewhere",
             out.display(),
             plan.dataset.root.display()

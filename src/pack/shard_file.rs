@@ -107,7 +107,7 @@ impl ShardFile {
         let opened = index::open(&path)?;
         ensure!(
             read.0.finalize() == checksum.finalize() && opened.left_out.is_empty() && opened.shard.len() == images,
-            "{name}: reads back other than it was written. Check the disk, remove this file, and pack again"
+            "{name}: reads back differently than it was written. Check the disk, remove this file, and pack again"
         );
         Ok(())
     }

@@ -63,6 +63,6 @@ impl Contents {
 
     /// The number of images, as far as it is known.
     pub fn images(&self) -> u64 {
-        self.counts.iter().fold(0, |sum: u64, count| sum.saturating_add(*count))
+        self.counts.iter().copied().fold(0, u64::saturating_add)
     }
 }

@@ -18,8 +18,8 @@ const MOST_LABEL_BYTES: u64 = 1 << 20;
 /// The largest number of a class; more would be a mistake, and each takes memory.
 const MOST_CLASSES: u32 = 1 << 20;
 
-/// Reads the headers of a shard's members. A sample is what follows each other under one key: a path up to the first dot
-/// of its file name. Its image is the member with the ending of an image format; its class is the number in `KEY.cls`,
+/// Reads the headers of a shard's members. Consecutive members with one key, their path up to the first dot of the file
+/// name, are a sample. Its image is the member with the ending of an image format; its class is the number in `KEY.cls`,
 /// `KEY.cls.txt`, or the field `label` or `cls` of `KEY.json`.
 ///
 /// Reading ends where the tar file is corrupt or truncated; the samples before count.
@@ -33,7 +33,7 @@ pub fn scan(path: &Path) -> Result<(Shard, Vec<LeftOut>)> {
     let mut scan = Scan { shard: Shard::new(path.to_path_buf()), left_out: Vec::new(), sample: None };
     let end = scan.members(&file, size)?;
     let is_whole = ends_at(&file, end, size);
-    // Of the last sample the damage may have taken a part.
+    // The damage may have taken part of the last sample.
     scan.finish_sample(is_whole)?;
     if !is_whole {
         let reason = Reason::Truncated { lost: size - end };
