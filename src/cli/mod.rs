@@ -26,7 +26,7 @@ pub use value::{Format, Input, PUBLISHED, ViewsArgument};
     name = "topfive",
     version,
     about = "Trains, evaluates and runs ImageNet-style image classifiers, and reports top-1 and top-5 error under the protocols of the papers.",
-    after_help = "Exit status: 0 success; 1 success, but some images could not be read; 2 failure; 130 interrupted (a training run saves its state).",
+    after_help = "Exit status: 0 success; 1 success, but some images could not be read (0 under torchrun, srun or mpirun, which take 1 for a failure); 2 failure; 130 interrupted (a training run saves its state).",
     arg_required_else_help = true
 )]
 pub struct Cli {
@@ -191,7 +191,7 @@ pub struct Eval {
 )]
 pub struct Predict {
     /// Models (checkpoints, run folders, or experiments with their weights; several form an ensemble), then image files,
-    /// folders of images, or - for an image on standard input
+    /// folders of images, shards, or - for an image on standard input
     #[arg(required = true, value_name = "MODEL|IMAGE|DIR", value_parser = EXPERIMENT, hide_possible_values = true)]
     pub inputs: Vec<PathBuf>,
     /// Read further paths of images and folders from a file, or from standard input (-): one per line, or separated by NUL

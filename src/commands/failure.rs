@@ -1,6 +1,7 @@
 //! Error messages: the whole chain of causes, with command-line flags in place of the experiment's fields.
 
 use anyhow::Error;
+use tch::TchError;
 
 use crate::remedy::Remedy;
 use crate::weights::fit::Unfit;
@@ -8,10 +9,15 @@ use crate::weights::fit::Unfit;
 /// The error and its causes, one per line.
 pub fn describe(error: &Error) -> String {
     let mut lines = error.chain().enumerate().map(|(depth, cause)| {
-        let text = match (cause.downcast_ref::<Remedy>(), cause.downcast_ref::<Unfit>()) {
-            (Some(remedy), _) => remedy.text(flag),
-            (_, Some(unfit)) => unfit_text(unfit),
-            _ => cause.to_string(),
+        let text = if let Some(remedy) = cause.downcast_ref::<Remedy>() {
+            remedy.text(flag)
+        } else if let Some(unfit) = cause.downcast_ref::<Unfit>() {
+            unfit_text(unfit)
+        } else if let Some(TchError::Shape(reason)) = cause.downcast_ref::<TchError>() {
+            // Ours, about exchanges with other processes; tch would call it an invalid shape.
+            reason.clone()
+        } else {
+            cause.to_string()
         };
         let text = text.split('\n').map(shortened).collect::<Vec<_>>().join("\n");
         if depth == 0 { format!("error: {text}") } else { format!("  because: {text}") }

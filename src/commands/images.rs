@@ -1,4 +1,4 @@
-//! The images of a `predict` or an `explain`: files, folders of images, standard input, and lists of paths.
+//! The images of a `predict` or an `explain`: files, folders of images, shards, standard input, and lists of paths.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::commands::say_left_out;
+use crate::commands::{SAME_IMAGES, say_left_out, say_stored};
 use crate::data::dataset::Source;
-use crate::data::listing;
+use crate::data::{listing, shards};
+use crate::digest::{self, digest};
 use crate::experiment::builtin;
 use crate::image::decode;
 use crate::model::checkpoint;
+use crate::processes::Processes;
 use crate::report::Report;
 
 /// What stands for standard input.
@@ -42,13 +44,19 @@ pub fn split<'a>(command: &str, inputs: &'a [PathBuf], are_listed: bool) -> Resu
     Ok((models, images))
 }
 
-/// The given images, those in the given folders, and those whose paths `list` has.
+/// The given images, those in the given folders and shards, and those whose paths `list` has: in all processes the same.
 ///
 /// # Errors
-/// Returns an error if a folder or the list cannot be read or holds nothing, or if standard input is to be read twice.
-pub fn found(named: &[PathBuf], list: Option<&Path>, report: Report) -> Result<Vec<Source>> {
+/// Returns an error if a folder or the list cannot be read or holds nothing, if standard input is to be read twice or by
+/// several processes, or if these find different images.
+pub fn found(named: &[PathBuf], list: Option<&Path>, processes: &Processes, report: Report) -> Result<Vec<Source>> {
     let of_stdin = named.iter().map(PathBuf::as_path).chain(list).filter(|path| *path == Path::new(STDIN)).count();
     ensure!(of_stdin <= 1, "standard input (-) is named {of_stdin} times, but can be read only once");
+    ensure!(
+        of_stdin == 0 || !processes.are_several(),
+        "standard input (-) reaches only one of {} processes; name files, or start a single process",
+        processes.count()
+    );
     let mut images = Vec::new();
     for path in named {
         if path == Path::new(STDIN) {
@@ -62,19 +70,34 @@ pub fn found(named: &[PathBuf], list: Option<&Path>, report: Report) -> Result<V
         let paths = listed(list).with_context(|| format!("--files-from {}", list.display()))?;
         paths.iter().try_for_each(|path| push(path, &mut images, report))?;
     }
+    let names = images.iter().fold(digest::START, |all, image| digest(all, image.name().as_bytes()));
+    processes.check_same("the images", SAME_IMAGES, (images.len(), names))?;
     Ok(images)
 }
 
 fn push(path: &Path, images: &mut Vec<Source>, report: Report) -> Result<()> {
     if !path.is_dir() {
+        if shards::is_shard(path) {
+            return push_shards(path, images, report);
+        }
         // A missing file is reported like any other unreadable one, and the remaining images are still processed.
         images.push(Source::file(path.to_path_buf()));
         return Ok(());
     }
     let listing = listing::list(path, &[])?;
+    if listing.images.is_empty() && shards::are_at(path) {
+        return push_shards(path, images, report);
+    }
     say_left_out(&listing.left_out, path, report);
     ensure!(!listing.images.is_empty(), "{}: no images in this folder", path.display());
     images.extend(listing.images.into_iter().map(Source::file));
+    Ok(())
+}
+
+fn push_shards(path: &Path, images: &mut Vec<Source>, report: Report) -> Result<()> {
+    let dataset = shards::open(path)?;
+    say_stored(&dataset, report);
+    images.extend(dataset.samples.iter().map(|sample| sample.source.clone()));
     Ok(())
 }
 

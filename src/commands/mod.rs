@@ -73,7 +73,7 @@ impl Outcome {
 /// # Errors
 /// Returns the reason if the command failed.
 pub fn run(command: Command) -> Result<Outcome> {
-    let done = match command {
+    let ended = match command {
         Command::Train(args) => train::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Predict(args) => predict::run(args),
@@ -85,27 +85,30 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Doctor(args) => doctor::run(args),
         Command::Completions(args) => completions::run(args),
     };
-    done.map_err(|error| match Processes::of_environment() {
-        Ok(all) if all.are_several() => error.context(format!("in rank {} of {}", all.rank(), all.count())),
-        _ => error,
-    })
+    match (ended, Processes::of_environment()) {
+        (Err(error), Ok(all)) if all.are_several() => {
+            Err(error.context(format!("in rank {} of {}", all.rank(), all.count())))
+        }
+        // A launcher takes every status but 0 for a failure, and ends the other processes, or starts all again.
+        (Ok(Outcome::SomeBad), Ok(all)) if all.have_launcher() => Ok(Outcome::Done),
+        (ended, _) => ended,
+    }
 }
 
-/// Sets up threads, finds the device and meets the other processes; returns the device with the number of workers.
+/// Finds the device, meets the other processes and sets up threads; returns the device with the number of workers.
 fn prepare(common: &Common, processes: &mut Processes) -> Result<(Device, usize, Report)> {
     let report = match processes.is_first() {
         true => Report::new(common.output.quiet, common.output.json.as_deref())?,
         false => Report::silent(),
     };
-    let shared = processes.local_count() > 1 && env::var_os("OMP_NUM_THREADS").is_none();
-    let threads = common.threads.or(shared.then(|| cores(processes) as u32));
-    if let Some(threads) = threads {
-        tch::set_num_threads(threads as i32);
-    }
-    let workers = workers(common.workers, processes);
     let device = device::parse(&device_name(common, processes)).map_err(|error| anyhow!("--device {error:#}"))?;
     processes.meet(common.timeout).context("--timeout bounds how long they wait")?;
-    Ok((device, workers, report))
+    // torchrun sets this variable itself.
+    let is_free = processes.sharing() > 1 && env::var_os("OMP_NUM_THREADS").is_none();
+    if let Some(threads) = common.threads.or(is_free.then(|| cores(processes) as u32)) {
+        tch::set_num_threads(threads as i32);
+    }
+    Ok((device, workers(common.workers, processes), report))
 }
 
 /// The name of the device: of several processes, each has a GPU of its own.
@@ -125,8 +128,11 @@ fn workers(asked: Option<u32>, processes: &Processes) -> usize {
 
 /// The processor's cores, or this process's part of them.
 fn cores(processes: &Processes) -> usize {
-    (available_parallelism().map_or(1, NonZero::get) / processes.local_count()).max(1)
+    (available_parallelism().map_or(1, NonZero::get) / processes.sharing()).max(1)
 }
+
+/// What to do if processes have different images.
+const SAME_IMAGES: &str = "Start all of them with the same folder on every machine";
 
 /// Classifies this process's part of the images for the first process, which shows the results.
 fn assist(outcomes: Classification, processes: &Processes, interrupted: &AtomicBool) -> Result<Outcome> {

@@ -1,11 +1,11 @@
-//! The layers that `training.freeze` and `training.rate_scale` name.
+//! The layers that `training.freeze` and `training.rate_scale` name, and those that `training.sync_batch_norm` is about.
 
 use anyhow::{Result, anyhow, bail, ensure};
 
 use super::training::Training;
 use crate::nearest::did_you_mean;
 use crate::network::node::Node;
-use crate::network::parameter::{Parameter, is_within, parameters};
+use crate::network::parameter::{Parameter, Role, is_within, parameters};
 
 /// Checks that the layers exist, and that some layer is left to train.
 ///
@@ -29,6 +29,11 @@ pub fn check(training: &Training, nodes: &[Node]) -> Result<()> {
         !trainable.iter().all(is_frozen),
         "training.freeze: expected at least one layer to train, but all are frozen; leave out the last one (\"{}\")",
         trainable.last().map_or("", Parameter::layer)
+    );
+    let is_trained_norm = |parameter: &Parameter| parameter.role == Role::Scale && !is_frozen(parameter);
+    ensure!(
+        !training.sync_batch_norm || trainable.iter().any(is_trained_norm),
+        "training.sync_batch_norm: true cannot act, as this network has no batch norm that is trained; set it to false"
     );
     Ok(())
 }

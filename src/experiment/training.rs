@@ -68,6 +68,8 @@ pub struct Training {
     pub rate_scale: BTreeMap<String, f64>,
     /// How large gradients are cut.
     pub clip: Option<Clip>,
+    /// Whether batch norms normalise over the images of all processes in training, rather than each process over its own.
+    pub sync_batch_norm: bool,
     /// What convolutions and linear layers compute with; by itself in 32 bits, on a GPU with TF32.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub precision: Option<Precision>,
@@ -120,6 +122,7 @@ impl Default for Training {
             freeze: Vec::new(),
             rate_scale: BTreeMap::new(),
             clip: None,
+            sync_batch_norm: false,
             precision: None,
             memory_format: MemoryFormat::Auto,
             label_smoothing: 0.0,

@@ -1,6 +1,7 @@
 // A process group of libtorch's c10d behind a C interface: a store in which processes find each other, and sums over all of
 // them. A function returns null, or what went wrong as a string that the caller frees; no exception leaves this file.
 
+#include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
@@ -9,10 +10,11 @@
 using std::chrono::milliseconds;
 
 struct Group {
+  // Shared by all attempts of a launcher that serves it.
   c10::intrusive_ptr<c10d::Store> store;
-  // It copies tensors of a GPU to the host and back.
+  // It copies tensors of a GPU to the host and back; null once this process has left the group.
   c10::intrusive_ptr<c10d::Backend> gloo;
-  int rank, count;
+  int rank;
 };
 
 namespace {
@@ -33,27 +35,29 @@ char* guarded(Work work) {
   }
 }
 
-std::string key(const char* what, int rank) {
-  return std::string(what) + "/" + std::to_string(rank);
-}
-
 // Waits for all processes; names those that do not come.
-void meet(Group* group, milliseconds timeout) {
+void meet(c10d::Store& store, int rank, int count, milliseconds timeout) {
   std::vector<std::string> keys;
-  for (int rank = 0; rank < group->count; rank++) keys.push_back(key("here", rank));
-  group->store->set(keys[group->rank], std::vector<uint8_t>{1});
+  for (int other = 0; other < count; other++) keys.push_back("here/" + std::to_string(other));
+  store.set(keys[rank], std::vector<uint8_t>{1});
   try {
-    group->store->wait(keys, timeout);
+    store.wait(keys, timeout);
   } catch (const std::exception&) {
     std::string missing;
-    for (int rank = 0; rank < group->count; rank++) {
-      if (!group->store->check({keys[rank]})) missing += (missing.empty() ? "" : ", ") + std::to_string(rank);
+    for (int other = 0; other < count; other++) {
+      if (!store.check({keys[other]})) missing += (missing.empty() ? "" : ", ") + std::to_string(other);
     }
+    if (missing.empty()) throw;
     throw std::runtime_error("no sign of rank " + missing + " within " + std::to_string(timeout.count() / 1000) + " s");
   }
 }
 
-// A stretch of tensors that are summed as one, and the sum under way.
+c10d::Backend& backend(Group* group) {
+  if (!group->gloo) throw std::runtime_error("this process has left the group after an earlier failure");
+  return *group->gloo;
+}
+
+// Consecutive tensors that are summed as one, and the sum under way.
 struct Bucket {
   std::vector<at::Tensor> tensors;
   std::vector<at::Tensor> flat;
@@ -63,7 +67,7 @@ struct Bucket {
     std::vector<at::Tensor> rows;
     for (auto& tensor : tensors) rows.push_back(tensor.reshape({-1}));
     flat = {at::cat(rows)};
-    work = group->gloo->allreduce(flat);
+    work = backend(group).allreduce(flat);
   }
 
   void finish() {
@@ -75,11 +79,32 @@ struct Bucket {
     }
   }
 };
+
+// The sum of a tensor over all processes, as an operation of autograd. What each process makes of the sum adds to one loss,
+// the sum of all processes' losses, so the gradient is the sum of theirs.
+struct Total : torch::autograd::Function<Total> {
+  static at::Tensor of(Group* group, const at::Tensor& values) {
+    std::vector<at::Tensor> sums{values.detach().clone(at::MemoryFormat::Contiguous)};
+    backend(group).allreduce(sums)->wait();
+    return sums[0];
+  }
+
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& values, int64_t group) {
+    context->saved_data["group"] = group;
+    return of(reinterpret_cast<Group*>(group), values);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    auto group = reinterpret_cast<Group*>(context->saved_data["group"].toInt());
+    return {of(group, gradients[0]), at::Tensor()};
+  }
+};
 } // namespace
 
 extern "C" {
-// `hosts` if this process serves the store, which processes of the same `prefix` share.
-char* topfive_group_create(const char* address, int port, bool hosts, const char* prefix, int rank, int count,
+// `hosts` if this process serves the store. Processes of the same `attempt` of a launcher meet each other.
+char* topfive_group_create(const char* address, int port, bool hosts, int64_t attempt, int rank, int count,
                            int64_t timeout, Group** created) {
   return guarded([&] {
     c10d::TCPStoreOptions options;
@@ -89,12 +114,12 @@ char* topfive_group_create(const char* address, int port, bool hosts, const char
     options.timeout = milliseconds(timeout);
     auto tcp = c10::make_intrusive<c10d::TCPStore>(address, options);
     auto group = std::make_unique<Group>();
-    group->store = c10::make_intrusive<c10d::PrefixStore>(prefix, tcp);
+    group->store = c10::make_intrusive<c10d::PrefixStore>("topfive", tcp);
     group->rank = rank;
-    group->count = count;
-    meet(group.get(), options.timeout);
+    auto own = c10::make_intrusive<c10d::PrefixStore>(std::to_string(attempt), group->store);
+    meet(*own, rank, count, options.timeout);
     group->gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(
-        group->store, rank, count, c10d::ProcessGroupGloo::Options::create_default(options.timeout));
+        own, rank, count, c10d::ProcessGroupGloo::Options::create_default(options.timeout));
     *created = group.release();
   });
 }
@@ -103,24 +128,35 @@ void topfive_group_destroy(Group* group) {
   free(guarded([&] { delete group; }));
 }
 
+// Closes the connections to the other processes, whose exchanges then fail, too; the store stays open.
+char* topfive_group_leave(Group* group) {
+  return guarded([&] { group->gloo.reset(); });
+}
+
 // Sums each tensor over all processes, in place. They are of one kind, on one device.
 char* topfive_group_sum(Group* group, at::Tensor** tensors, int64_t count) {
   return guarded([&] {
     at::NoGradGuard no_grad;
     std::vector<Bucket> buckets;
-    size_t bytes = 0;
+    int64_t bytes = 0;
     for (int64_t index = 0; index < count; index++) {
-      if (buckets.empty() || bytes + tensors[index]->nbytes() > BUCKET_BYTES) {
+      const auto size = static_cast<int64_t>(tensors[index]->nbytes());
+      if (buckets.empty() || bytes + size > BUCKET_BYTES) {
         if (!buckets.empty()) buckets.back().start(group);
         buckets.emplace_back();
         bytes = 0;
       }
       buckets.back().tensors.push_back(*tensors[index]);
-      bytes += tensors[index]->nbytes();
+      bytes += size;
     }
     if (!buckets.empty()) buckets.back().start(group);
     for (auto& bucket : buckets) bucket.finish();
   });
+}
+
+// The sum of a tensor over all processes, through which gradients flow, as a new tensor of the caller's.
+char* topfive_group_total(Group* group, at::Tensor* values, at::Tensor** total) {
+  return guarded([&] { *total = new at::Tensor(Total::apply(*values, reinterpret_cast<int64_t>(group))); });
 }
 
 // Gives each tensor the values of the first process.
@@ -129,21 +165,14 @@ char* topfive_group_broadcast(Group* group, at::Tensor** tensors, int64_t count)
     at::NoGradGuard no_grad;
     for (int64_t index = 0; index < count; index++) {
       std::vector<at::Tensor> values{tensors[index]->contiguous()};
-      group->gloo->broadcast(values)->wait();
+      backend(group).broadcast(values)->wait();
       if (group->rank > 0) tensors[index]->copy_(values[0]);
     }
   });
 }
 
-// Counts one more sign of life of this process.
-char* topfive_group_beat(Group* group) {
-  return guarded([&] { group->store->add(key("beat", group->rank), 1); });
-}
-
-// The signs of life of each process so far.
-char* topfive_group_beats(Group* group, int64_t* beats) {
-  return guarded([&] {
-    for (int rank = 0; rank < group->count; rank++) beats[rank] = group->store->add(key("beat", rank), 0);
-  });
+// Adds to a number in the store, which is 0 at first.
+char* topfive_group_add(Group* group, const char* key, int64_t amount, int64_t* sum) {
+  return guarded([&] { *sum = group->store->add(key, amount); });
 }
 }

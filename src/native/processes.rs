@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tch::{TchError, Tensor};
@@ -16,17 +16,18 @@ unsafe extern "C" {
         address: *const c_char,
         port: c_int,
         hosts: bool,
-        prefix: *const c_char,
+        attempt: i64,
         rank: c_int,
         count: c_int,
         timeout: i64,
         created: *mut *mut c_void,
     ) -> Failure;
     fn topfive_group_destroy(group: *mut c_void);
+    fn topfive_group_leave(group: *mut c_void) -> Failure;
     fn topfive_group_sum(group: *mut c_void, tensors: *const Handle, count: i64) -> Failure;
+    fn topfive_group_total(group: *mut c_void, values: Handle, total: *mut Handle) -> Failure;
     fn topfive_group_broadcast(group: *mut c_void, tensors: *const Handle, count: i64) -> Failure;
-    fn topfive_group_beat(group: *mut c_void) -> Failure;
-    fn topfive_group_beats(group: *mut c_void, beats: *mut i64) -> Failure;
+    fn topfive_group_add(group: *mut c_void, key: *const c_char, amount: i64, sum: *mut i64) -> Failure;
 }
 
 /// Where a process finds the others of its group.
@@ -38,8 +39,8 @@ pub struct Meeting {
     pub port: u16,
     /// Whether this process serves the store.
     pub hosts: bool,
-    /// What the names of the group's keys in the store begin with.
-    pub prefix: String,
+    /// How often the launcher has started the processes again: its store still holds what earlier attempts put there.
+    pub attempt: u64,
     /// This process's number, from 0.
     pub rank: usize,
     /// The number of processes.
@@ -52,7 +53,6 @@ pub struct Meeting {
 #[derive(Debug)]
 pub struct Group {
     group: *mut c_void,
-    count: usize,
     /// Exchanges are matched by their order.
     exchange: Mutex<()>,
 }
@@ -69,28 +69,22 @@ impl Group {
     /// Returns an error if one does not come, or cannot be reached.
     pub fn meet(at: &Meeting) -> Result<Self> {
         silence();
-        let text = |text: &str| CString::new(text).map_err(|_| TchError::Shape(format!("{text:?}: contains a NUL")));
-        let (address, prefix) = (text(&at.address)?, text(&at.prefix)?);
+        let address = c_string(&at.address)?;
         let mut group = ptr::null_mut();
-        // SAFETY: the strings live through the call.
+        // SAFETY: the string lives through the call.
         checked(unsafe {
             topfive_group_create(
                 address.as_ptr(),
                 c_int::from(at.port),
                 at.hosts,
-                prefix.as_ptr(),
+                at.attempt as i64,
                 at.rank as c_int,
                 at.count as c_int,
                 at.timeout.as_millis() as i64,
                 &raw mut group,
             )
         })?;
-        Ok(Group { group, count: at.count, exchange: Mutex::new(()) })
-    }
-
-    /// The number of processes.
-    pub fn count(&self) -> usize {
-        self.count
+        Ok(Group { group, exchange: Mutex::new(()) })
     }
 
     /// Sums each of the tensors, all of one kind and on one device, over the processes, in place.
@@ -115,29 +109,50 @@ impl Group {
         exchange: unsafe extern "C" fn(*mut c_void, *const Handle, i64) -> Failure,
     ) -> Result<()> {
         let handles: Vec<Handle> = tensors.iter().map(|tensor| handle(tensor)).collect();
-        let _alone = self.exchange.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.lock();
         // SAFETY: the tensors live through the call, which waits for its work.
         checked(unsafe { exchange(self.group, handles.as_ptr(), handles.len() as i64) })
     }
 
-    /// Gives a sign of life.
+    /// The sum of a tensor over the processes, through which gradients flow: those of the sum of all processes' losses.
     ///
     /// # Errors
-    /// Returns an error if the store is gone.
-    pub fn beat(&self) -> Result<()> {
-        // SAFETY: the group lives.
-        checked(unsafe { topfive_group_beat(self.group) })
+    /// See [`Group::sum`].
+    pub fn total(&self, values: &Tensor) -> Result<Tensor> {
+        let _alone = self.lock();
+        let mut total = ptr::null_mut();
+        // SAFETY: the tensor lives through the call; the new one is the caller's. Its gradient is computed while the caller
+        // waits for that, so the group lives, and no other exchange is under way.
+        unsafe {
+            checked(topfive_group_total(self.group, handle(values), &raw mut total))?;
+            Ok(Tensor::from_ptr(total))
+        }
     }
 
-    /// How many signs of life each process has given.
+    /// Closes the connections to the others, whose exchanges then fail, too: for a process that cannot go on.
+    ///
+    /// # Errors
+    /// Returns libtorch's error; none is known.
+    pub fn leave(&self) -> Result<()> {
+        let _alone = self.lock();
+        // SAFETY: the group lives.
+        checked(unsafe { topfive_group_leave(self.group) })
+    }
+
+    /// Adds to a number that all attempts of the launcher share, 0 at first; returns the sum.
     ///
     /// # Errors
     /// Returns an error if the store is gone.
-    pub fn beats(&self) -> Result<Vec<i64>> {
-        let mut beats = vec![0; self.count];
-        // SAFETY: there is room for a number of each process.
-        checked(unsafe { topfive_group_beats(self.group, beats.as_mut_ptr()) })?;
-        Ok(beats)
+    pub fn add(&self, key: &str, amount: i64) -> Result<i64> {
+        let key = c_string(key)?;
+        let mut sum = 0;
+        // SAFETY: the string lives through the call.
+        checked(unsafe { topfive_group_add(self.group, key.as_ptr(), amount, &raw mut sum) })?;
+        Ok(sum)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.exchange.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -146,6 +161,10 @@ impl Drop for Group {
         // SAFETY: nothing else holds the group.
         unsafe { topfive_group_destroy(self.group) };
     }
+}
+
+fn c_string(text: &str) -> Result<CString> {
+    CString::new(text).map_err(|_| TchError::Shape(format!("{text:?}: contains a NUL")))
 }
 
 /// A failure as an error.

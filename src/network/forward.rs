@@ -2,6 +2,7 @@
 
 use tch::{Device, Kind, TchError, Tensor};
 
+use super::batch_norm::{self, Norm};
 use super::kernels;
 use super::node::{Node, Op, Window};
 use super::parameter::Role;
@@ -145,16 +146,21 @@ impl Pass<'_> {
                 self.cast(x)?.f_linear(&weight, Some(&bias))
             }
             // Inputs of 16 bits are normalised in 32 and rounded again.
-            Op::BatchNorm { epsilon, momentum } => x.f_batch_norm(
-                Some(tensor(Role::Scale)?),
-                Some(tensor(Role::Shift)?),
-                Some(tensor(Role::RunningMean)?),
-                Some(tensor(Role::RunningVariance)?),
-                training && !self.network.is_frozen(&node.name),
-                *momentum,
-                *epsilon,
-                true,
-            ),
+            Op::BatchNorm { epsilon, momentum } => {
+                let norm = Norm {
+                    scale: tensor(Role::Scale)?,
+                    shift: tensor(Role::Shift)?,
+                    mean: tensor(Role::RunningMean)?,
+                    variance: tensor(Role::RunningVariance)?,
+                    momentum: *momentum,
+                    epsilon: *epsilon,
+                };
+                let learns = training && !self.network.is_frozen(&node.name);
+                match self.network.together.as_ref().filter(|_| learns) {
+                    Some(processes) => batch_norm::over_all(processes, x, &norm),
+                    None => batch_norm::over_own(x, &norm, learns),
+                }
+            }
             Op::LocalResponseNorm(norm) => local_response_norm(x, norm),
             Op::Relu => x.f_relu(),
             Op::MaxPool(w) => x.f_max_pool2d(w.kernel, w.stride, w.padding, [1, 1], w.ceil),

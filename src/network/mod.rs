@@ -1,9 +1,11 @@
 //! Networks. Their JSON description (`spec`) is range-checked (`bounds`), the papers' rows are expanded into layers
 //! (`rows`), and shapes are inferred and proved (`shape`), which yields nodes (`node`). Parameters are listed
 //! (`parameter`), initialised (`init`) and used by the forward pass (`forward`), also over images larger than the input
-//! (`dense`) and with layers joined for evaluation (`fused`, with `kernels` of its own); `cost` counts parameters and
+//! (`dense`) and with layers joined for evaluation (`fused`, with `kernels` of its own); `batch_norm` may normalise over
+//! several processes; `cost` counts parameters and
 //! operations. Only `classifier` knows classes: a network itself turns one tensor into another.
 
+mod batch_norm;
 mod bounds;
 pub mod classifier;
 pub mod cost;
@@ -34,6 +36,7 @@ pub use precision::Precision;
 pub use refusal::Refusal;
 
 use crate::native;
+use crate::processes::Processes;
 
 /// Tensors by the name of their parameter.
 pub type Tensors = BTreeMap<String, Tensor>;
@@ -45,6 +48,8 @@ pub struct Network {
     tensors: Tensors,
     device: Device,
     frozen: Vec<String>,
+    /// Those over whose images batch norms normalise in training; `None` for this one's own.
+    together: Option<Processes>,
     training: Precision,
     evaluation: Precision,
 }
@@ -80,6 +85,7 @@ impl Network {
             tensors: own,
             device,
             frozen: Vec::new(),
+            together: None,
             training: Precision::F32,
             evaluation: Precision::F32,
         })
@@ -104,6 +110,17 @@ impl Network {
     /// Sets what convolutions and linear layers compute with in training.
     pub fn train_in(&mut self, precision: Precision) {
         self.training = precision;
+    }
+
+    /// Lets batch norms in training normalise over the images of all these processes, which then must all run the network,
+    /// forward and backward.
+    pub fn normalise_over(&mut self, processes: &Processes) {
+        self.together = Some(processes.clone()).filter(Processes::are_several);
+    }
+
+    /// Whether batch norms in training normalise over the images of several processes.
+    pub fn normalises_over_several(&self) -> bool {
+        self.together.is_some()
     }
 
     /// Lays out the weights of convolutions as a GPU reads them fastest: (outputs, height, width, inputs) in memory.

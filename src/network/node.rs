@@ -226,13 +226,15 @@ pub fn stride(layers: &[Node]) -> [i64; 2] {
     layers.iter().map(Node::stride).fold([1, 1], |[a, b], [c, d]| [a.saturating_mul(c), b.saturating_mul(d)])
 }
 
-/// Whether the network can be trained on one image at a time: a batch norm over a 1x1 map then has a single value per
-/// channel, which has no variance.
-pub fn trains_on_single_images(nodes: &[Node]) -> bool {
-    nodes.iter().all(|node| {
-        let is_single = matches!(node.input, Shape::Map { height: 1, width: 1, .. });
-        !(is_single && matches!(node.op, Op::BatchNorm { .. })) && node.inner().into_iter().all(trains_on_single_images)
-    })
+/// The number of images that the network needs at least to be trained: two if it has a batch norm over a 1x1 map, as the
+/// single value of each channel would have no variance.
+pub fn least_images(nodes: &[Node]) -> usize {
+    let of_node = |node: &Node| {
+        let is_single = node.input.elements() == node.input.channels();
+        let own = if is_single && matches!(node.op, Op::BatchNorm { .. }) { 2 } else { 1 };
+        node.inner().into_iter().map(least_images).fold(own, usize::max)
+    };
+    nodes.iter().map(of_node).fold(1, usize::max)
 }
 
 /// The first 1x1 convolution with fewer than 16 channels in or out of a group.

@@ -1,47 +1,39 @@
-//! The processes that work together on one run: this one alone, or a group that a launcher has started (`place`). They
-//! exchange sums, from which everything else is made.
+//! The processes that work together on one run: this one alone, or a group that a launcher has started (`place`), whose
+//! `members` give signs of life. They exchange sums, from which everything else is made.
 
+mod members;
 mod place;
 
+use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tch::{Device, Kind, TchError, Tensor};
 
-use crate::native::processes::Group;
+use members::Members;
 use place::Place;
 
 /// All processes, as one of them sees them.
 #[derive(Clone, Debug)]
 pub struct Processes {
     place: Place,
-    /// `None` if this process is alone.
+    /// `None` if this process is alone, or has not met the others yet.
     members: Option<Arc<Members>>,
+    /// How many of them, with this one, share its processors.
+    sharing: usize,
 }
 
-/// A group whose members give signs of life.
-#[derive(Debug)]
-struct Members {
-    group: Arc<Group>,
-    /// Gives the signs until the sender is dropped.
-    heart: Option<(Sender<()>, JoinHandle<()>)>,
-}
-
-/// The time between two signs of life.
-const BEAT: Duration = Duration::from_secs(1);
-/// A process that gives none for this long has ended.
-const SILENCE: Duration = Duration::from_secs(3);
+/// What the attempts of a launcher count in the store once one of them has begun its work.
+const BEGUN: &str = "begun";
 
 impl Processes {
     /// This process alone.
     pub fn alone() -> Self {
-        Processes { place: Place::alone(), members: None }
+        Processes { place: Place::alone(), members: None, sharing: 1 }
     }
 
     /// Finds this process's place in the environment; the others are met by [`Processes::meet`].
@@ -49,7 +41,7 @@ impl Processes {
     /// # Errors
     /// Returns an error that names a variable of the environment if it is missing or contradicts another.
     pub fn of_environment() -> Result<Self> {
-        Ok(Processes { place: Place::of_environment()?, members: None })
+        Ok(Processes { place: Place::of_environment()?, members: None, sharing: 1 })
     }
 
     /// Meets the others, if there are any; no exchange will wait longer than `timeout`.
@@ -57,16 +49,17 @@ impl Processes {
     /// # Errors
     /// Returns an error if one does not come, or cannot be reached.
     pub fn meet(&mut self, timeout: Duration) -> Result<()> {
-        if self.count() == 1 {
+        if !self.have_launcher() {
             return Ok(());
         }
         let meeting = self.place.meeting(timeout);
-        let group = Group::meet(&meeting).map_err(|error| anyhow!(first_line(&error)));
-        let group = Arc::new(group.with_context(|| {
+        let members = Members::meet(&meeting).with_context(|| {
             let (address, port, count) = (&meeting.address, meeting.port, meeting.count);
             format!("the {count} processes of this run have not met at {address}, port {port}")
-        })?);
-        self.members = Some(Arc::new(Members::new(group)?));
+        })?;
+        self.members = Some(Arc::new(members));
+        let own = processors();
+        self.sharing = self.gather(own.clone())?.iter().filter(|other| **other == own).count();
         Ok(())
     }
 
@@ -85,14 +78,32 @@ impl Processes {
         self.place.local_rank
     }
 
-    /// How many processes share the processors of this one.
-    pub fn local_count(&self) -> usize {
-        self.place.local_count
+    /// How many processes, with this one, share its processors.
+    pub fn sharing(&self) -> usize {
+        self.sharing
     }
 
-    /// Whether the launcher has started all processes again, after one had ended.
-    pub fn are_restarted(&self) -> bool {
-        self.place.restarts > 0
+    /// Whether a launcher has started them, if only this one.
+    pub fn have_launcher(&self) -> bool {
+        self.are_several() || self.place.is_served
+    }
+
+    /// Takes note that the work has begun, for later attempts of the same launcher.
+    ///
+    /// # Errors
+    /// See [`Processes::sum`].
+    pub fn begin(&self) -> Result<(), TchError> {
+        self.members.as_ref().map_or(Ok(()), |it| it.group.add(BEGUN, 1).map(drop).map_err(|error| it.explain(&error)))
+    }
+
+    /// Whether an earlier attempt of the same launcher has begun the work: the launcher starts all processes again after
+    /// one has ended.
+    ///
+    /// # Errors
+    /// See [`Processes::sum`].
+    pub fn have_begun(&self) -> Result<bool, TchError> {
+        let begun = |it: &Arc<Members>| it.group.add(BEGUN, 0).map_err(|error| it.explain(&error));
+        Ok(self.members.as_ref().map_or(Ok(0), begun)? > 0)
     }
 
     /// Whether this process is the one that writes and prints.
@@ -118,6 +129,22 @@ impl Processes {
     /// Returns an error that names the processes that have ended, or says that an answer took too long.
     pub fn sum(&self, tensors: &[&Tensor]) -> Result<(), TchError> {
         self.members.as_ref().map_or(Ok(()), |it| it.group.sum(tensors).map_err(|error| it.explain(&error)))
+    }
+
+    /// The sum of a tensor over all processes, through which gradients flow: those of the sum of all processes' losses. All
+    /// processes must compute them, as of this.
+    ///
+    /// # Errors
+    /// See [`Processes::sum`].
+    pub fn total(&self, values: &Tensor) -> Result<Tensor, TchError> {
+        let total = |it: &Arc<Members>| it.group.total(values).map_err(|error| it.explain(&error));
+        self.members.as_ref().map_or_else(|| Ok(values.shallow_clone()), total)
+    }
+
+    /// The reason for an error of a gradient that exchanges take part in, if it is that another process has ended.
+    pub fn explain(&self, error: TchError) -> TchError {
+        let lost = self.members.as_ref().and_then(|members| members.describe_lost("while gradients were computed"));
+        lost.map_or(error, TchError::Shape)
     }
 
     /// Gives each of the tensors the values that the first process has.
@@ -205,70 +232,29 @@ impl Processes {
         first.context("expected a value of the first process, found none")
     }
 
-    /// Checks that all processes have the same.
+    /// Checks that all processes have the same. For the error, `what` names it, and `remedy` says what to do.
     ///
     /// # Errors
-    /// Returns an error if `what` differs, or see [`Processes::sum`].
-    pub fn check_same<T: Serialize + DeserializeOwned + PartialEq>(&self, what: &str, own: T) -> Result<()> {
+    /// Returns an error if it differs, or see [`Processes::sum`].
+    pub fn check_same<T: Serialize + DeserializeOwned + PartialEq>(
+        &self,
+        what: &str,
+        remedy: &str,
+        own: T,
+    ) -> Result<()> {
         let all = self.gather(own)?;
-        let other = all.iter().position(|it| *it != all[0]);
-        let other = other.unwrap_or_default();
-        ensure!(other == 0, "{what} of rank {other} of {} are not those of rank 0", self.count());
+        let other = all.iter().position(|it| *it != all[0]).unwrap_or_default();
+        ensure!(other == 0, "{what} of rank {other} of {} differ from those of rank 0. {remedy}", self.count());
         Ok(())
     }
 }
 
-impl Members {
-    fn new(group: Arc<Group>) -> Result<Self> {
-        let (beating, end) = channel();
-        let beats = group.clone();
-        let heart = thread::Builder::new()
-            .spawn(move || while end.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) && beats.beat().is_ok() {});
-        Ok(Members { group, heart: Some((beating, heart.context("cannot start a thread")?)) })
-    }
-
-    /// Why an exchange failed: mostly because another process has ended.
-    fn explain(&self, error: &TchError) -> TchError {
-        let reason = first_line(error);
-        let lost = match self.silent() {
-            // The first process serves the store.
-            Err(_) => vec![0],
-            Ok(silent) => silent,
-        };
-        let count = self.group.count();
-        let ranks: Vec<String> = lost.iter().map(usize::to_string).collect();
-        let ranks = ranks.join(", ");
-        TchError::Shape(match lost.as_slice() {
-            [] => format!("an exchange among the {count} processes failed, although all of them are alive: {reason}"),
-            [_] => format!("rank {ranks} of {count} has ended, perhaps with an error of its own ({reason})"),
-            _ => format!("ranks {ranks} of {count} have ended, perhaps with errors of their own ({reason})"),
-        })
-    }
-
-    /// The processes that give no sign of life.
-    fn silent(&self) -> Result<Vec<usize>, TchError> {
-        let before = self.group.beats()?;
-        thread::sleep(SILENCE);
-        let after = self.group.beats()?;
-        let is_silent = |rank: &usize| before[*rank] == after[*rank];
-        Ok((0..before.len()).filter(is_silent).collect())
-    }
-}
-
-impl Drop for Members {
-    fn drop(&mut self) {
-        if let Some((beating, heart)) = self.heart.take() {
-            drop(beating);
-            let _ = heart.join();
-        }
-    }
-}
-
-/// An error without libtorch's own stack trace.
-fn first_line(error: &TchError) -> String {
-    let text = match error {
-        TchError::Torch(text) | TchError::Shape(text) => text.clone(),
-        other => other.to_string(),
-    };
-    text.lines().next().unwrap_or_default().to_string()
+/// What tells the processors that this process may use from those of others: the machine, the container, and the set of
+/// processors that the launcher or the system gives it.
+fn processors() -> [String; 3] {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let container = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    let status = read("/proc/self/status");
+    let allowed = status.lines().find(|line| line.starts_with("Cpus_allowed:")).unwrap_or_default();
+    [read("/proc/sys/kernel/random/boot_id"), container.display().to_string(), allowed.to_string()]
 }

@@ -17,14 +17,12 @@ pub struct Place {
     pub count: usize,
     /// This process's number among those on its machine, from 0.
     pub local_rank: usize,
-    /// How many share its processors: 1 where the launcher gives each its own.
-    pub local_count: usize,
+    /// Whether the launcher itself serves the store in which the processes meet.
+    pub is_served: bool,
     /// How often the launcher has started all of them again.
-    pub restarts: u64,
+    restarts: u64,
     address: String,
     port: u16,
-    /// Whether the launcher itself serves the store in which the processes meet.
-    is_served: bool,
 }
 
 /// The port where a launcher names none; PyTorch's.
@@ -34,7 +32,7 @@ impl Place {
     /// A process that nobody has started together with others.
     pub fn alone() -> Self {
         let address = "127.0.0.1".to_string();
-        Place { rank: 0, count: 1, local_rank: 0, local_count: 1, restarts: 0, address, port: PORT, is_served: false }
+        Place { rank: 0, count: 1, local_rank: 0, is_served: false, restarts: 0, address, port: PORT }
     }
 
     /// The place that this process's environment tells.
@@ -55,25 +53,24 @@ impl Place {
         } else {
             Ok(Place::alone())
         }?;
-        Ok(if place.count == 1 { Place { restarts: place.restarts, ..Place::alone() } } else { place })
+        Ok(if place.count == 1 && !place.is_served { Place::alone() } else { place })
     }
 
     fn of_torchrun(variables: &Variables<impl Fn(&str) -> Option<String>>) -> Result<Self> {
         let (rank, count) = variables.rank_and_count("RANK", "WORLD_SIZE")?;
-        let (local_rank, local_count) = match variables.has("LOCAL_WORLD_SIZE") {
-            true => variables.rank_and_count("LOCAL_RANK", "LOCAL_WORLD_SIZE")?,
-            // Kubernetes starts one process a machine and names no more.
-            false => (variables.number_or("LOCAL_RANK", 0)?, 1),
+        let local_rank = match variables.has("LOCAL_WORLD_SIZE") {
+            true => variables.rank_and_count("LOCAL_RANK", "LOCAL_WORLD_SIZE")?.0,
+            // Kubernetes starts one process per machine and names no more.
+            false => variables.number_or("LOCAL_RANK", 0)?,
         };
         Ok(Place {
             rank,
             count,
             local_rank,
-            local_count,
+            is_served: variables.get("TORCHELASTIC_USE_AGENT_STORE").as_deref() == Some("True"),
             restarts: variables.number_or("TORCHELASTIC_RESTART_COUNT", 0)?,
             address: variables.text("MASTER_ADDR")?,
             port: variables.number("MASTER_PORT")?,
-            is_served: variables.get("TORCHELASTIC_USE_AGENT_STORE").as_deref() == Some("True"),
         })
     }
 
@@ -89,7 +86,6 @@ impl Place {
             ),
         };
         let port = variables.number_or("MASTER_PORT", PORT)?;
-        // mpirun gives each process processors of its own.
         Ok(Place { rank, count, local_rank, address, port, ..Place::alone() })
     }
 
@@ -103,7 +99,9 @@ impl Place {
             (None, Some(nodes)) => first_host(&nodes),
             (None, None) if count == 1 => String::new(),
             (None, None) => {
-                bail!("SLURM_JOB_NODELIST is missing, so where the first of {count} processes is is unknown")
+                bail!(
+                    "SLURM_JOB_NODELIST is missing, so the host of the first of {count} processes is unknown; name it with MASTER_ADDR"
+                )
             }
         };
         // Jobs that share a machine do not share a port.
@@ -118,8 +116,7 @@ impl Place {
             address: self.address.clone(),
             port: self.port,
             hosts: self.rank == 0 && !self.is_served,
-            // A launcher's store still holds what earlier attempts put there.
-            prefix: format!("topfive/{}", self.restarts),
+            attempt: self.restarts,
             rank: self.rank,
             count: self.count,
             timeout,
@@ -203,9 +200,9 @@ mod tests {
         let mpi = [&mpi[..], &[("OMPI_COMM_WORLD_LOCAL_SIZE", "2"), ("MASTER_ADDR", "a1")]].concat();
         let slurm = [("SLURM_PROCID", "3"), ("SLURM_NTASKS", "4"), ("SLURM_LOCALID", "1"), ("SLURM_JOB_ID", "7")];
         let slurm = [&slurm[..], &[("SLURM_STEP_ID", "0"), ("SLURM_JOB_NODELIST", "a[1-2]")]].concat();
-        for (variables, local_count, port) in [(torchrun, 2, 1234), (mpi, 1, 29500), (slurm, 1, 20007)] {
+        for (variables, port) in [(torchrun, 1234), (mpi, 29500), (slurm, 20007)] {
             let found = place(&variables).expect("a place");
-            assert_eq!((found.rank, found.count, found.local_rank, found.local_count), (3, 4, 1, local_count));
+            assert_eq!((found.rank, found.count, found.local_rank), (3, 4, 1));
             assert_eq!((found.address.as_str(), found.port), ("a1", port));
         }
         assert_eq!(place(&[]).expect("a place"), Place::alone());

@@ -42,6 +42,7 @@ impl Trainer<'_> {
             sum.update(&StoredTensor::of(&parameter.name, tensor)?.data);
         }
         let what = format!("after step {}, the weights", trained.state.step);
-        self.processes.check_same(&what, sum.finalize())
+        let remedy = "Do all have the same program, libtorch and kind of processor? The last checkpoint is intact";
+        self.processes.check_same(&what, remedy, sum.finalize())
     }
 }

@@ -11,7 +11,7 @@ use crate::data::example::{Example, Examples, Visit};
 use crate::data::loader::Loader;
 use crate::evaluation::BadImage;
 use crate::experiment::Experiment;
-use crate::network::node::trains_on_single_images;
+use crate::network::node::least_images;
 use crate::processes::Processes;
 use crate::remedy::Remedy;
 use crate::report::Report;
@@ -24,7 +24,7 @@ pub struct TrainingBatches<'a> {
     batch_size: usize,
     workers: usize,
     processes: &'a Processes,
-    /// The images that the network needs at least to be trained: two if a batch norm would see a single value.
+    /// The images that this process needs at least, to take part in a step.
     pub least: usize,
 }
 
@@ -59,9 +59,12 @@ impl<'a> TrainingBatches<'a> {
     /// # Errors
     /// Returns an error if the network cannot be trained on batches of this size.
     pub fn new(experiment: &Experiment, train: &'a Dataset, workers: usize, processes: &'a Processes) -> Result<Self> {
-        let least = if trains_on_single_images(experiment.nodes()) { 1 } else { 2 };
-        let batch_size = experiment.training.batch_size;
-        ensure!(batch_size >= least, single_image());
+        let training = &experiment.training;
+        // Batch norms over all processes need enough images in all of them together.
+        let together = if training.sync_batch_norm { processes.count() } else { 1 };
+        let (batch_size, least) = (training.batch_size, least_images(experiment.nodes()));
+        ensure!(batch_size * together >= least, single_image());
+        let least = least.div_ceil(together);
         let examples = Examples::new(train, experiment);
         Ok(TrainingBatches { train, examples, batch_size, workers, processes, least })
     }

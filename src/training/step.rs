@@ -14,6 +14,7 @@ use crate::experiment::{Experiment, Mix};
 use crate::geometry::Size;
 use crate::image::batch::Batch;
 use crate::image::normalise::Normalisation;
+use crate::network::node::least_images;
 use crate::network::{Mode, Network, Output, Precision, channels_last};
 use crate::processes::Processes;
 use crate::random;
@@ -38,6 +39,9 @@ pub struct Learner {
     input: Size,
     classes: i64,
     class_weights: Option<Tensor>,
+    /// The images that a step needs at least, in all processes.
+    least: usize,
+    sync_batch_norm: bool,
     seed: u64,
     processes: Processes,
 }
@@ -79,6 +83,8 @@ impl Learner {
             input: experiment.input(),
             classes: experiment.network().classes,
             class_weights: None,
+            least: least_images(network.nodes()),
+            sync_batch_norm: training.sync_batch_norm,
             seed: training.seed,
             processes: Processes::alone(),
             network,
@@ -87,7 +93,10 @@ impl Learner {
 
     /// The same as one of several that learn together, each from its own images.
     #[must_use]
-    pub fn among(self, processes: &Processes) -> Self {
+    pub fn among(mut self, processes: &Processes) -> Self {
+        if self.sync_batch_norm {
+            self.network.normalise_over(processes);
+        }
         Learner { processes: processes.clone(), ..self }
     }
 
@@ -116,7 +125,12 @@ impl Learner {
         rate: f64,
         ends_group: bool,
     ) -> Result<Learned> {
-        let bytes = (!images.is_empty()).then(|| Batch::of(images)?.tensor()).transpose()?;
+        let bytes = match images {
+            // Batch norms over all processes need this one's part, even if it is nothing.
+            [] if self.network.normalises_over_several() => Some(Batch::with_capacity(self.input, 0)?.tensor()?),
+            [] => None,
+            images => Some(Batch::of(images)?.tensor()?),
+        };
         self.learn(bytes.as_ref(), labels, step, rate, ends_group)
             .map_err(|error| device::explain(error, images.len(), self.network.device()))
     }
@@ -131,7 +145,7 @@ impl Learner {
     ) -> Result<Learned, TchError> {
         let own = [labels.len() as f64, self.weight_of(labels)?];
         let [count, weight] = self.processes.totals(own)?;
-        if count == 0.0 {
+        if count < self.least as f64 {
             if ends_group {
                 self.end_group(rate)?;
             }
@@ -190,9 +204,14 @@ impl Learner {
         }
         let output = self.network.forward(&inputs, Mode::Training)?;
         let loss = loss(&output, &targets, self.label_smoothing, self.class_weights.as_ref())?;
-        let value = loss.f_double_value(&[])?;
+        // The mean over no images is NaN, but has no gradient.
+        let value = if labels.is_empty() { 0.0 } else { loss.f_double_value(&[])? };
         let loss = if factor == 1.0 { loss } else { loss.f_multiply_scalar(factor)? };
-        Ok((value, Tensor::f_run_backward(&[&loss], &self.weights, false, false)?))
+        let gradients = Tensor::f_run_backward(&[&loss], &self.weights, false, false);
+        match gradients {
+            Err(error) if self.network.normalises_over_several() => Err(self.processes.explain(error)),
+            gradients => Ok((value, gradients?)),
+        }
     }
 
     /// Sums the shares of all processes in the loss, which it returns, and in the gradients, in place; and takes the mean of

@@ -3,6 +3,8 @@
 
 pub mod events;
 pub mod formula;
+#[cfg(unix)]
+pub mod launch;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
-use super::{Outcome, assist, labelled, models, say_stored, watch_signals};
+use super::{Outcome, SAME_IMAGES, assist, labelled, models, say_stored, watch_signals};
 use crate::cli::{Eval, ViewsArgument};
 use crate::data::dataset::Dataset;
 use crate::data::split;
@@ -41,6 +41,7 @@ pub fn run(args: Eval) -> Result<Outcome> {
     }
     let dataset = images(&ensemble, &args.data, args.labels.as_deref(), report)?;
     say_stored(&dataset, report);
+    processes.check_same("the images", SAME_IMAGES, dataset.fingerprint())?;
     let interrupted = watch_signals()?;
     if !processes.is_first() {
         let samples = dataset.samples.clone();

@@ -51,7 +51,7 @@ pub fn run(args: Explain) -> Result<Outcome> {
     let is_for_others = args.features || args.patches.is_some();
     let seen = layer.filter(|_| !is_for_others || method == Some(Method::GradCam));
     let mut explainer = Explainer::new(model, views.clone(), method, seen, &args.out)?;
-    let sources: Arc<[Source]> = images::found(images, args.files_from.as_deref(), report)?.into();
+    let sources: Arc<[Source]> = images::found(images, args.files_from.as_deref(), &Processes::alone(), report)?.into();
     let search = args.patches.as_deref().zip(layer);
     let search = search.map(|(data, layer)| learned::Search::new(model, data, layer, &args.channels, report));
     let search = search.transpose()?;

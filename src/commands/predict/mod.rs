@@ -39,7 +39,7 @@ pub fn run(args: Predict) -> Result<Outcome> {
     let (ensemble, pace, report) = models::open(names, &args.weights, args.running, &args.common, processes)?;
     let processes = pace.processes.clone();
     let views = views.map_or_else(|| ensemble.paper_views().cloned(), Ok)?;
-    let images: Arc<[Source]> = images::found(images, args.files_from.as_deref(), report)?.into();
+    let images: Arc<[Source]> = images::found(images, args.files_from.as_deref(), &processes, report)?.into();
 
     let interrupted = watch_signals()?;
     if !processes.is_first() {

@@ -11,6 +11,7 @@ use super::resume::Saved;
 use super::tuning::Tuning;
 use super::{all_changes, data};
 use crate::cli::Train;
+use crate::commands::SAME_IMAGES;
 use crate::data::split::{Splits, ValidationSource};
 use crate::experiment::Experiment;
 use crate::model::checkpoint::BEST;
@@ -52,17 +53,16 @@ impl<'a> Beginning<'a> {
         })
     }
 
-    /// Starts the run, or resumes it, in the first process, of which all others learn how. Processes that have been started
-    /// again because one had ended resume what there is.
+    /// Starts the run, or resumes it, in the first process, of which all others learn how. If the launcher has started all
+    /// processes again, they resume what they had begun, and nothing else.
     ///
     /// # Errors
     /// Returns an error if the folder, the initial weights or the saved state cannot be used.
     pub fn begin(&self) -> Result<(Option<RunFolder>, Experiment, Trained)> {
-        self.processes.check_same("the training images", self.splits.train.fingerprint())?;
-        self.processes.check_same("the validation images", self.splits.val.fingerprint())?;
-        let resumes = self.args.resume || self.processes.are_restarted() && run::find(&self.out()) == Found::Run;
-        let begin = || if resumes { self.resume() } else { self.start() };
-        let begun = self.processes.is_first().then(begin).transpose()?;
+        let Splits { train, val, .. } = &self.splits;
+        self.processes.check_same("the training images", SAME_IMAGES, train.fingerprint())?;
+        self.processes.check_same("the validation images", SAME_IMAGES, val.fingerprint())?;
+        let begun = self.processes.is_first().then(|| self.begin_first()).transpose()?;
         let told = begun.as_ref().map(|(_, experiment, trained)| {
             serde_json::to_value(experiment).map(|experiment| (experiment, trained.state.clone()))
         });
@@ -74,6 +74,13 @@ impl<'a> Beginning<'a> {
         self.processes.broadcast(&trained.tensors())?;
         let learner = trained.learner.among(self.processes);
         Ok((run, experiment, Trained { learner, ..trained }))
+    }
+
+    fn begin_first(&self) -> Result<(RunFolder, Experiment, Trained)> {
+        let resumes = self.args.resume || self.processes.have_begun()? && run::find(&self.out()) == Found::Run;
+        let begun = if resumes { self.resume() } else { self.start() }?;
+        self.processes.begin()?;
+        Ok(begun)
     }
 
     /// The same network as that of the first process, before it has the same values.
