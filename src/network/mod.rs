@@ -1,9 +1,9 @@
 //! Networks. Their JSON description (`spec`) is range-checked (`bounds`), the papers' rows are expanded into layers
 //! (`rows`), and shapes are inferred and proved (`shape`), which yields nodes (`node`). Parameters are listed
 //! (`parameter`), initialised (`init`) and used by the forward pass (`forward`), also over images larger than the input
-//! (`dense`) and with layers joined for evaluation (`fused`, with `kernels` of its own); `batch_norm` may normalise over
-//! several processes; `cost` counts parameters and
-//! operations. Only `classifier` knows classes: a network itself turns one tensor into another.
+//! (`dense`), with layers joined for evaluation (`fused`, with `kernels` of its own) and with batch norms over several
+//! processes (`batch_norm`); `cost` counts parameters and operations. Only `classifier` knows classes: a network itself
+//! turns one tensor into another.
 
 mod batch_norm;
 mod bounds;
