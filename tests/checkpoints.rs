@@ -72,7 +72,7 @@ const READ: [(&str, &[&str], &[&str]); 50] = [
     ("plain-metrics.pth", &[], &["train_accuracy.tp", "normalize.mean", "class_loss.weight"]),
     ("plain.pth", &[], &[]),
     ("plain.safetensors", &[], &[]),
-    ("profiled.pth", &[], &[]),
+    ("profiled.pth", &[], &["total_ops", "total_params"]),
     ("protocol4.pth", &[], &[]),
     ("protocol5.pth", &[], &[]),
     ("pytorch-examples-alexnet.pth.tar", &[], &[]),
