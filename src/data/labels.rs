@@ -132,12 +132,11 @@ fn by_name<'a>(paths: &[PathBuf], rows: &'a [Row], dir: &Path, list: &Path) -> R
 impl Row {
     /// In Kaggle's LOC_val_solution.csv the synset comes with a box, once for each object of it: `n01751748 111 108 230 708`.
     fn shorten_kaggles_label(&mut self) {
-        let words: Vec<&str> = self.label.split_whitespace().collect();
-        let is_object = |object: &[&str]| {
-            object.len() == 5 && object[0] == words[0] && object[1..].iter().all(|side| side.parse::<f64>().is_ok())
-        };
-        if !words.is_empty() && words.chunks(5).all(is_object) {
-            self.label = words[0].to_string();
+        let Some((synset, object)) = self.label.split_once(' ') else { return };
+        // "Boeing 737" is a class.
+        let is_synset = synset.len() == 9 && synset.starts_with('n') && synset[1..].parse::<u32>().is_ok();
+        if is_synset && object.split_whitespace().all(|word| word == synset || word.parse::<f64>().is_ok()) {
+            self.label = synset.to_string();
         }
     }
 }
