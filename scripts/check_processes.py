@@ -208,11 +208,13 @@ def kill(place):
     for number in range(10):
         out, killed = f"killed-{number}", number % 2
         arguments = place.command([], "train", *SMALL, *SHAPES, "--out", out, "--timeout", "30s")
-        both = [subprocess.Popen(arguments, cwd=place.folder, env=variables(rank, 29550 + number), stderr=subprocess.PIPE, text=True)
+        both = [subprocess.Popen(arguments, cwd=place.folder, env=variables(rank, 29550 + number), stdout=subprocess.DEVNULL,
+                                 stderr=subprocess.PIPE, text=True)
                 for rank in range(2)]
         moment = random.uniform(0.2, 0.8) * longest
         time.sleep(moment)
         if both[killed].poll() is not None:
+            both[1 - killed].communicate()
             print(f"kill {number}: had ended before")
             continue
         both[killed].kill()
@@ -221,9 +223,10 @@ def kill(place):
         waited = time.monotonic() - begun
         both[killed].communicate()
         resumed = (place.folder / out / "last.safetensors").exists()
+        # The second has no more to do while the first saves the end of the run.
         if both[1 - killed].returncode != 0:
             assert both[1 - killed].returncode == 2 and (f"rank {killed} of 2 has ended" in error or "have not met" in error), error
-            place.run(torchrun(2), "train", *SMALL, *SHAPES, "--out", out, *["--resume"] * resumed)
+        place.run(torchrun(2), "train", *SMALL, *SHAPES, "--out", out, *["--resume"] * resumed)
         assert same_weights(place, out, "whole"), out
         print(f"kill {number}: rank {killed} after {moment:.1f} s, the other ended after {waited:.1f} s, {'resumed' if resumed else 'started again'}")
 
