@@ -67,6 +67,7 @@ fn computes(node: &Node) -> bool {
             | Op::GlobalAveragePool
             | Op::Dropout(_)
             | Op::Flatten
+            | Op::Reshape
             | Op::LocalResponseNorm(_)
     )
 }

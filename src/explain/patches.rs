@@ -55,7 +55,8 @@ impl<'a> Patches<'a> {
         if let Some(channel) = channels.iter().find(|channel| **channel >= count) {
             anyhow::bail!("{layer}: has the channels 0 to {}, found {channel}", count - 1);
         }
-        let fields = fields(network.nodes(), layer).with_context(|| format!("{layer}: its places see no pixels"))?;
+        let fields = fields(network.nodes(), layer)
+            .with_context(|| format!("{layer}: its places do not see pixels that could be cut out"))?;
         let best = vec![Vec::new(); channels.len()];
         Ok(Patches { network, layer: layer.to_string(), channels, fields, keep, best })
     }

@@ -16,11 +16,20 @@ pub struct Field {
 
 const OF_INPUT: Field = Field { start: 0, length: 1, step: 1 };
 
-/// The fields of a layer's places along [height, width]; `None` if there is no layer of this name.
+/// The fields of a layer's places along [height, width]; `None` if there is no layer of this name, or the network enlarges maps,
+/// whose places then move by parts of pixels.
 pub fn fields(nodes: &[Node], layer: &str) -> Option<[Field; 2]> {
+    if enlarges(nodes) {
+        return None;
+    }
     let mut found = None;
     follow(nodes, [OF_INPUT; 2], layer, &mut found);
     found
+}
+
+fn enlarges(nodes: &[Node]) -> bool {
+    let own = |node: &Node| matches!(node.op, Op::ConvTranspose { .. } | Op::Reshape);
+    nodes.iter().any(|node| own(node) || node.inner().into_iter().any(enlarges))
 }
 
 /// The pixels of an input of this size that a place sees.

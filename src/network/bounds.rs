@@ -19,26 +19,27 @@ const MOST_REPEATS: usize = 10_000;
 /// The most layers of a network, those that its rows stand for included.
 const MOST_LAYERS: usize = 10_000;
 
-/// Checks the network's own numbers and those of all its layers.
-pub fn check(spec: &NetworkSpec) -> Proof<()> {
+/// Checks the numbers of the network at this JSON path, and those of all its layers.
+pub fn check(spec: &NetworkSpec, at: &str) -> Proof<()> {
     if spec.input.iter().any(|&size| !(1..=LARGEST_INPUT).contains(&size)) {
         let found = spec.input;
         return refuse(
-            "network.input",
+            &format!("{at}.input"),
             format!("expected [channels, height, width], each from 1 to {LARGEST_INPUT}, found {found:?}"),
         );
     }
-    number("network", "classes", spec.classes, 1, WIDEST)?;
-    number("network.start", "bias", spec.start.bias, -1e3, 1e3)?;
+    number(at, "classes", spec.classes, 1, WIDEST)?;
+    number(&format!("{at}.start"), "bias", spec.start.bias, -1e3, 1e3)?;
     if let StartWeights::Normal(deviation) = spec.start.weights {
-        above_zero("network.start.weights", "normal", deviation, 1e3)?;
+        above_zero(&format!("{at}.start.weights"), "normal", deviation, 1e3)?;
     }
-    above_zero("network", "batch_norm_epsilon", spec.batch_norm_epsilon, 1.0)?;
-    layers(&spec.layers, "network.layers")?;
+    above_zero(at, "batch_norm_epsilon", spec.batch_norm_epsilon, 1.0)?;
+    let at = format!("{at}.layers");
+    layers(&spec.layers, &at)?;
     let count = count(&spec.layers);
     if count > MOST_LAYERS {
         let found = format!("expected at most {MOST_LAYERS} layers, found {count}, those of its rows included");
-        return refuse("network.layers", format!("{found}; leave some out"));
+        return refuse(&at, format!("{found}; leave some out"));
     }
     Ok(())
 }
@@ -75,6 +76,12 @@ fn layer(layer: &Layer, at: &str) -> Proof<()> {
             number(at, "start_bias", conv.start_bias.unwrap_or(0.0), -1e3, 1e3)?;
             window(at, conv.kernel, conv.stride, conv.padding)
         }
+        Layer::ConvTranspose(conv) => {
+            if let Width::Fixed(channels) = conv.channels {
+                number(at, "channels", channels, 1, WIDEST)?;
+            }
+            window(at, conv.kernel, conv.stride, conv.padding)
+        }
         Layer::Linear(linear) => {
             if let Width::Fixed(features) = linear.features {
                 number(at, "features", features, 1, WIDEST)?;
@@ -101,7 +108,12 @@ fn layer(layer: &Layer, at: &str) -> Proof<()> {
         Layer::Dropout(probability) => {
             refuse(at, format!("expected a probability, at least 0 and below 1, found {probability}"))
         }
-        Layer::Relu | Layer::GlobalAveragePool | Layer::Flatten => Ok(()),
+        Layer::LeakyRelu(slope) => within(*slope, 0.0, 1.0).or_else(|reason| refuse(at, reason)),
+        Layer::Maxout(pieces) => within(*pieces, 1, WIDEST).or_else(|reason| refuse(at, reason)),
+        Layer::Reshape(sizes) => {
+            sizes.iter().try_for_each(|&size| within(size, 1, WIDEST)).or_else(|reason| refuse(at, reason))
+        }
+        Layer::Relu | Layer::Tanh | Layer::Sigmoid | Layer::GlobalAveragePool | Layer::Flatten => Ok(()),
         Layer::Sequence(sequence) => layers(&sequence.layers, &format!("{at}.layers")),
         Layer::Residual(residual) => layers(&residual.body, &format!("{at}.body")),
         Layer::Branches(row) => layers(&row.branches, &format!("{at}.branches")),

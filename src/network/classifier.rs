@@ -4,15 +4,18 @@ use std::collections::HashSet;
 
 use anyhow::{Error, Result};
 
+use super::bounds;
 use super::node::{Node, Op, Shape};
 use super::parameter;
 use super::refusal::{Proof, refuse};
-use super::shape::{self, prove, smallest_side};
+use super::shape::{self, prove};
 use super::spec::{Auxiliary, Branches, Layer, NetworkSpec, Residual, Sequence};
 use crate::remedy::Remedy;
 
 /// The channels of the images that a classifier takes: they are read as RGB.
 const CHANNELS: i64 = 3;
+/// The JSON path of a classifier's network.
+const AT: &str = "network";
 
 /// Proves a network's sizes, and that it is a classifier.
 ///
@@ -20,7 +23,7 @@ const CHANNELS: i64 = 3;
 /// Returns the first layer that cannot work, with its JSON path; with the smallest input that would do, if a larger one
 /// would.
 pub fn prove_classifier(spec: &NetworkSpec) -> Result<Vec<Node>> {
-    let nodes = prove(spec).map_err(|refusal| {
+    let nodes = prove(spec, AT).map_err(|refusal| {
         let side = if refusal.too_small { smallest_side(spec) } else { None };
         side.map_or(Error::new(refusal.clone()), |side| {
             let problem = format!("{refusal}; the smallest input that this network supports is {side}x{side}");
@@ -30,6 +33,19 @@ pub fn prove_classifier(spec: &NetworkSpec) -> Result<Vec<Node>> {
     })?;
     check(&nodes, spec)?;
     Ok(nodes)
+}
+
+/// Inputs past this are not tried in the search for one that is large enough.
+const LARGEST_TRIED: i64 = 512;
+/// Nor are more layers than this proved in it, all together.
+const MOST_PROVED: usize = 1_000_000;
+
+/// The side of the smallest square input, not below the present one, with which the network can be proved; `None` if it
+/// is not found soon.
+fn smallest_side(spec: &NetworkSpec) -> Option<i64> {
+    let [channels, height, width] = spec.input;
+    let mut sides = (height.max(width)..=LARGEST_TRIED).take(MOST_PROVED / bounds::count(&spec.layers).max(1));
+    sides.find(|&side| prove(&NetworkSpec { input: [channels, side, side], ..spec.clone() }, AT).is_ok())
 }
 
 fn check(nodes: &[Node], spec: &NetworkSpec) -> Proof<()> {
@@ -107,7 +123,7 @@ fn last_weights(nodes: &[Node], names: &mut HashSet<String>) -> bool {
     nodes.iter().rev().filter(|node| !matches!(node.op, Op::Auxiliary { .. })).any(|node| {
         names.extend(parameter::own(node).into_iter().map(|parameter| parameter.name));
         match &node.op {
-            Op::Conv { .. } | Op::Linear { .. } => true,
+            Op::Conv { .. } | Op::ConvTranspose { .. } | Op::Linear { .. } => true,
             Op::Sequence(layers) => last_weights(layers, names),
             _ => false,
         }

@@ -57,6 +57,9 @@ fn multiply_adds(node: &Node) -> i64 {
             let per_value = (height * width).saturating_mul(node.input.channels() / groups);
             node.output.elements().saturating_mul(per_value)
         }
+        Op::ConvTranspose { window: Window { kernel: [height, width], .. }, .. } => {
+            node.input.elements().saturating_mul(height * width * node.output.channels())
+        }
         Op::Linear { .. } => node.input.channels() * node.output.channels(),
         _ => 0,
     }
@@ -66,7 +69,7 @@ fn multiply_adds(node: &Node) -> i64 {
 /// papers count depth: shortcuts, branches and auxiliary classifiers add nothing of their own.
 pub fn depth(nodes: &[Node]) -> usize {
     let depth_of = |node: &Node| match &node.op {
-        Op::Conv { .. } | Op::Linear { .. } => 1,
+        Op::Conv { .. } | Op::ConvTranspose { .. } | Op::Linear { .. } => 1,
         Op::Sequence(layers) => depth(layers),
         Op::Residual { body, .. } => depth(body),
         Op::Branches(branches) => branches.iter().map(|branch| depth(std::slice::from_ref(branch))).max().unwrap_or(0),

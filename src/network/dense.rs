@@ -10,6 +10,9 @@ use super::refusal::{Proof, refuse};
 /// # Errors
 /// Returns the first layer that has no counterpart, with its path and the reason.
 pub fn dense(nodes: &[Node]) -> Proof<Vec<Node>> {
+    if let Some(node) = reshape(nodes) {
+        return refuse(&node.at, "this network cannot run over a whole image: a map of a fixed size is made here");
+    }
     let mut flattened = Flattened::No;
     let mut nodes = convert(nodes, &mut flattened);
     match (flattened, nodes.last()) {
@@ -39,6 +42,14 @@ enum Flattened {
     },
     /// And every linear layer from here on is a 1x1 convolution.
     Before,
+}
+
+/// The first layer that makes a map of a vector.
+fn reshape(nodes: &[Node]) -> Option<&Node> {
+    nodes.iter().find_map(|node| match node.op {
+        Op::Reshape => Some(node),
+        _ => node.inner().into_iter().find_map(reshape),
+    })
 }
 
 fn convert(nodes: &[Node], flattened: &mut Flattened) -> Vec<Node> {

@@ -110,8 +110,11 @@ impl Pass<'_> {
     /// and nobody keeps it.
     fn may_overwrite(&self, nodes: &[Node]) -> bool {
         nodes.last().is_some_and(|node| {
-            matches!(node.op, Op::Conv { .. } | Op::Linear { .. } | Op::BatchNorm { .. })
-                && !self.tapped.contains(&node.name.as_str())
+            let has_own = matches!(
+                node.op,
+                Op::Conv { .. } | Op::ConvTranspose { .. } | Op::Linear { .. } | Op::BatchNorm { .. }
+            );
+            has_own && !self.tapped.contains(&node.name.as_str())
         })
     }
 
@@ -126,6 +129,7 @@ impl Pass<'_> {
         let pixels = x.size()[0] * node.output.elements() / outputs;
         self.network.device == Device::Cpu
             && self.kind == Kind::Float
+            && !self.network.twice
             && kernels::winograd::suits(window, groups, inputs, outputs, pixels)
     }
 
@@ -140,6 +144,11 @@ impl Pass<'_> {
                     return convolution(x, &weight, bias.as_ref(), w.padding, kernels::winograd::algorithm);
                 }
                 self.cast(x)?.f_conv2d(&weight, bias.as_ref(), w.stride, w.padding, [1, 1], *groups)
+            }
+            Op::ConvTranspose { window: w, bias } => {
+                let bias = bias.then(|| self.cast(tensor(Role::Bias)?)).transpose()?;
+                let weight = self.cast(tensor(Role::Weight)?)?;
+                self.cast(x)?.f_conv_transpose2d(&weight, bias.as_ref(), w.stride, w.padding, [0, 0], 1, [1, 1])
             }
             Op::Linear { .. } => {
                 let (weight, bias) = (self.cast(tensor(Role::Weight)?)?, self.cast(tensor(Role::Bias)?)?);
@@ -163,12 +172,19 @@ impl Pass<'_> {
             }
             Op::LocalResponseNorm(norm) => local_response_norm(x, norm),
             Op::Relu => x.f_relu(),
+            // tch's `leaky_relu` takes no slope. It is linear in x once the signs are known, and its own gradient at x is
+            // multiplied by x here.
+            Op::LeakyRelu(slope) => x.f_detach()?.f_leaky_relu_backward(x, *slope, false),
+            Op::Tanh => x.f_tanh(),
+            Op::Sigmoid => x.f_sigmoid(),
+            Op::Maxout(pieces) => x.f_unflatten(1, [-1, *pieces])?.f_amax(2, false),
             Op::MaxPool(w) => x.f_max_pool2d(w.kernel, w.stride, w.padding, [1, 1], w.ceil),
             Op::AveragePool(w) => x.f_avg_pool2d(w.kernel, w.stride, w.padding, w.ceil, true, None),
             Op::GlobalAveragePool => x.f_mean_dim([2i64, 3].as_slice(), false, None::<Kind>),
             Op::Dropout(probability) => x.f_dropout(*probability, training),
             // Values are ordered by channel, row, column, whatever their order in memory.
             Op::Flatten => x.f_flatten(1, -1),
+            Op::Reshape => x.f_reshape([&[-1], node.output.dimensions().as_slice()].concat().as_slice()),
             Op::Sequence(layers) => self.chain(layers, x),
             Op::Residual { body, shortcut } => {
                 let around = self.chain(shortcut, x)?;

@@ -87,6 +87,10 @@ fn weights(node: &Node, op: &Op, rule: &StartWeights) -> Distribution {
             let area = (window.kernel[0] * window.kernel[1]) as f64;
             (inputs / *groups as f64 * area, outputs * area)
         }
+        Op::ConvTranspose { window, .. } => {
+            let area = (window.kernel[0] * window.kernel[1]) as f64;
+            (inputs * area, outputs * area)
+        }
         _ => (inputs, outputs),
     };
     match (rule, op) {

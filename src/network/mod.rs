@@ -33,7 +33,7 @@ use fused::Target;
 use node::Node;
 use parameter::{Parameter, is_within_any, parameters};
 pub use precision::Precision;
-pub use refusal::Refusal;
+pub use refusal::{Proof, Refusal, refuse};
 
 use crate::native;
 use crate::processes::Processes;
@@ -52,6 +52,8 @@ pub struct Network {
     together: Option<Processes>,
     training: Precision,
     evaluation: Precision,
+    /// Whether gradients of its gradients are asked for.
+    twice: bool,
 }
 
 impl Network {
@@ -88,6 +90,7 @@ impl Network {
             together: None,
             training: Precision::F32,
             evaluation: Precision::F32,
+            twice: false,
         })
     }
 
@@ -121,6 +124,11 @@ impl Network {
     /// Whether batch norms in training normalise over the images of several processes.
     pub fn normalises_over_several(&self) -> bool {
         self.together.is_some()
+    }
+
+    /// Lets training ask for gradients of gradients, too, which only libtorch's own operations have.
+    pub fn differentiate_twice(&mut self) {
+        self.twice = true;
     }
 
     /// Lays out the weights of convolutions as a GPU reads them fastest: (outputs, height, width, inputs) in memory.

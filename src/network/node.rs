@@ -84,6 +84,13 @@ pub enum Op {
         /// The initial value of the bias, unless it is the network's.
         start_bias: Option<f64>,
     },
+    /// A convolution's transpose; the window slides over the output.
+    ConvTranspose {
+        /// The window that slides over the map.
+        window: Window,
+        /// Whether a bias is added.
+        bias: bool,
+    },
     /// A fully connected layer with a bias.
     Linear {
         /// The initial value of the bias, unless it is the network's.
@@ -100,6 +107,14 @@ pub enum Op {
     LocalResponseNorm(LocalResponseNorm),
     /// max(x, 0)
     Relu,
+    /// x, or this slope times x if x is below 0.
+    LeakyRelu(f64),
+    /// The hyperbolic tangent.
+    Tanh,
+    /// 1 / (1 + exp(-x))
+    Sigmoid,
+    /// The greatest of so many neighbouring channels.
+    Maxout(i64),
     /// The greatest value in each window.
     MaxPool(Window),
     /// The mean of each window, padding included.
@@ -110,6 +125,8 @@ pub enum Op {
     Dropout(f64),
     /// A map as a vector.
     Flatten,
+    /// A vector as the output's map.
+    Reshape,
     /// Layers one after another.
     Sequence(Vec<Node>),
     /// The ReLU of the sum of both.
@@ -180,6 +197,12 @@ pub struct Window {
 }
 
 impl Window {
+    /// One side of the map over which a window takes `positions` positions, where it reaches to the border: that of a
+    /// convolution's transpose.
+    pub fn side(&self, positions: i64, axis: usize) -> i64 {
+        (positions - 1) * self.stride[axis] + self.kernel[axis] - 2 * self.padding[axis]
+    }
+
     /// The number of positions along one side of `side` pixels. If it is rounded up, the last position must still begin
     /// inside the map or the padding before it, as in Caffe and PyTorch.
     pub fn positions(&self, side: i64, axis: usize) -> i64 {

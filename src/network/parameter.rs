@@ -8,7 +8,8 @@ use super::node::{Node, Op, Window};
 pub struct Parameter {
     /// As in torchvision: `layer1.0.conv1.weight`.
     pub name: String,
-    /// As PyTorch has it: (outputs, inputs / groups, height, width) for a convolution.
+    /// As PyTorch has it: (outputs, inputs / groups, height, width) for a convolution, (inputs, outputs, height, width) for
+    /// its transpose.
     pub shape: Vec<i64>,
     /// Its role in the layer.
     pub role: Role,
@@ -115,6 +116,11 @@ pub fn own(node: &Node) -> Vec<Parameter> {
             parameter(Role::Weight, &[outputs, inputs / groups, *height, *width]),
             parameter(Role::Bias, &[outputs]),
         ],
+        Op::ConvTranspose { window: Window { kernel: [height, width], .. }, bias } => {
+            let weight = parameter(Role::Weight, &[inputs, outputs, *height, *width]);
+            let bias = bias.then(|| parameter(Role::Bias, &[outputs]));
+            [weight].into_iter().chain(bias).collect()
+        }
         Op::Linear { .. } | Op::FusedLinear { .. } => {
             vec![parameter(Role::Weight, &[outputs, inputs]), parameter(Role::Bias, &[outputs])]
         }

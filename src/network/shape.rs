@@ -7,36 +7,25 @@ use std::collections::HashSet;
 
 use super::node::{Node, Op, Shape, Window, stride};
 use super::refusal::{Proof, Refusal, refuse};
-use super::spec::{Auxiliary, Conv, Layer, Linear, NetworkSpec, Pool, Residual, Shortcut, Width};
+use super::spec::{Auxiliary, Conv, ConvTranspose, Layer, Linear, NetworkSpec, Pool, Residual, Shortcut, Width};
 use super::{bounds, parameter, rows};
 
 /// More values per image than any machine holds.
 const LARGEST_MAP: i64 = 1 << 40;
+/// A larger side of a map is almost certainly due to a typo in one of the layers that enlarge maps.
+const LARGEST_SIDE: i64 = 1 << 16;
 
-/// Proves every size of the network.
+/// Proves every size of the network, whose JSON path is `at`.
 ///
 /// # Errors
 /// Returns the first invalid layer: its JSON path, what it needs and what it gets.
-pub fn prove(spec: &NetworkSpec) -> Proof<Vec<Node>> {
-    bounds::check(spec)?;
+pub fn prove(spec: &NetworkSpec, at: &str) -> Proof<Vec<Node>> {
+    bounds::check(spec, at)?;
     let [channels, height, width] = spec.input;
-    let nodes =
-        Prover { spec, row: None }.list(&spec.layers, "network.layers", "", Shape::Map { channels, height, width })?;
+    let (prover, input) = (Prover { spec, row: None }, Shape::Map { channels, height, width });
+    let nodes = prover.list(&spec.layers, &format!("{at}.layers"), "", input)?;
     unique_names(&nodes, &mut HashSet::new())?;
     Ok(nodes)
-}
-
-/// Inputs past this are not tried in the search for one that is large enough.
-const LARGEST_TRIED: i64 = 512;
-/// Nor are more layers than this proved in it, all together.
-const MOST_PROVED: usize = 1_000_000;
-
-/// The side of the smallest square input, not below the present one, with which the network can be proved; `None` if it
-/// is not found soon.
-pub fn smallest_side(spec: &NetworkSpec) -> Option<i64> {
-    let [channels, height, width] = spec.input;
-    let mut sides = (height.max(width)..=LARGEST_TRIED).take(MOST_PROVED / bounds::count(&spec.layers).max(1));
-    sides.find(|&side| prove(&NetworkSpec { input: [channels, side, side], ..spec.clone() }).is_ok())
 }
 
 /// The output of the last of these layers, or `input` if the list is empty.
@@ -81,6 +70,7 @@ impl Prover<'_> {
     fn layer(&self, layer: &Layer, at: &str, name: String, input: Shape) -> Proof<Node> {
         let (op, output) = match layer {
             Layer::Conv(conv) => self.conv(conv, at, input)?,
+            Layer::ConvTranspose(conv) => self.conv_transpose(conv, at, input)?,
             Layer::Linear(linear) => self.linear(linear, at, input)?,
             Layer::BatchNorm(norm) => {
                 map(at, input)?;
@@ -91,6 +81,10 @@ impl Prover<'_> {
                 (Op::LocalResponseNorm(norm.clone()), input)
             }
             Layer::Relu => (Op::Relu, input),
+            Layer::LeakyRelu(slope) => (Op::LeakyRelu(*slope), input),
+            Layer::Tanh => (Op::Tanh, input),
+            Layer::Sigmoid => (Op::Sigmoid, input),
+            Layer::Maxout(pieces) => maxout(*pieces, at, input)?,
             Layer::MaxPool(pool) => pooled(pool, at, input, Op::MaxPool)?,
             Layer::AveragePool(pool) => pooled(pool, at, input, Op::AveragePool)?,
             Layer::GlobalAveragePool => {
@@ -99,6 +93,7 @@ impl Prover<'_> {
             }
             Layer::Dropout(probability) => (Op::Dropout(*probability), input),
             Layer::Flatten => (Op::Flatten, Shape::Vector { features: input.elements() }),
+            Layer::Reshape(to) => reshaped(*to, at, input)?,
             Layer::Sequence(sequence) => self.sequence(&sequence.layers, &format!("{at}.layers"), &name, input)?,
             Layer::Residual(residual) => self.residual(residual, at, &name, input)?,
             Layer::Branches(row) => self.branches(&row.branches, at, &name, input)?,
@@ -147,6 +142,17 @@ impl Prover<'_> {
         let window = Window { kernel: conv.kernel.0, stride: conv.stride.0, padding: conv.padding.0, ceil: false };
         let output = slide(&window, at, input, outputs)?;
         Ok((Op::Conv { window, groups, bias: conv.bias, start_bias: conv.start_bias }, output))
+    }
+
+    fn conv_transpose(&self, conv: &ConvTranspose, at: &str, input: Shape) -> Proof<(Op, Shape)> {
+        let ([_, height, width], channels) = (map(at, input)?, self.width(conv.channels));
+        let window = Window { kernel: conv.kernel.0, stride: conv.stride.0, padding: conv.padding.0, ceil: false };
+        let [height, width] = [(height, 0), (width, 1)].map(|(side, axis)| window.side(side, axis));
+        if !(1..=LARGEST_SIDE).contains(&height) || !(1..=LARGEST_SIDE).contains(&width) {
+            let reason = format!("expected sides from 1 to {LARGEST_SIDE} as its output, found {height}x{width}");
+            return refuse(at, reason);
+        }
+        Ok((Op::ConvTranspose { window, bias: conv.bias }, Shape::Map { channels, height, width }))
     }
 
     fn linear(&self, linear: &Linear, at: &str, input: Shape) -> Proof<(Op, Shape)> {
@@ -236,6 +242,27 @@ fn map(at: &str, shape: Shape) -> Proof<[i64; 3]> {
             refuse(at, format!("{expected}; move it before \"flatten\" and \"global_average_pool\""))
         }
     }
+}
+
+fn maxout(pieces: i64, at: &str, input: Shape) -> Proof<(Op, Shape)> {
+    let channels = input.channels();
+    if channels % pieces != 0 {
+        return refuse(at, format!("expected a divisor of its {channels} inputs, found {pieces}"));
+    }
+    let output = match input {
+        Shape::Map { height, width, .. } => Shape::Map { channels: channels / pieces, height, width },
+        Shape::Vector { .. } => Shape::Vector { features: channels / pieces },
+    };
+    Ok((Op::Maxout(pieces), output))
+}
+
+fn reshaped([channels, height, width]: [i64; 3], at: &str, input: Shape) -> Proof<(Op, Shape)> {
+    let output = Shape::Map { channels, height, width };
+    if input.elements() != output.elements() {
+        let (from, to) = (input.elements(), output.elements());
+        return refuse(at, format!("expected a map of its {from} inputs, found {output}, which is {to}"));
+    }
+    Ok((Op::Reshape, output))
 }
 
 fn pooled(pool: &Pool, at: &str, input: Shape, op: fn(Window) -> Op) -> Proof<(Op, Shape)> {

@@ -32,6 +32,29 @@ pub struct Conv {
     pub start_bias: Option<f64>,
 }
 
+/// A convolution's transpose, which makes a map larger: each pixel adds its kernel to the output. Zeiler et al., CVPR 2010;
+/// a fractionally-strided convolution in Radford et al., arXiv:1511.06434.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConvTranspose {
+    /// Its name [default: its position in the list].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The number of output channels.
+    pub channels: Width,
+    /// Its size in pixels.
+    pub kernel: Pair,
+    /// The pixels of the output between the kernels of two neighbouring pixels of the input.
+    #[serde(default = "Pair::one")]
+    pub stride: Pair,
+    /// What is cut off the output, in pixels on each side.
+    #[serde(default)]
+    pub padding: Pair,
+    /// Whether a bias is added.
+    #[serde(default = "yes")]
+    pub bias: bool,
+}
+
 /// A fully connected layer with a bias.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]

@@ -11,7 +11,9 @@ mod rows;
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
-pub use layers::{Auxiliary, BatchNorm, Branches, Conv, Linear, LocalResponseNorm, Pool, Residual, Sequence, Shortcut};
+pub use layers::{
+    Auxiliary, BatchNorm, Branches, Conv, ConvTranspose, Linear, LocalResponseNorm, Pool, Residual, Sequence, Shortcut,
+};
 pub use numbers::{Pair, Width};
 pub use rows::{BasicConv, Block, Inception, ResidualStage, Shortcuts, VggStage};
 
@@ -76,6 +78,8 @@ pub enum StartWeights {
 pub enum Layer {
     /// A convolution.
     Conv(Conv),
+    /// A convolution's transpose.
+    ConvTranspose(ConvTranspose),
     /// A fully connected layer.
     Linear(Linear),
     /// Normalisation over batch and map.
@@ -84,6 +88,14 @@ pub enum Layer {
     LocalResponseNorm(LocalResponseNorm),
     /// max(x, 0)
     Relu,
+    /// x, or this slope times x if x is below 0. Maas et al., ICML 2013.
+    LeakyRelu(f64),
+    /// The hyperbolic tangent.
+    Tanh,
+    /// 1 / (1 + exp(-x))
+    Sigmoid,
+    /// The greatest of so many neighbouring channels or features. Goodfellow et al., arXiv:1302.4389.
+    Maxout(i64),
     /// The greatest value in each window.
     MaxPool(Pool),
     /// The mean of each window.
@@ -94,6 +106,8 @@ pub enum Layer {
     Dropout(f64),
     /// A map as a vector, by channel, row and column.
     Flatten,
+    /// A vector as a map of [channels, height, width], by channel, row and column.
+    Reshape([i64; 3]),
     /// Layers one after another.
     Sequence(Sequence),
     /// A body and its shortcut, added.
@@ -117,6 +131,7 @@ impl Layer {
     pub fn name(&self) -> Option<&str> {
         match self {
             Layer::Conv(it) => it.name.as_deref(),
+            Layer::ConvTranspose(it) => it.name.as_deref(),
             Layer::Linear(it) => it.name.as_deref(),
             Layer::BatchNorm(it) => it.name.as_deref(),
             Layer::Sequence(it) => it.name.as_deref(),
@@ -136,7 +151,8 @@ impl Layer {
     }
 }
 
-fn batch_norm_epsilon() -> f64 {
+/// PyTorch's default.
+pub fn batch_norm_epsilon() -> f64 {
     1e-5
 }
 
