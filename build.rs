@@ -69,7 +69,7 @@ fn version(lib: &str) -> Option<String> {
 fn build_in(out: &Path) -> io::Result<()> {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     let mut code = String::new();
-    for (constant, folder) in [("EXPERIMENTS", "configs"), ("RECIPES", "configs/recipes")] {
+    for (constant, folder) in [("EXPERIMENTS", "configs"), ("GANS", "configs/gans"), ("RECIPES", "configs/recipes")] {
         println!("cargo:rerun-if-changed={folder}");
         let mut paths: Vec<PathBuf> =
             fs::read_dir(root.join(folder))?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;

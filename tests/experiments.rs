@@ -32,6 +32,7 @@ fn every_file_of_configs_is_built_in_under_its_name() {
         names
     };
     assert_eq!(builtin::experiments().collect::<Vec<_>>(), names(&folder));
+    assert_eq!(builtin::gans().collect::<Vec<_>>(), names(&folder.join("gans")));
     assert_eq!(builtin::recipes().collect::<Vec<_>>(), names(&folder.join("recipes")));
     for name in builtin::experiments() {
         assert_eq!(Experiment::load(name.as_ref(), &[]).expect("an experiment").name, name);

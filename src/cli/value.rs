@@ -18,7 +18,7 @@ use crate::views::{Named, Protocol};
 pub struct PathOrName(fn() -> Vec<&'static str>);
 
 /// Built-in experiments, or files.
-pub const EXPERIMENT: PathOrName = PathOrName(|| builtin::experiments().collect());
+pub const EXPERIMENT: PathOrName = PathOrName(|| builtin::all().collect());
 /// Built-in recipes, or files.
 pub const RECIPE: PathOrName = PathOrName(|| builtin::recipes().collect());
 /// The word `published`, or files.

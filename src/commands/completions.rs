@@ -20,7 +20,7 @@ pub fn run(args: Completions) -> Result<Outcome> {
 /// Adds files to the completions of built-in names. clap's scripts for zsh and fish offer only one or the other, and
 /// the one for fish offers no names for positional arguments; the one for bash falls back on files by itself.
 fn with_files(shell: Shell, script: String) -> String {
-    let experiments: Vec<&str> = builtin::experiments().collect();
+    let experiments: Vec<&str> = builtin::all().collect();
     let recipes: Vec<&str> = builtin::recipes().collect();
     let lists = [experiments.join(" "), recipes.join(" "), PUBLISHED.to_string()];
     match shell {

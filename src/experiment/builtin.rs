@@ -1,4 +1,5 @@
-//! The experiments and recipes that are built into the program: the files of `configs/` and `configs/recipes/`.
+//! The experiments and recipes that are built into the program: the files of `configs/`, `configs/gans/` and
+//! `configs/recipes/`.
 
 use std::path::Path;
 
@@ -7,12 +8,22 @@ use anyhow::{Result, bail, ensure};
 use crate::nearest::did_you_mean;
 use crate::text;
 
-// `EXPERIMENTS` and `RECIPES`: each file's name without its ending and its text, sorted by name.
+// `EXPERIMENTS`, `GANS` and `RECIPES`: each file's name without its ending and its text, sorted by name.
 include!(concat!(env!("OUT_DIR"), "/builtin.rs"));
 
-/// The names of the built-in experiments, sorted.
+/// The names of the built-in classifiers, sorted.
 pub fn experiments() -> impl Iterator<Item = &'static str> {
     EXPERIMENTS.iter().map(|&(name, _)| name)
+}
+
+/// The names of the built-in experiments with a generator and a discriminator, sorted.
+pub fn gans() -> impl Iterator<Item = &'static str> {
+    GANS.iter().map(|&(name, _)| name)
+}
+
+/// The names of all built-in experiments.
+pub fn all() -> impl Iterator<Item = &'static str> {
+    experiments().chain(gans())
 }
 
 /// The names of the built-in recipes, sorted.
@@ -20,9 +31,9 @@ pub fn recipes() -> impl Iterator<Item = &'static str> {
     RECIPES.iter().map(|&(name, _)| name)
 }
 
-/// The text of a built-in experiment.
+/// The text of a built-in experiment of either kind.
 pub fn experiment(name: &str) -> Option<&'static str> {
-    find(EXPERIMENTS, name)
+    find(EXPERIMENTS, name).or_else(|| find(GANS, name))
 }
 
 /// The text of an experiment: a JSON file, or a built-in one by its name.
@@ -30,7 +41,7 @@ pub fn experiment(name: &str) -> Option<&'static str> {
 /// # Errors
 /// Returns an error with the nearest name if neither exists.
 pub fn read_experiment(name: &Path) -> Result<String> {
-    read(name, EXPERIMENTS, "experiment")
+    read(name, &[EXPERIMENTS, GANS].concat(), "experiment")
 }
 
 /// The text of a recipe: a JSON file, or a built-in one by its name.

@@ -38,8 +38,8 @@ const RATE_SCALE: &str = "training.rate_scale";
 
 /// Objects with one field, which says what they are: a change that names another field replaces them. A word may stand
 /// for the object: `"adamw"` is `{"adamw": {}}`.
-const CHOICES: [&str; 5] =
-    ["training.optimizer", "training.schedule", "training.average", "training.crop", "training.mix"];
+const CHOICES: [&str; 6] =
+    ["training.optimizer", "training.schedule", "training.average", "training.crop", "training.mix", "training.loss"];
 
 impl Change {
     /// Applies the change to an experiment's JSON.

@@ -1,4 +1,5 @@
-//! An experiment: one JSON file with a network, its preprocessing, its training and its evaluation.
+//! An experiment: one JSON file with a network, its preprocessing, its training and its evaluation; or with the two networks of
+//! a `gan`.
 //!
 //! It is read, changed by recipes and single settings, completed with defaults and checked in one step. The complete
 //! experiment is stored in the run folder and in every checkpoint.
@@ -10,12 +11,14 @@ pub mod builtin;
 mod change;
 mod field;
 pub mod fine_tune;
+pub mod gan;
 mod json;
 mod layers;
 mod mix;
 mod moved;
 mod optimizer;
 mod preprocess;
+mod published;
 mod schedule;
 mod training;
 
@@ -33,7 +36,7 @@ use crate::network::init::has_zero_residual;
 use crate::network::node::Node;
 use crate::network::spec::NetworkSpec;
 use crate::views::{Part, Sizes, Views};
-use crate::weights::published;
+use crate::weights;
 
 pub use augmentation::{
     Augmentation, AutoAugmentPolicy, ColorJitter, ErasedFill, GaussianBlur, Grayscale, Lighting, RandAugment,
@@ -42,9 +45,11 @@ pub use augmentation::{
 pub use average::Average;
 pub use balance::{ClassWeights, Sampler};
 pub use change::Change;
+pub use gan::Gan;
 pub use mix::Mix;
 pub use optimizer::{AdamwSpec, Clip, MemoryFormat, OptimizerSpec, RmspropSpec, SgdSpec};
 pub use preprocess::{Channels, Preprocess, Scale};
+pub use published::{Published, PublishedLocalisation, PublishedWeights};
 pub use schedule::{EarlyStopping, Schedule};
 pub use training::{LogFormat, Training, TrainingCrop};
 
@@ -84,50 +89,6 @@ pub struct Experiment {
     nodes: Vec<Node>,
 }
 
-/// A published result, in percent.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Published {
-    /// The protocol under which it was measured.
-    pub views: Views,
-    /// Percent of the images whose most probable class is not the true one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub top1_error: Option<f64>,
-    /// Percent of the images whose true class is not among the five most probable.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub top5_error: Option<f64>,
-    /// The errors of ILSVRC's second task, where boxes must be right as well.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub localisation: Option<PublishedLocalisation>,
-}
-
-impl Published {
-    /// The top-1 and top-5 error.
-    pub fn errors(&self) -> [Option<f64>; 2] {
-        [self.top1_error, self.top5_error]
-    }
-}
-
-/// Published localisation errors, in percent.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct PublishedLocalisation {
-    /// Of the most probable class.
-    pub top1_error: f64,
-    /// Of the five most probable ones.
-    pub top5_error: f64,
-}
-
-/// Published weights: a file that can be fetched.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct PublishedWeights {
-    /// Its address.
-    pub url: String,
-    /// The beginning of its SHA-256: 8 to 64 hexadecimal digits.
-    pub sha256: String,
-}
-
 /// The `evaluation` section.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -148,8 +109,8 @@ impl Experiment {
     /// # Errors
     /// Returns what is wrong, with the file and the JSON path.
     pub fn load(name: &Path, changes: &[Change]) -> Result<Self> {
-        let text = builtin::read_experiment(name)?;
-        Experiment::parse(&text, changes).with_context(|| format!("{}: invalid experiment", name.display()))
+        let value = read(name)?;
+        Experiment::from_value(value, changes).with_context(|| format!("{}: {INVALID}", name.display()))
     }
 
     /// Parses an experiment and changes it.
@@ -166,6 +127,10 @@ impl Experiment {
     /// Returns what is wrong, with its JSON path.
     pub fn from_value(mut value: Value, changes: &[Change]) -> Result<Self> {
         ensure!(value.is_object(), "expected an object with a network and its training, found {value:.40}");
+        ensure!(
+            !gan::is_one(&value),
+            "describes a generator and a discriminator, expected a classifier; `train`, `generate` and `summary` take both kinds"
+        );
         moved::upgrade(&mut value);
         let network = value["network"].clone();
         for change in changes {
@@ -260,12 +225,9 @@ impl Experiment {
     fn check(&mut self) -> Result<()> {
         self.preprocess.check()?;
         self.training.check()?;
-        let name = &self.name;
-        let is_plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\']);
-        // Run folders are named after it.
-        ensure!(is_plain, "name: expected a name without slashes that does not start with a dot, found \"{name}\"");
+        check_name(&self.name)?;
         if let Some(PublishedWeights { url, sha256 }) = &self.weights {
-            published::check(url, sha256)?;
+            weights::published::check(url, sha256)?;
         }
         self.nodes = prove_classifier(&self.network)?;
         augmentation::check_input(&self.training.augment, self.input())?;
@@ -280,4 +242,22 @@ impl Experiment {
         }
         Ok(())
     }
+}
+
+const INVALID: &str = "invalid experiment";
+
+/// Reads an experiment of any kind, a JSON file or a built-in one by its name, as it is written.
+///
+/// # Errors
+/// Returns an error if there is none, or it is not JSON.
+pub fn read(name: &Path) -> Result<Value> {
+    let text = builtin::read_experiment(name)?;
+    json::parse(&text).with_context(|| format!("{}: {INVALID}", name.display()))
+}
+
+/// Run folders are named after an experiment.
+fn check_name(name: &str) -> Result<()> {
+    let is_plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\']);
+    ensure!(is_plain, "name: expected a name without slashes that does not start with a dot, found \"{name}\"");
+    Ok(())
 }

@@ -122,7 +122,7 @@ pub fn find(name: &Path) -> Result<Found> {
     if builtin::experiment(&text).is_some() {
         return Ok(Found::Experiment(name.to_path_buf()));
     }
-    let near = did_you_mean(&text, builtin::experiments());
+    let near = did_you_mean(&text, builtin::all());
     bail!("{text}: no such file or built-in experiment{near}; expected a checkpoint, a run folder, or an experiment")
 }
 
