@@ -11,6 +11,8 @@
 //!    [`training::step`] shows it on one screen, [`training`] is the loop around it, [`training::average`] keeps the
 //!    average of the weights, [`training::saves`] writes all of it, [`training::state`] is what a resumed run needs;
 //!    [`training::find_rate`] is a loop that looks for the rate. Several [`processes`] walk routes 3 and 4 side by side.
+//!    [`adversarial`] is a loop of its own over the same parts, in which a generator and a discriminator
+//!    ([`experiment::gan`]) learn against each other: [`adversarial::step`].
 //! 4. image -> [`views`] -> [`evaluation`] (forward, on a processor through the network as [`network::Network::fused`]
 //!    rewrites it; averaged over views and the models of an ensemble, [`model`]) -> [`metrics`] -> [`report`], in the
 //!    `eval` and `predict` [`commands`]. [`native`] is libtorch beyond tch.
@@ -29,6 +31,7 @@
 
 #![warn(missing_docs)]
 
+pub mod adversarial;
 pub mod atomic;
 pub mod check;
 pub mod cli;

@@ -77,6 +77,11 @@ pub fn weights_stream(seed: u64, parameter: &str) -> ChaCha8Rng {
     stream
 }
 
+/// The seed of the initial values of one of two networks that are trained together, by its name.
+pub fn part_seed(seed: u64, part: &str) -> u64 {
+    seed ^ digest(digest::START, part.as_bytes())
+}
+
 /// The stream of random bytes that overwrite an erased rectangle.
 pub fn noise_stream(seed: u64) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(seed)
@@ -87,5 +92,21 @@ pub fn mix_stream(seed: u64, step: u64, process: usize) -> ChaCha8Rng {
     // A key of its own keeps these streams apart from those of samples.
     let mut stream = ChaCha8Rng::seed_from_u64(seed ^ 0x6D69_785F_6261_7463);
     stream.set_stream(in_process(step, process));
+    stream
+}
+
+/// The stream of the latent vector of this number, counted from 0, of which an image is made.
+pub fn latent_stream(seed: u64, number: u64) -> ChaCha8Rng {
+    // A key of its own keeps these streams apart from those of samples.
+    let mut stream = ChaCha8Rng::seed_from_u64(seed ^ 0x6C61_7465_6E74_5F31);
+    stream.set_stream(number);
+    stream
+}
+
+/// The stream of the latent vectors of a step of training, counted from 0 over the whole run.
+pub fn latent_batch_stream(seed: u64, step: u64) -> ChaCha8Rng {
+    // A key of its own keeps these streams apart from those of samples and of made images.
+    let mut stream = ChaCha8Rng::seed_from_u64(seed ^ 0x6C61_7465_6E74_5F42);
+    stream.set_stream(step);
     stream
 }

@@ -28,7 +28,7 @@ fn bash(place: &Workplace, script: &str) -> Ran {
 fn help_names_all_commands_and_every_option_explains_itself() {
     let place = Workplace::new();
     let help = place.run(&["--help"]).succeeds().stdout;
-    for command in ["train", "eval", "predict", "summary", "shapes", "doctor", "completions"] {
+    for command in ["train", "eval", "predict", "generate", "summary", "shapes", "doctor", "completions"] {
         assert!(help.contains(command), "{help}");
         let own = place.run(&[command, "--help"]).succeeds().stdout;
         let options: Vec<&str> = own.lines().filter(|line| line.trim_start().starts_with("--")).collect();

@@ -49,6 +49,7 @@ fn image_depends_on_neither_networks_nor_experiments_and_data_not_on_networks() 
 #[test]
 fn only_cli_and_commands_know_command_line_arguments() {
     let rooms = [
+        "adversarial",
         "atomic",
         "check",
         "data",
@@ -97,6 +98,18 @@ fn only_checkpoints_and_weights_know_the_layout_of_files_with_weights() {
 
 #[test]
 fn random_numbers_come_from_streams_that_are_keyed_by_what_they_are_for() {
-    let rooms = ["commands", "data", "evaluation", "image", "model", "network", "pack", "training", "views", "weights"];
+    let rooms = [
+        "adversarial",
+        "commands",
+        "data",
+        "evaluation",
+        "image",
+        "model",
+        "network",
+        "pack",
+        "training",
+        "views",
+        "weights",
+    ];
     never(&rooms, &["seed_from_u64", "rand::rng", "Tensor::rand", ".f_normal", ".f_uniform", "thread_rng"]);
 }

@@ -1,6 +1,7 @@
 //! The command line: commands, arguments and their help texts. No work is done here.
 
 mod explain;
+mod generate;
 mod pack;
 mod train;
 mod value;
@@ -15,6 +16,7 @@ use crate::network::Precision;
 use crate::weights::rename::Rename;
 
 pub use explain::{Explain, MethodArgument};
+pub use generate::Generate;
 pub use pack::Pack;
 pub use train::Train;
 use value::{EXPERIMENT, PROTOCOLS, ViewsParser, WEIGHTS, precision};
@@ -47,6 +49,8 @@ pub enum Command {
     Predict(Predict),
     /// Show where in images a model sees a class, and what its layers have learned
     Explain(Explain),
+    /// Make images with a generator that was trained against a discriminator
+    Generate(Generate),
     /// Show the layers, parameters and multiply-adds of networks
     Summary(Summary),
     /// Read every image of a data set once, and show what is wrong or odd

@@ -6,6 +6,7 @@ mod doctor;
 mod eval;
 mod explain;
 mod failure;
+mod generate;
 mod images;
 mod labelled;
 mod models;
@@ -78,6 +79,7 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Eval(args) => eval::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Generate(args) => generate::run(args),
         Command::Summary(args) => summary::run(args),
         Command::Check(args) => check::run(args),
         Command::Pack(args) => pack::run(args),

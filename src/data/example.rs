@@ -9,7 +9,7 @@ use image::RgbImage;
 use super::augment::{self, crop as crops};
 use super::dataset::{Dataset, Sample, by_class};
 use super::loader::Loader;
-use crate::experiment::{Experiment, Sampler, Training};
+use crate::experiment::{Experiment, Preprocess, Sampler, Training};
 use crate::geometry::Size;
 use crate::image::crop::crop;
 use crate::random;
@@ -41,13 +41,18 @@ pub type Example = (usize, Result<RgbImage, String>);
 impl Examples {
     /// The training examples of a data set under `experiment`.
     pub fn new(dataset: &Dataset, experiment: &Experiment) -> Self {
+        Examples::of(dataset, experiment.training.clone(), &experiment.preprocess, experiment.input())
+    }
+
+    /// The same for these settings and an input of this size.
+    pub fn of(dataset: &Dataset, training: Training, preprocess: &Preprocess, input: Size) -> Self {
         Examples {
             samples: dataset.samples.clone(),
             classes: dataset.classes.len(),
-            training: experiment.training.clone(),
-            upright: experiment.preprocess.exif_orientation,
-            input: experiment.input(),
-            mean: experiment.preprocess.mean_colour(),
+            training,
+            upright: preprocess.exif_orientation,
+            input,
+            mean: preprocess.mean_colour(),
         }
     }
 

@@ -70,6 +70,24 @@ pub fn open(dir: &Path) -> Result<Dataset> {
     })
 }
 
+/// Reads the images in `dir` and the folders below it as those of one class, named after the folder.
+///
+/// # Errors
+/// Returns an error if there are none, or the folder cannot be read.
+pub fn open_classless(dir: &Path) -> Result<Dataset> {
+    let Listing { images, left_out } = list(dir, &[])?;
+    ensure!(!images.is_empty(), "{}: no images inside", dir.display());
+    let (count, name) = (images.len(), dir.file_name().unwrap_or_default().to_string_lossy());
+    ensure!(u32::try_from(count).is_ok(), "{}: {count} images, more than the limit of {}", dir.display(), u32::MAX);
+    Ok(Dataset {
+        root: dir.to_path_buf(),
+        classes: vec![composed(&name)],
+        samples: images.into_iter().map(|path| Sample { source: Source::file(path), label: 0 }).collect(),
+        left_out: left_out.into(),
+        notes: Vec::new(),
+    })
+}
+
 impl ClassFolders {
     /// Finds the class folders in `dir`.
     ///

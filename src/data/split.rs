@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail, ensure};
 
 use super::dataset::{Dataset, Sample};
-use super::folder::{expected_splits, single_class};
+use super::folder::{expected_splits, open_classless, single_class};
 use super::shards;
 use super::stored::{is_part, open};
 use crate::random;
@@ -109,6 +109,20 @@ impl Splits {
         let fraction = fraction.unwrap_or(DEFAULT_FRACTION);
         let (train, val) = split(whole, fraction, seed)?;
         Ok(Splits { train, val, source: ValidationSource::Split(fraction), unlabelled: None })
+    }
+}
+
+/// The training images of `dir` alone: those of its folder `train`, or of `dir` itself, with class folders, shards, or nothing
+/// but images in it.
+///
+/// # Errors
+/// Returns an error if there are none.
+pub fn training_images(dir: &Path) -> Result<Dataset> {
+    let inner = dir.join(TRAIN);
+    let place = if inner.is_dir() { &inner } else { dir };
+    match place.is_dir() && !is_part(place) {
+        true => open_classless(place),
+        false => open(place),
     }
 }
 

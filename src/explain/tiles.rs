@@ -1,34 +1,14 @@
-//! Tiles: many small pictures side by side in one.
+//! Tiles: the small pictures of filters and feature maps.
 
 use anyhow::{Context, Result};
-use image::{Rgb, RgbImage, imageops};
+use image::RgbImage;
 use tch::{Kind, Tensor};
 
 use super::overlay::colour_of;
+use crate::image::grid::enlarged;
 
-/// Pixels between two tiles.
-const GAP: u32 = 2;
 /// The least side of a tile: smaller ones are enlarged, pixel by pixel.
 const LEAST_SIDE: u32 = 32;
-const BACKGROUND: Rgb<u8> = Rgb([255; 3]);
-
-/// Tiles of one size, `across` in a row.
-pub fn grid(tiles: &[RgbImage], across: u32) -> RgbImage {
-    let (width, height) = tiles.first().map_or((1, 1), RgbImage::dimensions);
-    let rows = (tiles.len() as u32).div_ceil(across);
-    let across = across.min(tiles.len() as u32).max(1);
-    let mut picture = RgbImage::from_pixel(GAP + across * (width + GAP), GAP + rows * (height + GAP), BACKGROUND);
-    for (place, tile) in (0..).zip(tiles) {
-        let (x, y) = (GAP + place % across * (width + GAP), GAP + place / across * (height + GAP));
-        imageops::replace(&mut picture, tile, x.into(), y.into());
-    }
-    picture
-}
-
-/// The number of tiles in a row that makes a picture of this many about square.
-pub fn square(tiles: usize) -> u32 {
-    (tiles as f64).sqrt().ceil() as u32
-}
 
 /// The filters of a convolution, (outputs, 3, height, width): each in colours, from its least value (black) to its greatest
 /// (white), as in figure 3 of Krizhevsky et al. `bgr` says that the channels are blue, green and red.
@@ -63,14 +43,9 @@ fn each(tensor: &Tensor, draw: impl Fn(&[f32], u32, u32) -> Option<RgbImage>) ->
     let (height, width) = (size[1] as u32, size[2] as u32);
     let flat = tensor.f_to_kind(Kind::Float)?.f_contiguous()?.f_view([size[0], -1])?;
     let rows = Vec::<Vec<f32>>::try_from(&flat).context("rows of 32-bit floats")?;
-    let tile = |row: &Vec<f32>| Ok(enlarged(draw(row, width, height).context("three values for each pixel")?));
+    let tile =
+        |row: &Vec<f32>| Ok(enlarged(&draw(row, width, height).context("three values for each pixel")?, LEAST_SIDE));
     rows.iter().map(tile).collect()
-}
-
-fn enlarged(tile: RgbImage) -> RgbImage {
-    let (width, height) = tile.dimensions();
-    let factor = LEAST_SIDE.div_ceil(width.max(height)).max(1);
-    imageops::resize(&tile, width * factor, height * factor, imageops::FilterType::Nearest)
 }
 
 /// The least and the greatest value, apart even if they are equal.

@@ -69,6 +69,33 @@ pub fn open(path: &Path) -> Result<(Note, Vec<StoredTensor>)> {
     Ok((note, contents.tensors))
 }
 
+/// What the names of a generator's tensors begin with, before a dot.
+pub const GENERATOR: &str = "generator";
+/// What those of a discriminator's begin with.
+pub const DISCRIMINATOR: &str = "discriminator";
+
+/// Writes the weights of a generator and a discriminator with their note: `generator.0.weight`.
+///
+/// # Errors
+/// See [`write`].
+pub fn write_parts(path: &Path, generator: &Network, discriminator: &Network, note: &Note) -> Result<()> {
+    let mut tensors = Vec::new();
+    for (part, network) in [(GENERATOR, generator), (DISCRIMINATOR, discriminator)] {
+        let of_part = |tensor: StoredTensor| StoredTensor { name: format!("{part}.{}", tensor.name), ..tensor };
+        tensors.extend(weights_of(network, path)?.into_iter().map(of_part));
+    }
+    safetensors::write(path, &tensors, note)
+}
+
+/// The tensors of a part among those of a checkpoint, under their own names.
+pub fn part_of(tensors: &[StoredTensor], part: &str) -> Vec<StoredTensor> {
+    let own = |tensor: &StoredTensor| {
+        let name = tensor.name.strip_prefix(part)?.strip_prefix('.')?.to_string();
+        Some(StoredTensor { name, ..tensor.clone() })
+    };
+    tensors.iter().filter_map(own).collect()
+}
+
 /// Writes the network's weights with their note.
 ///
 /// # Errors

@@ -59,13 +59,26 @@ impl<'a> TrainingBatches<'a> {
     /// # Errors
     /// Returns an error if the network cannot be trained on batches of this size.
     pub fn new(experiment: &Experiment, train: &'a Dataset, workers: usize, processes: &'a Processes) -> Result<Self> {
-        let training = &experiment.training;
         // Batch norms over all processes need enough images in all of them together.
-        let together = if training.sync_batch_norm { processes.count() } else { 1 };
-        let (batch_size, least) = (training.batch_size, least_images(experiment.nodes()));
-        ensure!(batch_size * together >= least, single_image());
-        let least = least.div_ceil(together);
+        let together = if experiment.training.sync_batch_norm { processes.count() } else { 1 };
+        let least = least_images(experiment.nodes()).div_ceil(together);
         let examples = Examples::new(train, experiment);
+        TrainingBatches::of(examples, train, experiment.training.batch_size, least, workers, processes)
+    }
+
+    /// The same for examples that are made in another way, and networks that need at least this many at a time.
+    ///
+    /// # Errors
+    /// Returns an error if the batches are smaller.
+    pub fn of(
+        examples: Examples,
+        train: &'a Dataset,
+        batch_size: usize,
+        least: usize,
+        workers: usize,
+        processes: &'a Processes,
+    ) -> Result<Self> {
+        ensure!(batch_size >= least, single_image());
         Ok(TrainingBatches { train, examples, batch_size, workers, processes, least })
     }
 

@@ -10,7 +10,7 @@ pub mod batches;
 pub mod events;
 pub mod find_rate;
 pub mod histogram;
-mod length;
+pub mod length;
 pub mod log;
 pub mod optimizer;
 pub mod page;

@@ -1,15 +1,15 @@
 //! A run folder: the complete experiment, a log with one line per epoch and one every few steps (as a table and as event files
-//! too, if the experiment says so), the checkpoints, their state, the best weights' answers to the validation images, the
-//! curves and the page. All its file names are defined here, except those of checkpoints (`model::checkpoint`).
+//! too, if the experiment says so), the checkpoints, their state, the best weights' answers to the validation images, made
+//! images, the curves and the page. All its file names are defined here, except those of checkpoints (`model::checkpoint`).
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use serde::Serialize;
 
 use crate::atomic::{TEMPORARY, temporary_prefix, write_atomically};
-use crate::experiment::Experiment;
 use crate::model::checkpoint::{AVERAGE, BEST, LAST};
 
 const EXPERIMENT: &str = "experiment.json";
@@ -18,6 +18,7 @@ const TABLE: &str = "log.csv";
 const CURVES: &str = "curves.svg";
 const VALIDATION: &str = "validation.csv";
 const PAGE: &str = "report.html";
+const SAMPLES: &str = "samples";
 const LOCK: &str = ".lock";
 /// What the names of event files begin with; numbers follow, which other programs' files do not have there alone.
 const EVENTS: &str = "events.out.tfevents.";
@@ -36,7 +37,7 @@ impl RunFolder {
     /// # Errors
     /// Returns an error if there is something in the folder already, or another process trains into it. Nothing is ever
     /// overwritten, except the remains of a run that ended before its first checkpoint.
-    pub fn create(path: &Path, experiment: &Experiment) -> Result<Self> {
+    pub fn create(path: &Path, experiment: &impl Serialize) -> Result<Self> {
         RunFolder::check_free(path)?;
         fs::create_dir_all(path).with_context(|| format!("cannot make the run folder {}", path.display()))?;
         let run = RunFolder::lock(path)?;
@@ -133,7 +134,7 @@ impl RunFolder {
     /// Returns an error if the folder cannot be read or a file cannot be removed.
     pub fn remove_states_but(&self, step: Option<u64>) -> Result<()> {
         let keep = step.map(|step| self.state(step));
-        self.remove(|path, name| is_state(name) && Some(path) != keep.as_deref())
+        remove(&self.path, |path, name| is_state(name) && Some(path) != keep.as_deref())
     }
 
     /// An event file, by its number from 1. TensorBoard finds it by `.tfevents.`, and reads it after those of lower numbers.
@@ -146,32 +147,24 @@ impl RunFolder {
     /// # Errors
     /// Returns an error if the folder cannot be read or a file cannot be removed.
     pub fn remove_events_after(&self, number: u64) -> Result<()> {
-        self.remove(|_, name| number_of_events(name).is_some_and(|other| other > number))
+        remove(&self.path, |_, name| number_of_events(name).is_some_and(|other| other > number))
     }
 
     /// Removes what a killed process left of writing this run's files; those of other programs stay.
     fn remove_unfinished(&self) -> Result<()> {
         let own = [EXPERIMENT, LOG, TABLE, CURVES, VALIDATION, PAGE, BEST, LAST, AVERAGE, "state"];
         let own = own.map(|name| temporary_prefix(Path::new(name)));
-        self.remove(|_, name| own.iter().any(|prefix| name.starts_with(prefix)))
-    }
-
-    fn remove(&self, is_outdated: impl Fn(&Path, &str) -> bool) -> Result<()> {
-        for entry in fs::read_dir(&self.path).with_context(|| format!("cannot read {}", self.path.display()))? {
-            let entry = entry?;
-            let path = entry.path();
-            if is_outdated(&path, &entry.file_name().to_string_lossy()) {
-                fs::remove_file(&path).with_context(|| format!("cannot remove the outdated {}", path.display()))?;
-            }
-        }
-        Ok(())
+        remove(&self.path, |_, name| own.iter().any(|prefix| name.starts_with(prefix)))?;
+        let samples = self.file(SAMPLES);
+        let own = temporary_prefix(Path::new("epoch"));
+        if samples.is_dir() { remove(&samples, |_, name| name.starts_with(&own)) } else { Ok(()) }
     }
 
     /// Writes the complete experiment.
     ///
     /// # Errors
     /// Returns an error if it cannot be written.
-    pub fn write_experiment(&self, experiment: &Experiment) -> Result<()> {
+    pub fn write_experiment(&self, experiment: &impl Serialize) -> Result<()> {
         let text = serde_json::to_string_pretty(experiment)? + "\n";
         write_atomically(&self.file(EXPERIMENT), text.as_bytes())
     }
@@ -201,9 +194,26 @@ impl RunFolder {
         self.file(PAGE)
     }
 
+    /// The picture of the images that were made after an epoch, counted from 1.
+    pub fn sample(&self, epoch: u64) -> PathBuf {
+        self.path.join(SAMPLES).join(format!("epoch-{epoch:04}.png"))
+    }
+
     fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
+}
+
+/// Removes files of a folder.
+fn remove(folder: &Path, is_outdated: impl Fn(&Path, &str) -> bool) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let entry = entry?;
+        let path = entry.path();
+        if is_outdated(&path, &entry.file_name().to_string_lossy()) {
+            fs::remove_file(&path).with_context(|| format!("cannot remove the outdated {}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 const WITHOUT_LAST: &str = "contains the best weights of a run that ended before its first last.safetensors was written, \

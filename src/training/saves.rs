@@ -30,6 +30,16 @@ pub enum SaveEvery {
     Time(Duration),
 }
 
+impl SaveEvery {
+    /// Whether it is time for a save, after this many steps, the last save having been at `last`.
+    pub fn is_due(self, step: u64, last: Instant) -> bool {
+        match self {
+            SaveEvery::Steps(steps) => step.is_multiple_of(steps),
+            SaveEvery::Time(time) => last.elapsed() >= time,
+        }
+    }
+}
+
 impl FromStr for SaveEvery {
     type Err = String;
 
@@ -107,10 +117,7 @@ impl<'a> Saves<'a> {
 
     /// Whether it is time for a save between the ends of epochs, after this many steps.
     pub fn is_due(&self, step: u64) -> bool {
-        match self.every {
-            SaveEvery::Steps(steps) => step.is_multiple_of(steps),
-            SaveEvery::Time(time) => self.last.elapsed() >= time,
-        }
+        self.every.is_due(step, self.last)
     }
 
     /// Whether a save should not wait for a validation. The first one never does, so that no best checkpoint is ever
@@ -262,6 +269,7 @@ impl<'a> Saves<'a> {
     }
 }
 
-fn is_of_the_disk(error: &Error) -> bool {
+/// Whether a write failed because of the disk, so that the next one may succeed.
+pub fn is_of_the_disk(error: &Error) -> bool {
     error.chain().any(|cause| cause.is::<io::Error>())
 }

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::picture;
 use crate::data::dataset::Source;
 use crate::explain::evidence::Method;
 use crate::explain::finder::Finder;
 use crate::explain::overlay::overlay;
+use crate::image::png;
 use crate::model::Model;
 use crate::report::npy;
 use crate::views::Views;
@@ -86,7 +86,7 @@ impl<'a> Explainer<'a> {
         let (image, mut heats) = self.finder.find(source, &[class])?;
         let heat = heats.next().context("expected evidence for the class")??;
         let [drawn, array] = ["png", "npy"].map(|ending| self.out.join(format!("{name}.{ending}")));
-        picture(&drawn, &overlay(&image, &heat))?;
+        png::write(&drawn, &overlay(&image, &heat))?;
         let values: Vec<f32> = heat.values().map(|value| value.unwrap_or(f32::NAN)).collect();
         npy::write(&array, &[image.height() as usize, image.width() as usize], &values)?;
         let [picture, array] = [drawn, array].map(|path| path.to_string_lossy().into_owned());

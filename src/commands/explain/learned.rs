@@ -9,7 +9,6 @@ use anyhow::{Context, Result, ensure};
 use image::{Rgb, RgbImage};
 use tch::{Device, no_grad};
 
-use super::picture;
 use crate::data::dataset::Source;
 use crate::data::{listing, split};
 use crate::evaluation::BadImage;
@@ -17,6 +16,8 @@ use crate::explain::layers::{find_map, first_convolution, stages};
 use crate::explain::patches::{Patch, Patches};
 use crate::explain::tiles;
 use crate::explain::view::Viewer;
+use crate::image::grid::{grid, square};
+use crate::image::png;
 use crate::model::Model;
 use crate::report::Report;
 use crate::views::Views;
@@ -36,7 +37,7 @@ pub fn filters(model: &Model, out: &Path) -> Result<()> {
     let node = first_convolution(model.network.nodes()).context("--filters: the network has no convolution")?;
     let weight = model.network.tensor(&format!("{}.weight", node.name))?.f_to_device(Device::Cpu)?;
     let tiles = no_grad(|| tiles::filters(&weight, model.experiment.preprocess.constants().bgr))?;
-    picture(&out.join("filters.png"), &tiles::grid(&tiles, tiles::square(tiles.len())))
+    png::write(&out.join("filters.png"), &grid(&tiles, square(tiles.len())))
 }
 
 /// Draws feature maps of an image's central crop as NAME/LAYER.png: those of a layer, or of the last layer of each size.
@@ -58,7 +59,7 @@ pub fn features(model: &Model, source: &Source, name: &str, layer: Option<&str>,
         for (layer, tap) in layers.iter().zip(taps) {
             let map = tap.f_to_device(Device::Cpu)?.f_select(0, 0)?;
             let tiles = tiles::channels(&map.f_narrow(0, 0, map.size()[0].min(MOST_CHANNELS))?)?;
-            picture(&folder.join(format!("{layer}.png")), &tiles::grid(&tiles, tiles::square(tiles.len())))?;
+            png::write(&folder.join(format!("{layer}.png")), &grid(&tiles, square(tiles.len())))?;
         }
         Ok(())
     })
@@ -135,7 +136,7 @@ pub fn patches(
     let rows = patches.best().map(|(_, best)| row(best));
     let across = PATCHES as u32;
     let tiles: Vec<_> = rows.flatten().collect();
-    picture(&path, &tiles::grid(&tiles, across))?;
+    png::write(&path, &grid(&tiles, across))?;
     for (channel, best) in patches.best() {
         let named = best.iter().map(|patch| images[patch.image].name());
         report.note(format!("{layer}, channel {channel}: {}", named.collect::<Vec<_>>().join(", ")));

@@ -4,17 +4,15 @@ pub mod evidence;
 mod learned;
 
 use std::fs;
-use std::io::Cursor;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result, bail, ensure};
-use image::{ImageFormat, RgbImage};
 use serde_json::json;
 
 use super::{Outcome, images, models, one_protocol, watch_signals};
-use crate::atomic::{check_unused, write_atomically};
+use crate::atomic::check_unused;
 use crate::cli::{Explain, Running};
 use crate::data::dataset::Source;
 use crate::evaluation::{BadImage, Classification, Outcome as Classified};
@@ -170,11 +168,4 @@ fn class(ensemble: &Ensemble, name: &str) -> Result<usize> {
 pub fn make_folder(out: &Path) -> Result<()> {
     check_unused(out)?;
     fs::create_dir_all(out).with_context(|| format!("{}: cannot be created", out.display()))
-}
-
-/// Writes a PNG file.
-fn picture(path: &Path, image: &RgbImage) -> Result<()> {
-    let mut bytes = Cursor::new(Vec::new());
-    image.write_to(&mut bytes, ImageFormat::Png).with_context(|| path.display().to_string())?;
-    write_atomically(path, bytes.get_ref())
 }

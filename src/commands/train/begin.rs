@@ -44,13 +44,9 @@ impl<'a> Beginning<'a> {
         Ok(Beginning { args, own, splits, device, processes, report })
     }
 
-    /// The run folder: `--out`, or runs/EXPERIMENT-DATA.
+    /// The run folder.
     pub fn out(&self) -> PathBuf {
-        self.args.out.clone().unwrap_or_else(|| {
-            let data = self.args.data.canonicalize().unwrap_or_else(|_| self.args.data.clone());
-            let data = data.file_name().map_or("data".into(), |name| name.to_string_lossy().into_owned());
-            Path::new("runs").join(format!("{}-{data}", self.own.name))
-        })
+        out(self.args, &self.own.name)
     }
 
     /// Starts the run, or resumes it, in the first process, of which all others learn how. If the launcher has started all
@@ -173,8 +169,17 @@ impl<'a> Beginning<'a> {
     }
 }
 
+/// The run folder of an experiment of this name: `--out`, or runs/EXPERIMENT-DATA.
+pub fn out(args: &Train, name: &str) -> PathBuf {
+    args.out.clone().unwrap_or_else(|| {
+        let data = args.data.canonicalize().unwrap_or_else(|_| args.data.clone());
+        let data = data.file_name().map_or("data".into(), |name| name.to_string_lossy().into_owned());
+        Path::new("runs").join(format!("{name}-{data}"))
+    })
+}
+
 /// What else a user can do if the run folder cannot be used.
-fn way_on(out: &Path, resume: bool) -> String {
+pub fn way_on(out: &Path, resume: bool) -> String {
     match (resume, run::find(out)) {
         (true, Found::Free) => ". Leave out --resume to start a new run, or choose another folder with --out".into(),
         (false, Found::Run) => ". Continue it with --resume, or choose another folder with --out".into(),

@@ -1,9 +1,8 @@
 //! Differences between two experiments, field by field.
 
 use anyhow::Result;
+use serde::Serialize;
 use serde_json::Value;
-
-use crate::experiment::Experiment;
 
 /// A field that differs.
 #[derive(Debug)]
@@ -17,7 +16,7 @@ pub struct Difference {
 }
 
 /// The fields in which two experiments differ.
-pub fn between(then: &Experiment, now: &Experiment) -> Result<Vec<Difference>> {
+pub fn between<T: Serialize>(then: &T, now: &T) -> Result<Vec<Difference>> {
     let mut found = Vec::new();
     collect("", &serde_json::to_value(then)?, &serde_json::to_value(now)?, &mut found);
     Ok(found)

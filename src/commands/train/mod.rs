@@ -4,6 +4,7 @@ mod begin;
 mod data;
 mod differences;
 mod find_rate;
+mod gan;
 mod initial;
 mod page;
 mod resume;
@@ -15,7 +16,8 @@ use serde_json::{Value, json};
 use super::{Outcome, changes, prepare, watch_signals};
 use crate::cli::Train;
 use crate::evaluation::BadImage;
-use crate::experiment::{Change, Experiment, fine_tune};
+use crate::experiment::gan::is_one as is_gan;
+use crate::experiment::{self, Change, Experiment, fine_tune};
 use crate::memory;
 use crate::processes::Processes;
 use crate::report::Report;
@@ -31,6 +33,9 @@ use begin::Beginning;
 
 /// Trains.
 pub fn run(args: Train) -> Result<Outcome> {
+    if is_gan(&experiment::read(&args.experiment)?) {
+        return gan::run(&args);
+    }
     let mut processes = Processes::of_environment()?;
     ensure!(
         !(args.find_rate && processes.are_several()),

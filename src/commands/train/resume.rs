@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
+use serde::Serialize;
 use tch::Device;
 
 use super::differences::{self, Difference};
@@ -56,7 +57,7 @@ impl Saved {
         report: Report,
     ) -> Result<Trained> {
         let out = run.path().display();
-        compare(&self.experiment, experiment, report)
+        compare(&self.experiment, experiment, &FIXED, report)
             .with_context(|| format!("{out} cannot be resumed with this command"))?;
         ensure!(
             self.note.classes == train.classes,
@@ -78,13 +79,18 @@ impl Saved {
         events::cut(run, state.events)?;
         let epochs = if state.epoch == 1 { "epoch" } else { "epochs" };
         report.note(format!("resuming after {} {epochs}, at step {}", state.epoch, state.step));
-        if before != threads && before > 0 {
-            report.note(format!(
-                "saved with {before} threads, resumed with {threads}: sums are rounded in another order, so the weights will not be to the bit those of a run that was never interrupted; with --threads {before} they will"
-            ));
-        }
+        say_threads(before, threads, report);
         go_on_with(processes.count(), &mut trained.state, experiment, report);
         Ok(trained)
+    }
+}
+
+/// Says what another number of threads changes.
+pub fn say_threads(before: i32, now: i32, report: Report) {
+    if before != now && before > 0 {
+        report.note(format!(
+            "saved with {before} threads, resumed with {now}: sums are rounded in another order, so the weights will not be to the bit those of a run that was never interrupted; with --threads {before} they will"
+        ));
     }
 }
 
@@ -107,7 +113,8 @@ fn go_on_with(now: usize, state: &mut State, experiment: &Experiment, report: Re
     ));
 }
 
-fn other_images(run: &RunFolder, state: &State, train: &Dataset) -> Error {
+/// The error about training images that are not those of the run.
+pub fn other_images(run: &RunFolder, state: &State, train: &Dataset) -> Error {
     anyhow!(
         "the training images are not the ones that {} was trained on ({} images then, {} now, or renamed); restore them, or start a new run",
         run.path().display(),
@@ -116,25 +123,30 @@ fn other_images(run: &RunFolder, state: &State, train: &Dataset) -> Error {
     )
 }
 
-/// Reports what has changed since the run was saved. Network, preprocessing, seed, batch size, and what the state has a
-/// tensor for, must be unchanged; everything else (learning rate, epochs) takes its new value.
-fn compare(saved: &Experiment, now: &Experiment, report: Report) -> Result<()> {
+/// What a run keeps: network, preprocessing, seed, batch size, and what the state has a tensor for.
+const FIXED: [&str; 9] = [
+    "network",
+    "preprocess",
+    "training.seed",
+    "training.batch_size",
+    "training.sampler",
+    "training.val_fraction",
+    "training.accumulate",
+    "training.freeze",
+    "training.optimizer.rmsprop.centered",
+];
+
+/// Reports what has changed since the run was saved. The fields that begin with one of `fixed`, and the choice of the
+/// optimiser, must be unchanged; everything else (learning rate, epochs) takes its new value.
+///
+/// # Errors
+/// Returns an error that names the fields that may not differ.
+pub fn compare<T: Serialize>(saved: &T, now: &T, fixed: &[&str], report: Report) -> Result<()> {
     let (mut refused, mut taken) = (Vec::new(), Vec::new());
     for Difference { path, then, now } in differences::between(saved, now)? {
         if is_claim(&path) {
             continue;
         }
-        let fixed = [
-            "network",
-            "preprocess",
-            "training.seed",
-            "training.batch_size",
-            "training.sampler",
-            "training.val_fraction",
-            "training.accumulate",
-            "training.freeze",
-            "training.optimizer.rmsprop.centered",
-        ];
         let is_fixed = fixed.iter().any(|field| path.starts_with(field)) || is_other_optimizer(&path);
         if is_fixed { &mut refused } else { &mut taken }.push(format!("{path}: {then} then, {now} now"));
     }
@@ -152,5 +164,6 @@ fn is_other_optimizer(path: &str) -> bool {
 
 /// Whether a field says something about a network that training does not depend on.
 fn is_claim(path: &str) -> bool {
-    ["network.parameters", "published", "weights"].iter().any(|claim| path.starts_with(claim))
+    let claims = ["network.parameters", "generator.parameters", "discriminator.parameters", "published", "weights"];
+    claims.iter().any(|claim| path.starts_with(claim))
 }

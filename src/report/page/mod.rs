@@ -9,16 +9,18 @@ mod curves;
 mod errors;
 mod html;
 mod images;
+mod made;
 mod what;
 
 use serde_json::{Value, json};
 
 use crate::metrics::{Answer, Calibration, ClassErrors, Confusion};
-use chart::thinned;
+pub use chart::thinned;
 
 pub use curves::Progress;
 pub use errors::Row;
 pub use images::{Picture, Pictures, Thumbnail};
+pub use made::MadePage;
 pub use what::About;
 
 /// What a page shows.

@@ -1,0 +1,30 @@
+//! Signs that a run goes wrong, seen while it runs.
+
+use crate::experiment::gan::AdversarialLoss;
+
+use super::step::Played;
+
+/// A discriminator with a lower loss is hardly ever wrong.
+const SURE: f64 = 0.02;
+/// Made images that differ less hardly differ: digits of MNIST differ by 0.18, photographs by 0.25.
+const ALIKE: f64 = 0.02;
+
+/// What is wrong after an epoch with these means, and with how much the made images differ: sentences with what to do,
+/// without their full stops.
+pub fn signs(loss: AdversarialLoss, means: &Played, variety: f64) -> Vec<String> {
+    let mut signs = Vec::new();
+    let has_floor = !matches!(loss, AdversarialLoss::Wasserstein { .. });
+    if has_floor && means.discriminator_loss < SURE {
+        signs.push(format!(
+            "the discriminator is hardly ever wrong (its loss was {:.4} over the epoch), so the generator learns little from it. If that lasts, start a new run with training.label_smoothing=0.1, or a lower training.learning_rate",
+            means.discriminator_loss
+        ));
+    }
+    if variety < ALIKE {
+        signs.push(format!(
+            "the made images are nearly all the same (their pixels deviate by {:.1} % of the range): the generator has collapsed. Continue from an earlier run, or start a new one with a lower training.learning_rate, another training.loss (hinge, wasserstein), or training.discriminator_steps=2",
+            100.0 * variety
+        ));
+    }
+    signs
+}
