@@ -20,6 +20,8 @@
 //!
 //! What routes 3 to 5 find is put on one page by [`report::page`].
 //!
+//! [`fidelity`] measures how close made images come to real ones, for `eval` of a generator.
+//!
 //! [`check`] reads a data set for people rather than for networks, and [`pack`] writes one in shards.
 //!
 //! Invariants: [`network::spec`], [`network::shape`], [`training::schedule`], [`views`] and [`geometry`] use no
@@ -42,6 +44,7 @@ pub mod digest;
 pub mod evaluation;
 pub mod experiment;
 pub mod explain;
+pub mod fidelity;
 pub mod geometry;
 pub mod image;
 pub mod imagenet;

@@ -30,6 +30,12 @@ pub fn packed_order(seed: u64, samples: usize) -> Vec<u32> {
     order(seed ^ 0x7061_636B_5F6F_7264, 0, samples)
 }
 
+/// The shuffled order in which the samples `0..samples` are compared with made images.
+pub fn compared_order(seed: u64, samples: usize) -> Vec<u32> {
+    // A key of its own keeps this order apart from those of epochs.
+    order(seed ^ 0x636F_6D70_6172_6564, 0, samples)
+}
+
 /// The samples that an epoch visits if all classes are equally likely, as many as there are: for each, first a class is
 /// drawn, then one of the class's samples. `classes` holds those of each class; none may be empty.
 pub fn balanced_order(seed: u64, epoch: u64, classes: &[Vec<u32>]) -> Vec<u32> {

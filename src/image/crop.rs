@@ -28,6 +28,16 @@ pub fn crop(image: &impl Regions, placement: Placement) -> Result<RgbImage> {
     Ok(cropped)
 }
 
+/// The central part of an image at this size: its shorter side is resized to fit, and what sticks out is cut off.
+///
+/// # Errors
+/// See [`check_size`].
+pub fn centered(image: &impl Regions, from: Size, size: Size) -> Result<RgbImage> {
+    let to = from.with_shorter_side(size.shorter_side(), size);
+    let resize = Resize { from: from.whole(), to };
+    crop(image, Placement { resize, margin: 0, crop: to.whole().center(size), mirror: false })
+}
+
 /// The pixels of `window` in an image that is resized.
 pub fn resized(image: &impl Regions, resize: Resize, window: Rect) -> RgbImage {
     let resizing = Resizing::new(resize, window);
