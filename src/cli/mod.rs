@@ -1,5 +1,6 @@
 //! The command line: commands, arguments and their help texts. No work is done here.
 
+mod eval;
 mod explain;
 mod generate;
 mod pack;
@@ -15,6 +16,7 @@ use clap_complete::Shell;
 use crate::network::Precision;
 use crate::weights::rename::Rename;
 
+pub use eval::Eval;
 pub use explain::{Explain, MethodArgument};
 pub use generate::Generate;
 pub use pack::Pack;
@@ -129,61 +131,6 @@ pub struct Running {
     /// also tf32 (convolutions only) and f16, several times as fast. Formats other than f32 change scores by 0.1 to 1 %
     #[arg(long, value_name = "FORMAT", default_value = "f32", value_parser = precision(), hide_possible_values = true)]
     pub precision: Precision,
-}
-
-/// `topfive eval`
-#[derive(Debug, Args)]
-#[command(after_help = "Example: topfive eval runs/resnet34-photos --data photos/ --views ten-crop", after_long_help = format!("{PROTOCOLS}\n\nExamples:\n  topfive eval runs/resnet34-photos --data photos/ --views center,ten-crop\n  topfive eval resnet34 --data imagenet/val --views published"))]
-pub struct Eval {
-    /// Models: checkpoints, run folders, or experiments with their weights; several form an ensemble
-    #[arg(required = true, value_name = "MODEL", value_parser = EXPERIMENT, hide_possible_values = true)]
-    pub models: Vec<PathBuf>,
-    /// The weights of experiments.
-    #[command(flatten)]
-    pub weights: Weights,
-    /// Folder of class folders or of shards, or a folder whose val/ (or valid/, validation/, test/) contains them; or a pattern
-    /// of shards such as val-{0000..0006}.tar; with --labels, a flat folder of images
-    #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
-    /// Labels of the images, which then need no class folders: a table of files and labels, as CSV or lines of FILE LABEL
-    /// (ILSVRC's val.txt), or one class name per image in order. Images without a label are left out
-    #[arg(long, value_name = "FILE")]
-    pub labels: Option<PathBuf>,
-    /// Test protocols, separated by commas; "published" for those with a published error, which is shown next to the
-    /// measured one; or "all". --help lists them
-    #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "center", value_parser = ViewsParser, hide_possible_values = true)]
-    pub views: Vec<ViewsArgument>,
-    /// Compare the models on the same images instead of averaging them: each one's errors, the images that only one of two
-    /// gets right (--json lists them), and whether chance explains the difference
-    #[arg(long, conflicts_with_all = ["per_image", "confusion", "per_class", "report", "boxes"])]
-    pub compare: bool,
-    /// Write each image's label, prediction, probability and rank of the true class (.csv or .jsonl)
-    #[arg(long, value_name = "FILE")]
-    pub per_image: Option<PathBuf>,
-    /// Write the confusion matrix as a table (.csv) or a picture (.svg); may be repeated
-    #[arg(long, value_name = "FILE")]
-    pub confusion: Vec<PathBuf>,
-    /// Write the errors of each class as a table (.csv) or a picture (.svg); may be repeated
-    #[arg(long, value_name = "FILE")]
-    pub per_class: Vec<PathBuf>,
-    /// Write a page to look at (.html): errors, confusion, calibration, and the images that are worth a look, under the first
-    /// of the protocols; it needs no other file, and must not exist yet
-    #[arg(long, value_name = "FILE")]
-    pub report: Option<PathBuf>,
-    /// Measure localisation errors, too: boxes around what the network sees of its guesses, against the true ones in a folder
-    /// of ILSVRC's or PASCAL VOC's XML files, or a table (.csv) with the columns path, xmin, ymin, xmax, ymax
-    #[arg(long, value_name = "DIR|FILE")]
-    pub boxes: Option<PathBuf>,
-    /// How --boxes finds its boxes [default: cam, or grad-cam if the network does not end in a global average pool and one
-    /// linear layer]
-    #[arg(long, value_enum, requires = "boxes")]
-    pub method: Option<MethodArgument>,
-    /// How the network runs.
-    #[command(flatten)]
-    pub running: Running,
-    /// Options of all commands that run a network.
-    #[command(flatten)]
-    pub common: Common,
 }
 
 /// `topfive predict`

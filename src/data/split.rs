@@ -119,7 +119,14 @@ impl Splits {
 /// Returns an error if there are none.
 pub fn training_images(dir: &Path) -> Result<Dataset> {
     let inner = dir.join(TRAIN);
-    let place = if inner.is_dir() { &inner } else { dir };
+    images(if inner.is_dir() { &inner } else { dir })
+}
+
+/// The images of a folder that holds class folders, shards, or nothing but images.
+///
+/// # Errors
+/// Returns an error if there are none.
+pub fn images(place: &Path) -> Result<Dataset> {
     match place.is_dir() && !is_part(place) {
         true => open_classless(place),
         false => open(place),

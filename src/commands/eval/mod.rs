@@ -1,7 +1,10 @@
-//! `topfive eval`: the errors of a model, or of several together, on labelled images.
+//! `topfive eval`: the errors of a model, or of several together, on labelled images; or how close a generator comes to real
+//! ones.
 
 mod comparison;
 mod details;
+mod fidelity;
+mod generator;
 mod localisation;
 mod page;
 mod results;
@@ -9,7 +12,7 @@ mod results;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 use super::{Outcome, SAME_IMAGES, assist, labelled, models, say_stored, watch_signals};
 use crate::cli::{Eval, ViewsArgument};
@@ -31,6 +34,10 @@ use results::Results;
 
 /// Evaluates.
 pub fn run(args: Eval) -> Result<Outcome> {
+    if let Some(generator) = generator::among(&args.models) {
+        return generator::run(&args, generator);
+    }
+    refuse_generators_own(&args)?;
     let processes = Processes::of_environment()?;
     let (ensemble, pace, report) = models::open(&args.models, &args.weights, args.running, &args.common, processes)?;
     let processes = pace.processes.clone();
@@ -91,6 +98,18 @@ pub fn run(args: Eval) -> Result<Outcome> {
     page.map_or(Ok(()), |page| page.write(&results, &dataset))?;
     written.and(shown)?;
     Ok(Outcome::of(&measurement.bad))
+}
+
+/// Refuses flags that are about made images.
+fn refuse_generators_own(args: &Eval) -> Result<()> {
+    let named =
+        [("--features", args.features.is_some()), ("--count", args.count.is_some()), ("--seed", args.seed.is_some())];
+    match named.iter().find(|(_, is_named)| *is_named) {
+        Some((flag, _)) => {
+            bail!("{flag} is for generators alone, and {} is a classifier; leave it out", args.models[0].display())
+        }
+        None => Ok(()),
+    }
 }
 
 fn bar_name(protocols: &[Views]) -> String {
