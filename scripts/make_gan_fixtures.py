@@ -262,9 +262,9 @@ def dcgan_mnist():
     flops = counter.get_total_flops() // 2
     count = lambda module: sum(parameter.numel() for parameter in module.parameters())
     make, judge = fill(generator(100, (128, 64), 7)), fill(discriminator((64, 128), 7))
-    rows = play(make, judge, 28, 100, 16, {}, 0, 0.0002)
+    rows = play(make, judge, 28, 100, 16, {}, 0, 0.0002, EPSILON)
     return {"parameters": [count(make), count(judge)], "multiply_adds": flops, "images": 16, "losses": rows,
-            "final": summed(make, judge)}
+            "epsilon": EPSILON, "final": summed(make, judge)}
 
 
 def main():

@@ -211,7 +211,8 @@ fn a_run_leaves_pictures_curves_and_a_checkpoint_of_both_networks_that_generate_
         .fails_saying(&["--class disc", "conditional=true"]);
     place
         .run(&["eval", "run", "--data", "shapes"])
-        .fails_saying(&["a generator and a discriminator", "expected a classifier"]);
+        .fails_saying(&["the two-sample test needs 20 images or more of each kind"]);
+    place.run(&["eval", "run", "--data", "shapes", "--views", "ten-crop"]).fails_saying(&["--views"]);
     assert!(place.run(&["summary", "run"]).succeeds().stdout.contains("tiny-gan"));
 }
 
