@@ -193,7 +193,7 @@ def tensors(make, judge):
 
 LATENT, IMAGES = 6, 5
 # Large enough that the updates of weights with hardly any gradient do not depend on its rounding.
-EPSILON = 1e-3
+EPSILON = 1e-4
 # Name, fields of training, classes, whether the discriminator has batch norms.
 CASES = [
     ("non_saturating", {}, 0, True),

@@ -122,7 +122,7 @@ fn a_gradient_penalty_and_its_own_gradients_are_pytorchs() {
 }
 
 /// Both networks after the steps of a fixture, whose losses they had.
-fn played(name: &str, gan: &Gan, images: i64, losses: &Value) -> Opponents {
+fn played(name: &str, gan: &Gan, images: i64, losses: &Value, tolerance: f64) -> Opponents {
     let networks = [gan.generator(), gan.discriminator()].map(filled_network);
     let [generator, discriminator] = networks;
     let mut opponents = Opponents::new(generator, discriminator, gan).expect("opponents");
@@ -137,7 +137,7 @@ fn played(name: &str, gan: &Gan, images: i64, losses: &Value) -> Opponents {
         let labels = Tensor::from_slice(&labels);
         let rate = gan.training.learning_rate;
         let found = opponents.play(&real, &labels, &latents, &shares, step, rate).expect("a step");
-        let is_near = |found: f64, expected: f64| (found - expected).abs() <= 1e-5 * expected.abs().max(1.0);
+        let is_near = |found: f64, expected: f64| (found - expected).abs() <= tolerance * expected.abs().max(1.0);
         assert!(
             is_near(found.discriminator_loss, expected.0)
                 && found.generator_loss.zip(expected.1).is_none_or(|(found, expected)| is_near(found, expected))
@@ -165,7 +165,7 @@ fn ten_steps_of_both_optimisers_give_pytorchs_losses_and_weights_under_every_los
     for case in cases {
         let name = case["name"].as_str().expect("a name");
         let gan = Gan::from_value(case["experiment"].clone(), &[]).expect("an experiment");
-        let opponents = played(name, &gan, 5, &case["losses"]);
+        let opponents = played(name, &gan, 5, &case["losses"], 1e-5);
         let expected: BTreeMap<String, Vec<f64>> = read(&case["final"]);
         let found = tensors(&opponents);
         assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "{name}");
@@ -176,7 +176,7 @@ fn ten_steps_of_both_optimisers_give_pytorchs_losses_and_weights_under_every_los
 }
 
 /// Whether all tensors have the norms, the weighted sums and some of the values that are expected.
-fn assert_summed(opponents: &Opponents, expected: &Value) {
+fn assert_summed(opponents: &Opponents, expected: &Value, tolerance: f64) {
     let found = tensors(opponents);
     let expected: BTreeMap<String, Value> = read(expected);
     assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
@@ -184,25 +184,31 @@ fn assert_summed(opponents: &Opponents, expected: &Value) {
         let tensor = found[name].to_kind(Kind::Double).flatten(0, -1).detach();
         let norm: f64 = read(&expected["norm"]);
         let weighted = (&tensor * Tensor::from_slice(&noise(name, tensor.numel()))).sum(Kind::Double);
-        assert!((tensor.norm().double_value(&[]) - norm).abs() <= 1e-5 * norm, "{name}");
+        assert!((tensor.norm().double_value(&[]) - norm).abs() <= tolerance * norm, "{name}");
         let sum: f64 = read(&expected["sum"]);
-        assert!((weighted.double_value(&[]) - sum).abs() <= 1e-5 * norm.max(sum.abs()), "{name}");
+        assert!((weighted.double_value(&[]) - sum).abs() <= tolerance * norm.max(sum.abs()), "{name}");
         let some = tensor.slice(0, None, None, read(&expected["stride"]));
-        assert_near(name, &some, &read::<Vec<f64>>(&expected["values"]));
+        let values = Tensor::from_slice(&read::<Vec<f64>>(&expected["values"]));
+        let difference = (some - values).abs().max().double_value(&[]);
+        assert!(difference <= tolerance, "{name}: {difference}");
     }
 }
+
+/// In networks of this size a ReLU's input is now and then within rounding of zero and changes sides. The losses, equal to
+/// 5e-7 until then, differ by 2e-5 from that step on; where it happens depends on the processor.
+const SIDES: f64 = 1e-4;
 
 #[test]
 fn ten_steps_of_dcgan_mnist_give_pytorchs_losses_and_weights() {
     let case = &fixture("steps")["dcgan-mnist"];
     let epsilon = Change::Set(format!("training.optimizer.adamw.epsilon={}", case["epsilon"]));
     let gan = Gan::load("dcgan-mnist".as_ref(), &[epsilon]).expect("an experiment");
-    assert_summed(&played("dcgan-mnist", &gan, read(&case["images"]), &case["losses"]), &case["final"]);
+    assert_summed(&played("dcgan-mnist", &gan, read(&case["images"]), &case["losses"], SIDES), &case["final"], SIDES);
 }
 
 #[test]
 fn a_gradient_penalty_reaches_wide_convolutions_too() {
     let case = &fixture("steps")["wide"];
     let gan = Gan::from_value(case["experiment"].clone(), &[]).expect("an experiment");
-    assert_summed(&played("wide", &gan, read(&case["images"]), &case["losses"]), &case["final"]);
+    assert_summed(&played("wide", &gan, read(&case["images"]), &case["losses"], SIDES), &case["final"], SIDES);
 }
