@@ -77,7 +77,7 @@ pub const DISCRIMINATOR: &str = "discriminator";
 /// Writes the weights of a generator and a discriminator with their note: `generator.0.weight`.
 ///
 /// # Errors
-/// See [`write`].
+/// See [`write()`].
 pub fn write_parts(path: &Path, generator: &Network, discriminator: &Network, note: &Note) -> Result<()> {
     let mut tensors = Vec::new();
     for (part, network) in [(GENERATOR, generator), (DISCRIMINATOR, discriminator)] {

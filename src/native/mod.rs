@@ -167,7 +167,7 @@ pub fn convolution(input: &Tensor, conv: Conv) -> Result<Tensor> {
 /// A convolution plus a map of its output's size, then the ReLU.
 ///
 /// # Errors
-/// See [`convolution`].
+/// See [`convolution()`].
 pub fn convolution_and_sum(input: &Tensor, conv: Conv, addend: &Tensor) -> Result<Tensor> {
     let convolution = functions()?.convolution_and_sum;
     let relu = c"relu".as_ptr();
@@ -202,7 +202,7 @@ pub fn convolution_and_sum(input: &Tensor, conv: Conv, addend: &Tensor) -> Resul
 /// A fully connected layer, followed by the ReLU if `relu`.
 ///
 /// # Errors
-/// See [`convolution`].
+/// See [`convolution()`].
 pub fn linear(input: &Tensor, weight: &Tensor, bias: &Tensor, relu: bool) -> Result<Tensor> {
     let linear = functions()?.linear;
     let mut output = ptr::null_mut();
