@@ -170,7 +170,7 @@ fn a_nan_or_infinite_loss_stops_the_run_and_suggests_remedies() {
 fn a_network_that_has_learned_nothing_is_said_to_have() {
     let place = Workplace::with_shapes(4, 2);
     let warning = "the validation errors are those of guessing";
-    place.train("none", &["--lr", "1e-12", "--epochs", "1"]).succeeds().says(&[warning, "learning_rate (now 1e-12)"]);
+    place.train("none", &["--lr", "1e-12", "--epochs", "1"]).succeeds().says(&[warning, "learning_rate (now 1.0e-12)"]);
     let learned = Workplace::with_shapes(20, 2);
     let ran = learned.train("run", &[]).succeeds();
     assert!(!ran.stderr.lines().last().is_some_and(|line| line.contains(warning)), "{}", ran.stderr);
