@@ -240,12 +240,17 @@ fn a_flipped_bit_in_the_header_of_a_checkpoint_never_changes_what_the_checkpoint
     place.train("run", &["--set", "training.epochs=1"]).succeeds();
     let bytes = place.read("run/best.safetensors");
     let header = 8 + u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")) as usize;
+    let said = |note: &str| serde_json::from_str::<Value>(note).expect("JSON");
+    let whole = topfive::weights::read(&place.path("run/best.safetensors")).expect("a checkpoint");
+    let original = said(&whole.note.expect("a note"));
     for byte in 8..header {
         let mut flipped = bytes.clone();
         flipped[byte] ^= 1 << (byte % 7);
         let read = topfive::weights::read(&place.write("flipped.safetensors", flipped));
-        // Without the word by which it is found there is no note, and the file is no checkpoint.
-        assert!(!read.is_ok_and(|contents| contents.note.is_some()), "byte {byte}");
+        // Without the word by which it is found there is no note, and the file is no checkpoint. The last digit of a number
+        // may be another one that stands for the same number.
+        let note = read.ok().and_then(|contents| contents.note).map(|note| said(&note));
+        assert!(note.is_none_or(|note| note == original), "byte {byte}");
     }
 }
 

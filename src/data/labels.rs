@@ -130,12 +130,13 @@ fn by_name<'a>(paths: &[PathBuf], rows: &'a [Row], dir: &Path, list: &Path) -> R
 }
 
 impl Row {
-    /// In Kaggle's LOC_val_solution.csv the synset comes with a box, once for each object of it: `n01751748 111 108 230 708`.
+    /// In Kaggle's LOC_val_solution.csv boxes follow the synset, which stands before each of several as well:
+    /// `n01751748 111 108 230 708`. "Boeing 737" is a class.
     fn shorten_kaggles_label(&mut self) {
-        let Some((synset, object)) = self.label.split_once(' ') else { return };
-        // "Boeing 737" is a class.
-        let is_synset = synset.len() == 9 && synset.starts_with('n') && synset[1..].parse::<u32>().is_ok();
-        if is_synset && object.split_whitespace().all(|word| word == synset || word.parse::<f64>().is_ok()) {
+        let Some((synset, boxes)) = self.label.split_once(' ') else { return };
+        let sides: Vec<&str> = boxes.split_whitespace().filter(|word| *word != synset).collect();
+        let is_side = |word: &&str| word.parse::<f64>().is_ok();
+        if !sides.is_empty() && sides.len().is_multiple_of(4) && sides.iter().all(is_side) {
             self.label = synset.to_string();
         }
     }
