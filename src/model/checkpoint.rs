@@ -69,6 +69,11 @@ pub fn open(path: &Path) -> Result<(Note, Vec<StoredTensor>)> {
     Ok((note, contents.tensors))
 }
 
+/// The note of a checkpoint, if it is one, without its weights and unverified: for a first look at what it holds.
+pub fn peek(path: &Path) -> Option<Note> {
+    serde_json::from_str(&safetensors::peek(path)?).ok()
+}
+
 /// What the names of a generator's tensors begin with, before a dot.
 pub const GENERATOR: &str = "generator";
 /// What those of a discriminator's begin with.

@@ -125,12 +125,10 @@ impl Pass<'_> {
 
     /// Whether a convolution is trained by Winograd's minimal filtering: on a processor, in 32 bits, where it is faster.
     fn is_for_winograd(&self, node: &Node, window: Window, groups: i64, x: &Tensor) -> bool {
-        let (inputs, outputs) = (node.input.channels(), node.output.channels());
-        let pixels = x.size()[0] * node.output.elements() / outputs;
         self.network.device == Device::Cpu
             && self.kind == Kind::Float
             && !self.network.twice
-            && kernels::winograd::suits(window, groups, inputs, outputs, pixels)
+            && kernels::winograd::suits(node, window, groups, x.size()[0])
     }
 
     fn node(&mut self, node: &Node, x: &Tensor) -> Result<Tensor> {

@@ -148,9 +148,7 @@ impl Fusion<'_> {
     /// Whether a convolution runs by Winograd's minimal filtering.
     fn is_for_winograd(&self, node: &Node, window: Window, groups: i64) -> bool {
         let Target::Processor { batch } = self.target else { return false };
-        let (inputs, outputs) = (node.input.channels(), node.output.channels());
-        let pixels = batch * node.output.elements() / outputs;
-        self.has_kernels() && winograd::suits(window, groups, inputs, outputs, pixels)
+        self.has_kernels() && winograd::suits(node, window, groups, batch)
     }
 
     /// What a batch norm multiplies each channel by, in 64 bits.

@@ -48,7 +48,19 @@ pub fn read(path: &Path) -> Result<Contents> {
     })
 }
 
-fn contents(file: &mut File, length: u64) -> Result<Contents> {
+/// The note in a file's header, without reading the tensors: only for a first look, since no checksum is verified.
+pub fn peek(path: &Path) -> Option<String> {
+    let mut file = File::open(path).ok()?;
+    let length = file.metadata().ok()?.len();
+    note_in(&header(&mut file, length).ok()?)
+}
+
+fn note_in(header: &Metadata) -> Option<String> {
+    header.metadata().as_ref().and_then(|metadata| metadata.get(KEY).cloned())
+}
+
+/// A file's header, which describes exactly the bytes that follow it.
+fn header(file: &mut File, length: u64) -> Result<Metadata> {
     let mut header_length = [0; 8];
     file.read_exact(&mut header_length)?;
     let header_length = u64::from_le_bytes(header_length);
@@ -60,6 +72,11 @@ fn contents(file: &mut File, length: u64) -> Result<Contents> {
     let header: Metadata = serde_json::from_slice(&header).context("the header is corrupt")?;
     let (found, listed) = (after - header_length, header.data_len());
     ensure!(found == listed as u64, "the header lists {listed} bytes of tensors, but {found} follow");
+    Ok(header)
+}
+
+fn contents(file: &mut File, length: u64) -> Result<Contents> {
+    let header = header(file, length)?;
     let names = header.offset_keys();
     ensure!(names.len() <= MAX_TENSORS, "expected at most {MAX_TENSORS} tensors, found {}", names.len());
     let mut tensors = Vec::new();
@@ -74,7 +91,7 @@ fn contents(file: &mut File, length: u64) -> Result<Contents> {
         file.read_exact(&mut data)?;
         tensors.push(StoredTensor { name, dtype: info.dtype, shape: info.shape.clone(), data });
     }
-    let note = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY).cloned());
+    let note = note_in(&header);
     if let Some(note) = &note {
         verify(note, &tensors)?;
     }

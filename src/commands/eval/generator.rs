@@ -39,7 +39,7 @@ const BATCH: u32 = 64;
 /// The first of these models that is a generator.
 pub fn among(models: &[PathBuf]) -> Option<&Path> {
     let is_generator = |name: &&PathBuf| match find(name) {
-        Ok(Found::Checkpoint(path)) => checkpoint::open(&path).is_ok_and(|(note, _)| is_gan(&note.experiment)),
+        Ok(Found::Checkpoint(path)) => checkpoint::peek(&path).is_some_and(|note| is_gan(&note.experiment)),
         _ => false,
     };
     models.iter().find(is_generator).map(PathBuf::as_path)

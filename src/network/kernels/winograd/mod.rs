@@ -11,7 +11,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::{Map, Result, values, values_mut};
 use crate::native::convolution::Direction;
-use crate::network::node::Window;
+use crate::network::node::{Node, Window};
 pub use lanes::LANES;
 use layer::{Layer, Level, Pixels};
 use product::PANEL;
@@ -30,7 +30,9 @@ const LEAST_CHANNELS: i64 = 64;
 
 /// Whether a convolution can be computed so, and is faster: each of its weights, nearly twice as many, must serve enough
 /// pixels of the batch's output.
-pub fn suits(window: Window, groups: i64, inputs: i64, outputs: i64, pixels: i64) -> bool {
+pub fn suits(node: &Node, window: Window, groups: i64, batch: i64) -> bool {
+    let (inputs, outputs) = (node.input.channels(), node.output.channels());
+    let pixels = batch * node.output.elements() / outputs;
     let fits = |channels: i64| channels % LANES as i64 == 0 && channels >= LEAST_CHANNELS;
     let is_such =
         window.kernel == [3, 3] && window.stride == [1, 1] && window.padding.iter().all(|pixels| *pixels <= 2);
