@@ -31,7 +31,10 @@ from torchvision.transforms.functional import pil_to_tensor
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--no-python"]
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
-IMAGES, CLASSES, STEPS, RATE = 16, 4, 20, 0.005
+IMAGES, CLASSES, STEPS = 16, 4, 20
+# Of a batch norm's sums, two processes round the last bit otherwise than one; now and then a ReLU changes sides, and from step
+# to step the networks part, PyTorch's like ours. At this rate that stays below 1e-5, while the weights move by much more.
+RATES = {"plain": 0.005, "resnet18": 5e-6}
 SMALL = ["tiny", "--device", "cpu", "--threads", "1", "--workers", "1", "--batch-size", "8", "--save-every", "5", "--quiet"]
 
 SHAPES = ["--data", "shapes", "--epochs", "8"]
@@ -117,17 +120,17 @@ def plain_experiment():
     return {"name": "plain", "network": {"input": [3, 64, 64], "classes": CLASSES, "layers": layers}}
 
 
-def distributed(rank, folder, name, result):
+def distributed(rank, count, folder, name, result):
     """Trains with DistributedDataParallel, as torchvision and PyTorch do it."""
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method="tcp://127.0.0.1:29544", rank=rank, world_size=2)
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{29544 + count}", rank=rank, world_size=count)
     model = plain() if name == "plain" else torchvision.models.resnet18(num_classes=CLASSES)
     model.load_state_dict(load_file(folder / f"{name}.safetensors"), strict=False)
     model = DistributedDataParallel(synchronised(model))
-    files = sorted((folder / "set/train").glob("*/*.png"))[rank::2]
+    files = sorted((folder / "set/train").glob("*/*.png"))[rank::count]
     x = torch.stack([(pil_to_tensor(Image.open(file)).float() - 128) / 64 for file in files])
     labels = torch.tensor([int(file.parent.name) for file in files])
-    sgd = torch.optim.SGD(model.parameters(), RATE, momentum=0.9, weight_decay=1e-4)
+    sgd = torch.optim.SGD(model.parameters(), RATES[name], momentum=0.9, weight_decay=1e-4)
     for _ in range(STEPS):
         loss = F.cross_entropy(model(x), labels)
         sgd.zero_grad()
@@ -156,16 +159,19 @@ def learn(place):
                 'training.crop={"padded":{"pixels":0}}', "training.warmup_epochs=0", "training.label_smoothing=0",
                 f"training.sync_batch_norm={str(name != 'plain').lower()}"]
         fixed = ["train", experiment, "--data", "set", "--weights", f"{name}.safetensors", "--classes", "classes.txt", "--device", "cpu",
-                 "--epochs", STEPS, "--lr", RATE, "--quiet", *[word for change in sets for word in ("--set", change)]]
+                 "--epochs", STEPS, "--lr", RATES[name], "--quiet", *[word for change in sets for word in ("--set", change)]]
         one, two = f"{name}-1", f"{name}-2"
         place.run([], *fixed, "--out", one, "--batch-size", IMAGES)
         place.run(torchrun(2), *fixed, "--out", two, "--batch-size", IMAGES // 2)
-        ddp = place.folder / f"{name}-ddp.safetensors"
-        torch.multiprocessing.spawn(distributed, (place.folder, name, ddp), nprocs=2)
+        theirs = [place.folder / f"{name}-ddp-{count}.safetensors" for count in (1, 2)]
+        for count, result in enumerate(theirs, 1):
+            torch.multiprocessing.spawn(distributed, (count, place.folder, name, result), nprocs=count)
+        of_one, of_two = map(load_file, theirs)
         start = load_file(place.folder / f"{name}.safetensors")
         print(f"{name}, {STEPS} steps: weights move by up to {difference(place.weights(two), start):.1e}")
+        print(f"{name}, 2 x {IMAGES // 2} against 1 x {IMAGES}, both PyTorch's: {difference(of_two, of_one):.1e}")
         show(f"{name}, 2 x {IMAGES // 2} against 1 x {IMAGES}", difference(place.weights(two), place.weights(one)))
-        show(f"{name}, 2 x {IMAGES // 2} against DistributedDataParallel", difference(place.weights(two), load_file(ddp)))
+        show(f"{name}, 2 x {IMAGES // 2} against DistributedDataParallel", difference(place.weights(two), of_two))
 
 
 def draw(place):
@@ -199,36 +205,45 @@ def same_weights(place, run, other):
                for file in ("last.safetensors", "best.safetensors"))
 
 
+def pair(place, out, port):
+    """Starts two processes under SLURM's variables."""
+    arguments = place.command([], "train", *SMALL, *SHAPES, "--out", out, "--timeout", "30s")
+    return [subprocess.Popen(arguments, cwd=place.folder, env=variables(rank, port), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            for rank in range(2)]
+
+
 def kill(place):
-    """Ten times one of two processes is killed at a random moment, under SLURM's variables."""
+    """Ten times one of two processes is killed at a random moment."""
     draw(place)
     begun = time.monotonic()
-    place.run(torchrun(2), "train", *SMALL, *SHAPES, "--out", "whole")
+    errors = [process.communicate()[1] for process in pair(place, "whole", 29549)]
     longest = time.monotonic() - begun
-    for number in range(10):
+    assert (place.folder / "whole/last.safetensors").exists(), errors
+    kills = 0
+    for number in range(100):
         out, killed = f"killed-{number}", number % 2
-        arguments = place.command([], "train", *SMALL, *SHAPES, "--out", out, "--timeout", "30s")
-        both = [subprocess.Popen(arguments, cwd=place.folder, env=variables(rank, 29550 + number), stdout=subprocess.DEVNULL,
-                                 stderr=subprocess.PIPE, text=True)
-                for rank in range(2)]
-        moment = random.uniform(0.2, 0.8) * longest
+        both = pair(place, out, 29550 + number)
+        moment = random.uniform(0.1, 0.9) * longest
         time.sleep(moment)
-        if both[killed].poll() is not None:
-            both[1 - killed].communicate()
-            print(f"kill {number}: had ended before")
-            continue
+        has_ended = both[killed].poll() is not None
         both[killed].kill()
         begun = time.monotonic()
-        error = both[1 - killed].communicate()[1]
+        errors = [process.communicate()[1] for process in both]
         waited = time.monotonic() - begun
-        both[killed].communicate()
+        if has_ended:
+            continue
+        kills += 1
         resumed = (place.folder / out / "last.safetensors").exists()
         # The second has no more to do while the first saves the end of the run.
         if both[1 - killed].returncode != 0:
+            error = errors[1 - killed]
             assert both[1 - killed].returncode == 2 and (f"rank {killed} of 2 has ended" in error or "have not met" in error), error
         place.run(torchrun(2), "train", *SMALL, *SHAPES, "--out", out, *["--resume"] * resumed)
         assert same_weights(place, out, "whole"), out
-        print(f"kill {number}: rank {killed} after {moment:.1f} s, the other ended after {waited:.1f} s, {'resumed' if resumed else 'started again'}")
+        print(f"kill {kills}: rank {killed} after {moment:.1f} s, the other ended after {waited:.1f} s, {'resumed' if resumed else 'started again'}")
+        if kills == 10:
+            return
+    raise AssertionError(f"only {kills} of 100 runs were killed before they ended")
 
 
 def restart(place):
