@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Measures what several processes gain on one machine: processes pinned to a core each, in turns with one alone.
 
-    python3 scripts/bench_processes.py TOPFIVE [COUNT] [NETWORK]
+    python3 scripts/bench_processes.py TOPFIVE [COUNT] [BATCH]
 
-COUNT (2) processes train NETWORK (resnet34) at 64x64 on drawn shapes, with 32 images each per step. Prints medians of three
-rounds: images per second of one and of all, their ratio, and the time that gradients take to be exchanged by Gloo. Needs
-torch 2.11, and a machine that does nothing else.
+COUNT (2) processes train ResNet-34 at 64x64 on drawn shapes, with BATCH (32) images each per step. Prints medians of three
+rounds: images per second of one, of as many runs of one process side by side (what sharing the machine's memory costs), and of
+all together, and the time that gradients take to be exchanged by Gloo. Needs torch 2.11, and a machine that does nothing else.
 """
 
 import json
@@ -19,20 +19,34 @@ import time
 import torch
 import torch.distributed as dist
 
-BATCH, STEPS, ROUNDS = 32, 20, 3
+IMAGES, ROUNDS = 640, 3
 
 
-def train(program, folder, network, cores, out):
-    """Images per second of all processes, one on each of these cores, over the whole run."""
-    command = [program, "train", network, "--data", "shapes", "--out", out, "--input", "64", "--device", "cpu", "--threads", "1",
-               "--workers", "1", "--batch-size", str(BATCH), "--max-steps", str(STEPS), "--quiet", "--set", "training.augment=[]"]
-    place = {"WORLD_SIZE": str(len(cores)), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29561"}
-    processes = [subprocess.Popen(["taskset", "-c", str(core), *command], cwd=folder, env=os.environ | place | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
-                 for rank, core in enumerate(cores)]
-    assert all(process.wait() == 0 for process in processes)
+def start(program, folder, batch, core, out, rank, count):
+    command = [program, "train", "resnet34", "--data", "shapes", "--out", out, "--input", "64", "--device", "cpu", "--threads", "1",
+               "--workers", "1", "--batch-size", str(batch), "--max-steps", str(IMAGES // batch), "--quiet", "--set", "training.augment=[]"]
+    place = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29561"}
+    return subprocess.Popen(["taskset", "-c", str(core), *command], cwd=folder, env=os.environ | place, stdout=subprocess.DEVNULL)
+
+
+def speed(folder, out):
+    """Images per second over a whole run."""
     with open(f"{folder}/{out}/log.jsonl") as log:
-        steps = [line for line in map(json.loads, log) if line["kind"] == "step"]
-    return steps[-1]["images_per_second"]
+        return [line for line in map(json.loads, log) if line["kind"] == "epoch"][-1]["images_per_second"]
+
+
+def together(program, folder, batch, count, out):
+    """Images per second of all processes, one on each of as many cores."""
+    processes = [start(program, folder, batch, rank, out, rank, count) for rank in range(count)]
+    assert all(process.wait() == 0 for process in processes)
+    return speed(folder, out)
+
+
+def apart(program, folder, batch, count, out):
+    """Images per second of as many runs, which do not know of each other, in sum."""
+    processes = [start(program, folder, batch, core, f"{out}-{core}", 0, 1) for core in range(count)]
+    assert all(process.wait() == 0 for process in processes)
+    return sum(speed(folder, f"{out}-{core}") for core in range(count))
 
 
 def exchange(rank, count, megabytes, results):
@@ -52,18 +66,19 @@ def exchange(rank, count, megabytes, results):
     dist.destroy_process_group()
 
 
-def main(program, count=2, network="resnet34"):
-    count, program = int(count), os.path.realpath(program)
+def main(program, count=2, batch=32):
+    count, batch, program = int(count), int(batch), os.path.realpath(program)
     with tempfile.TemporaryDirectory() as folder, torch.multiprocessing.Manager() as manager:
-        subprocess.run([program, "shapes", "shapes", "--train", str(2 * BATCH * count), "--val", "1", "--size", "64", "--quiet"], cwd=folder, check=True)
-        rounds = [(train(program, folder, network, [0], f"one-{turn}"), train(program, folder, network, range(count), f"all-{turn}"))
-                  for turn in range(ROUNDS)]
+        subprocess.run([program, "shapes", "shapes", "--train", str(IMAGES * count // 12 + 1), "--val", "1", "--size", "64", "--quiet"], cwd=folder, check=True)
+        rounds = [(together(program, folder, batch, 1, f"one-{turn}"), apart(program, folder, batch, count, f"apart-{turn}"),
+                   together(program, folder, batch, count, f"all-{turn}")) for turn in range(ROUNDS)]
         results = manager.list()
         torch.multiprocessing.spawn(exchange, (count, 87, results), nprocs=count)
-    one, several = (statistics.median(column) for column in zip(*rounds))
-    step = BATCH * count / several
-    print(f"{network}, {BATCH} images each: one process {one:.1f} images/s, {count} processes {several:.1f}, {several / one / count:.2f} x {count}")
-    print(f"87 MB exchanged by {count} processes in {results[0]:.3f} s, {100 * results[0] / step:.1f} % of a step of {step:.2f} s")
+        seconds = results[0]
+    one, side_by_side, several = (statistics.median(column) for column in zip(*rounds))
+    step = batch * count / several
+    print(f"{batch} images each: one process {one:.1f} images/s, {count} side by side {side_by_side:.1f}, {count} together {several:.1f}, {several / one / count:.2f} x {count}")
+    print(f"87 MB exchanged by {count} processes in {seconds:.3f} s, {100 * seconds / step:.1f} % of a step of {step:.2f} s")
 
 
 if __name__ == "__main__":
