@@ -1,6 +1,7 @@
 //! `topfive train`: a network trained on folders of images, into a run folder.
 
 mod begin;
+mod begin_gan;
 mod data;
 mod differences;
 mod find_rate;
@@ -36,6 +37,11 @@ pub fn run(args: Train) -> Result<Outcome> {
     if is_gan(&experiment::read(&args.experiment)?) {
         return gan::run(&args);
     }
+    ensure!(
+        args.features.is_none(),
+        "--features is for generators alone, and {} is a classifier; leave it out",
+        args.experiment.display()
+    );
     let mut processes = Processes::of_environment()?;
     ensure!(
         !(args.find_rate && processes.are_several()),
