@@ -80,6 +80,12 @@ impl GanModel {
             "{at}: contains a classifier, which makes no images; expected a generator and a discriminator"
         );
         let gan = Gan::from_value(experiment, &[]).with_context(|| format!("{at}: invalid experiment"))?;
+        ensure!(
+            !gan.conditional || classes.len() as i64 == gan.classes(),
+            "{at}: contains {} class names, but its networks are given one of {} classes",
+            classes.len(),
+            gan.classes()
+        );
         let [generator, discriminator] = tensors_of(&gan, &stored, &weights, device)?;
         Ok(GanModel {
             generator: Network::new(gan.generator().to_vec(), generator, device)?,

@@ -20,6 +20,7 @@ use crate::experiment::gan::is_one as is_gan;
 use crate::fidelity::classes::Spread;
 use crate::fidelity::features::{Observer, Seen};
 use crate::fidelity::{frechet, neighbours, two_sample};
+use crate::model::checkpoint::BEST;
 use crate::model::{Found, Model, checkpoint, find};
 use crate::network::Precision;
 use crate::processes::Processes;
@@ -53,6 +54,12 @@ pub fn run(args: &Eval, model: &Path) -> Result<Outcome> {
     );
     let (device, workers, report) = prepare(&args.common, &mut processes)?;
     let generator = GanModel::open(model, device)?;
+    if generator.weights.ends_with(BEST) {
+        report.note(format!(
+            "{}: chosen among the epochs of its run by the Fréchet distance from held-out images; if they are these, the measures flatter it a little",
+            generator.weights.display()
+        ));
+    }
     let seed = args.seed.unwrap_or(0);
     let classifier = args.features.as_deref().map(|path| trained_classifier(path, device));
     let classifier = classifier.transpose().context("--features")?;

@@ -16,9 +16,11 @@ use crate::commands::{Outcome, prepare, say_stored, watch_signals};
 use crate::data::dataset::Dataset;
 use crate::data::split;
 use crate::experiment::Gan;
+use crate::experiment::gan::AdversarialLoss;
 use crate::fidelity::judge::untrained;
 use crate::memory;
 use crate::model::Model;
+use crate::network::node::has_batch_norm;
 use crate::network::parameter::parameters;
 use crate::processes::Processes;
 use crate::report::Report;
@@ -185,6 +187,10 @@ fn describe(
         train.root.display(),
         run.map_or(String::new(), |run| format!(", into {}", run.path().display()))
     ));
+    precision::note(&gan.shared(), device).into_iter().for_each(|note| report.note(note));
+    if matches!(gan.training.loss, AdversarialLoss::Wasserstein { .. }) && has_batch_norm(gan.discriminator()) {
+        report.note("training.loss wasserstein takes the gradient penalty of each image alone, but batch norms let the images of a batch depend on one another; its paper leaves them out of the discriminator (arXiv:1704.00028, section 4)");
+    }
     if processes.are_several() {
         let (count, size) = (processes.count(), gan.training.batch_size);
         report.note(format!(

@@ -17,8 +17,7 @@ use serde_json::Value;
 
 use super::{Change, INVALID, Training, check_name, json, read};
 use crate::geometry::Size;
-use crate::network::node::{Node, Op, Shape, least_images};
-use crate::network::parameter::{Role, parameters};
+use crate::network::node::{Node, Op, Shape, has_batch_norm, least_images};
 use crate::network::shape::output;
 use crate::network::{Proof, refuse};
 use crate::range::within;
@@ -253,8 +252,4 @@ impl Gan {
             }
         }
     }
-}
-
-fn has_batch_norm(nodes: &[Node]) -> bool {
-    parameters(nodes).iter().any(|parameter| parameter.role == Role::Scale)
 }
