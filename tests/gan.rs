@@ -270,6 +270,8 @@ fn without_held_out_images_the_best_generator_is_chosen_by_training_images_and_t
     let ran = place.run(&arguments("run", &["--epochs", "1"])).succeeds();
     ran.says(&["48 training (there are no held-out ones) images"]);
     assert!(place.path("run/best.safetensors").is_file());
+    let evaluated = place.run(&["eval", "run", "--data", "shapes", "--device", "cpu", "--threads", "1"]).succeeds();
+    evaluated.says(&["compared with those in shapes/train", "an exact copy would look perfect"]);
 }
 
 /// Expected by Pillow's `convert("L")`.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::state::Progressed;
 use super::step::Played;
 use crate::report::Report;
+use crate::report::table::significant;
 use crate::training::epoch_bar::EpochBar;
 use crate::training::length::Length;
 
@@ -67,7 +68,7 @@ impl Progress {
     /// The same for the terminal.
     pub fn epoch_text(&self, state: &Progressed, found: &Found) -> String {
         let distance = found.distance.map_or(String::new(), |(distance, is_best)| {
-            format!("  Fréchet distance {distance:.3}{}", if is_best { "  best" } else { "" })
+            format!("  Fréchet distance {}{}", significant(distance), if is_best { "  best" } else { "" })
         });
         format!("{}  {}{distance}  {}", self.bar.title(&state.run), losses(&found.means), self.bar.speed_text())
     }

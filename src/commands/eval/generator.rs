@@ -128,18 +128,19 @@ fn refuse_classifiers_own(args: &Eval, model: &Path) -> Result<()> {
     }
 }
 
-/// The validation images in `dir`, or all of `dir` if it has no such part.
+/// The validation images in `dir`, or its training images if it has no such part.
 fn held_out(dir: &Path, report: Report) -> Result<Dataset> {
     let part = split::validation_dir(dir);
+    let dataset = if part == dir { split::training_images(dir) } else { split::images(&part) }?;
     if part == dir {
         report.note(format!(
-            "{}: no folder \"val\", so the made images are compared with all of its images; if the generator was trained on them, an exact copy would look perfect",
-            dir.display()
+            "{}: no folder \"val\", so the made images are compared with those in {}; if the generator was trained on them, an exact copy would look perfect",
+            dir.display(),
+            dataset.root.display()
         ));
     } else if !part.ends_with("val") {
         report.note(format!("{}: no folder \"val\", so {} is evaluated", dir.display(), part.display()));
     }
-    let dataset = split::images(&part)?;
     say_stored(&dataset, report);
     Ok(dataset)
 }

@@ -4,8 +4,8 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use tch::Device;
 
-use super::all_changes;
 use super::begin_gan::Beginning;
+use super::{all_changes, interrupted};
 use crate::adversarial::measure::Measure;
 use crate::adversarial::state::Progressed;
 use crate::adversarial::{Ended, Trainer};
@@ -26,7 +26,7 @@ use crate::processes::Processes;
 use crate::report::Report;
 use crate::report::page::About;
 use crate::report::records::write_json;
-use crate::report::table::grouped;
+use crate::report::table::{grouped, significant};
 use crate::training::batches::BadImages;
 use crate::training::precision;
 use crate::training::run::RunFolder;
@@ -48,7 +48,7 @@ pub fn run(args: &Train) -> Result<Outcome> {
     describe(&gan, &train, run.as_ref(), &processes, device, report);
 
     memory::return_freed();
-    let (interrupted, about) = (watch_signals()?, about(args, &gan, &train, device)?);
+    let (signalled, about) = (watch_signals()?, about(args, &gan, &train, device)?);
     let trainer = Trainer {
         gan: &gan,
         train: &train,
@@ -59,7 +59,7 @@ pub fn run(args: &Train) -> Result<Outcome> {
         workers,
         processes: &processes,
         report,
-        interrupted: &interrupted,
+        interrupted: &signalled,
     };
     let mut bad = BadImages::new(report);
     let ended = trainer.train(&mut trained, &mut bad)?;
@@ -79,14 +79,8 @@ fn show(
     bad: &BadImages,
     report: Report,
 ) -> Result<Outcome> {
-    let folder = run.path().display();
-    let Ended::Finished { epoch } = ended else {
-        report.note(format!(
-            "interrupted; the state is saved in {folder}. Run the same command with --resume to continue"
-        ));
-        return Ok(Outcome::Interrupted);
-    };
-    let sample = run.sample(epoch);
+    let Ended::Finished { epoch } = ended else { return Ok(interrupted(run, report)) };
+    let (folder, sample) = (run.path().display(), run.sample(epoch));
     if let Some(path) = &args.common.output.json {
         let State { epoch, step, seconds, .. } = &state.run;
         write_json(
@@ -98,7 +92,7 @@ fn show(
         )?;
     }
     if let Some(distance) = state.best {
-        report.result(format!("shortest Fréchet distance {distance:.3}: {}", run.best().display()))?;
+        report.result(format!("shortest Fréchet distance {}: {}", significant(distance), run.best().display()))?;
     }
     report.result(format!("made images: {}", sample.display()))?;
     report.note(format!("more of them: topfive generate {folder} --out grid.png; report: {}", run.page().display()));

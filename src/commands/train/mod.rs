@@ -139,10 +139,7 @@ fn show(
     report: Report,
 ) -> Result<Outcome> {
     let Ended::Finished { best, best_is_averaged, .. } = ended else {
-        let out = run.path().display();
-        report
-            .note(format!("interrupted; the state is saved in {out}. Run the same command with --resume to continue"));
-        return Ok(Outcome::Interrupted);
+        return Ok(interrupted(run, report));
     };
     if let Some(path) = &args.common.output.json {
         write_json(path, results)?;
@@ -155,6 +152,13 @@ fn show(
     ))?;
     report.note(format!("report: {}", run.page().display()));
     Ok(Outcome::of(bad))
+}
+
+/// Tells how a run goes on that a signal has interrupted.
+fn interrupted(run: &RunFolder, report: Report) -> Outcome {
+    let out = run.path().display();
+    report.note(format!("interrupted; the state is saved in {out}. Run the same command with --resume to continue"));
+    Outcome::Interrupted
 }
 
 /// Recipes first, then `--set`, then the flags of single fields. `tuning` takes the place of the recipe `fine-tune` among

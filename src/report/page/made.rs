@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::what::{self, About};
 use super::{Section, document};
+use crate::report::table::significant;
 
 /// What a page shows.
 #[derive(Clone, Debug)]
@@ -47,8 +48,9 @@ impl MadePage<'_> {
         best.map_or(String::new(), |best| {
             let distance = best["frechet_distance"].as_f64().unwrap_or_default();
             format!(
-                " The images made after {} are closest to real ones: their Fréchet distance is {distance:.3}.",
-                epoch(best)
+                " The images made after {} are closest to real ones: their Fréchet distance is {}.",
+                epoch(best),
+                significant(distance)
             )
         })
     }
