@@ -54,7 +54,7 @@ impl Beginning<'_> {
     pub fn begin(&self, yardstick: Option<Yardstick>) -> Result<(Option<RunFolder>, Trained)> {
         self.processes.check_same("the training images", SAME_IMAGES, self.train.fingerprint())?;
         let remedy = "Start all of them with the same file and flags";
-        self.processes.check_same("the experiment", remedy, serde_json::to_value(self.gan)?)?;
+        self.processes.check_same("the fields of the experiment", remedy, serde_json::to_value(self.gan)?)?;
         let begun = self.processes.is_first().then(|| self.begin_first(yardstick)).transpose()?;
         let state = self.processes.of_first(begun.as_ref().map(|(_, trained)| trained.state.clone()))?;
         let (run, trained) = match begun {
