@@ -12,7 +12,8 @@
 //!    average of the weights, [`training::saves`] writes all of it, [`training::state`] is what a resumed run needs;
 //!    [`training::find_rate`] is a loop that looks for the rate. Several [`processes`] walk routes 3 and 4 side by side.
 //!    [`adversarial`] is a loop of its own over the same parts, in which a generator and a discriminator
-//!    ([`experiment::gan`]) learn against each other: [`adversarial::step`].
+//!    ([`experiment::gan`]) learn against each other: [`adversarial::step`]; [`adversarial::measure`] tells which generator of
+//!    a run is the best.
 //! 4. image -> [`views`] -> [`evaluation`] (forward, on a processor through the network as [`network::Network::fused`]
 //!    rewrites it; averaged over views and the models of an ensemble, [`model`]) -> [`metrics`] -> [`report`], in the
 //!    `eval` and `predict` [`commands`]. [`native`] is libtorch beyond tch.
@@ -20,7 +21,7 @@
 //!
 //! What routes 3 to 5 find is put on one page by [`report::page`].
 //!
-//! [`fidelity`] measures how close made images come to real ones, for `eval` of a generator.
+//! [`fidelity`] measures how close made images come to real ones, for `eval` of a generator and the choice of the best one.
 //!
 //! [`check`] reads a data set for people rather than for networks, and [`pack`] writes one in shards.
 //!

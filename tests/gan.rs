@@ -2,16 +2,19 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use common::Workplace;
+use image::{Rgb, RgbImage};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
+use topfive::adversarial::pixels::as_seen;
 use topfive::experiment::{Change, Experiment, Gan, builtin};
 use topfive::network::{Mode, Network, init};
 
@@ -207,6 +210,9 @@ fn a_run_leaves_pictures_curves_and_a_checkpoint_of_both_networks_that_generate_
 
     place.run(&["generate", "run", "--out", "made"]).fails_saying(&["--out", "not empty"]);
     place
+        .run(&["generate", "run", "--out", "grid.jpg"])
+        .fails_saying(&["--out grid.jpg", "pictures are written as .png"]);
+    place
         .run(&["generate", "run", "--class", "disc", "--out", "a.png"])
         .fails_saying(&["--class disc", "conditional=true"]);
     place
@@ -214,6 +220,68 @@ fn a_run_leaves_pictures_curves_and_a_checkpoint_of_both_networks_that_generate_
         .fails_saying(&["the two-sample test needs 20 images or more of each kind"]);
     place.run(&["eval", "run", "--data", "shapes", "--views", "ten-crop"]).fails_saying(&["--views"]);
     assert!(place.run(&["summary", "run"]).succeeds().stdout.contains("tiny-gan"));
+}
+
+/// The tensors of a checkpoint.
+fn tensors(place: &Workplace, file: &str) -> BTreeMap<String, Vec<u8>> {
+    let bytes = place.read(file);
+    let file = SafeTensors::deserialize(&bytes).expect("a safetensors file");
+    file.tensors().into_iter().map(|(name, tensor)| (name, tensor.data().to_vec())).collect()
+}
+
+#[test]
+fn the_best_generator_is_that_of_the_epoch_whose_images_are_closest_to_held_out_ones_and_generate_takes_it() {
+    let place = Workplace::with_shapes(6, 3);
+    place.write("tiny.json", tiny().to_string());
+    place.train("classifier", &["--epochs", "1"]).succeeds();
+    for (run, features) in [("untrained", &[][..]), ("trained", &["--features", "classifier"])] {
+        let lr = ["--lr", "0.02"];
+        let said = place.run(&arguments(run, &[&["--epochs", "5"], &lr[..], features].concat())).succeeds();
+        said.says(&["shortest Fréchet distance from 36 held-out images", "best  ("]);
+        let epochs: Vec<Value> = log(&place, run).into_iter().filter(|line| line["kind"] == "epoch").collect();
+        let distances: Vec<f64> = epochs.iter().map(|line| line["frechet_distance"].as_f64().expect("one")).collect();
+        let shortest = distances.iter().copied().fold(f64::INFINITY, f64::min);
+        let best = distances.iter().position(|distance| *distance == shortest).expect("the shortest") + 1;
+        assert_eq!(epochs.iter().rposition(|line| line["best"] == true), Some(best - 1), "{distances:?}");
+
+        let shorter = format!("{run}-shorter");
+        place.run(&arguments(&shorter, &[&["--epochs", &best.to_string()], &lr[..], features].concat())).succeeds();
+        let [best, last] = [format!("{run}/best"), format!("{shorter}/last")];
+        let [found, expected] = [&best, &last].map(|file| tensors(&place, &format!("{file}.safetensors")));
+        assert!(found == expected, "{run}: the networks after the best epoch");
+        let made = place.run(&["generate", run, "--count", "4", "--out", &format!("{run}.png"), "--device", "cpu"]);
+        assert!(made.succeeds().stdout.contains(&format!("{best}.safetensors")));
+        let page = String::from_utf8(place.read(&format!("{run}/report.html"))).expect("text");
+        assert!(page.contains("are closest to real ones"));
+    }
+    let resumed = |more: &[&str]| place.run(&arguments("trained", &[&["--resume", "--epochs", "6"], more].concat()));
+    resumed(&[]).fails_saying(&["trained: its best generator was chosen by other features", "restore --features"]);
+    resumed(&["--features", "resnet18"]).fails_saying(&["--features", "expected a trained classifier"]);
+    resumed(&["--features", "classifier"]).succeeds();
+    place
+        .train("run", &["--features", "classifier"])
+        .fails_saying(&["--features is for generators alone", "is a classifier; leave it out"]);
+}
+
+#[test]
+fn without_held_out_images_the_best_generator_is_chosen_by_training_images_and_that_is_said() {
+    let place = place(4);
+    fs::remove_dir_all(place.path("shapes/val")).expect("a folder");
+    let ran = place.run(&arguments("run", &["--epochs", "1"])).succeeds();
+    ran.says(&["48 training (there are no held-out ones) images"]);
+    assert!(place.path("run/best.safetensors").is_file());
+    let evaluated = place.run(&["eval", "run", "--data", "shapes", "--device", "cpu", "--threads", "1"]).succeeds();
+    evaluated.says(&["compared with those in shapes/train", "an exact copy would look perfect"]);
+}
+
+/// Expected by Pillow's `convert("L")`.
+#[test]
+fn generators_of_grey_images_are_compared_with_grey_images() {
+    let colours = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [200, 100, 50], [77, 77, 77]];
+    let colours = RgbImage::from_fn(5, 1, |x, _| Rgb(colours[x as usize]));
+    let grey: Vec<u8> = as_seen(colours.clone(), 1).pixels().map(|pixel| pixel.0[2]).collect();
+    assert_eq!(grey, [76, 150, 29, 124, 77]);
+    assert_eq!(as_seen(colours.clone(), 3), colours);
 }
 
 #[test]

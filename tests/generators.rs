@@ -68,6 +68,7 @@ fn what_belongs_to_the_other_kind_of_model_is_refused_with_a_sentence() {
     eval(&["made", "--confusion", "c.csv"]).fails_saying(&["--confusion is for classifiers alone"]);
     eval(&["run", "made"]).fails_saying(&["made: a generator is evaluated alone, found 2 models"]);
     eval(&["run", "--features", "run"]).fails_saying(&["--features is for generators alone, and run is a classifier"]);
+    eval(&["made", "--batch-size", "8"]).fails_saying(&["--batch-size: cannot act without --features"]);
     eval(&["made", "--count", "1000"]).fails_saying(&["--count 1000", "has 48 images"]);
     eval(&["made", "--features", "resnet18"]).fails_saying(&["--features", "expected a trained classifier"]);
 }

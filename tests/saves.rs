@@ -11,8 +11,9 @@ use topfive::experiment::Experiment;
 use topfive::model::checkpoint::{self, Note};
 use topfive::network::{Network, init};
 use topfive::report::Report;
+use topfive::training::attempts::SaveEvery;
 use topfive::training::run::RunFolder;
-use topfive::training::saves::{SaveEvery, Saves};
+use topfive::training::saves::Saves;
 use topfive::training::state::{State, Trained};
 use topfive::training::step::Learner;
 

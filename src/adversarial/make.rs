@@ -11,6 +11,7 @@ use super::pixels::Pixels;
 use crate::device;
 use crate::experiment::Gan;
 use crate::network::{Mode, Network};
+use crate::report::Report;
 
 /// Images that are made at once.
 const BATCH: i64 = 64;
@@ -20,12 +21,19 @@ const BATCH: i64 = 64;
 ///
 /// # Errors
 /// Returns an error if the device is out of memory.
-pub fn images(seed: u64, numbers: Range<u64>, class: Option<usize>, gan: &Gan, generator: &Network) -> Result<Tensor> {
+pub fn images(
+    seed: u64,
+    numbers: Range<u64>,
+    class: Option<usize>,
+    gan: &Gan,
+    generator: &Network,
+    report: Report,
+) -> Result<Tensor> {
     let latents = of_numbers(gan.latent, seed, numbers.clone(), generator.device())?;
     let classes = gan.classes().max(1) as u64;
     let labels: Vec<i64> =
         numbers.map(|number| class.map_or((number % classes) as i64, |class| class as i64)).collect();
-    of_latents(&latents, &labels, gan, generator)
+    of_latents(&latents, &labels, gan, generator, report)
 }
 
 /// The images that the generator makes of latent vectors, (images, size, 1, 1), each of its class: bytes, (images, channels,
@@ -33,10 +41,12 @@ pub fn images(seed: u64, numbers: Range<u64>, class: Option<usize>, gan: &Gan, g
 ///
 /// # Errors
 /// Returns an error if the device is out of memory.
-pub fn of_latents(latents: &Tensor, labels: &[i64], gan: &Gan, generator: &Network) -> Result<Tensor> {
+pub fn of_latents(latents: &Tensor, labels: &[i64], gan: &Gan, generator: &Network, report: Report) -> Result<Tensor> {
+    let mut bar = report.bar(labels.len() as u64, "made images");
     let pixels = Pixels::of(gan, generator.device());
     let labels = device::send(&Tensor::f_from_slice(labels)?, generator.device())?;
     let make = |start: i64| {
+        bar.at(start as u64, "");
         let count = BATCH.min(labels.size()[0] - start);
         let given =
             with_classes(&latents.f_narrow(0, start, count)?, &labels.f_narrow(0, start, count)?, gan.classes())?;
@@ -44,6 +54,7 @@ pub fn of_latents(latents: &Tensor, labels: &[i64], gan: &Gan, generator: &Netwo
     };
     let batches = || (0..labels.size()[0]).step_by(BATCH as usize).map(make).collect::<Result<Vec<Tensor>, _>>();
     let batches = no_grad(batches).map_err(|error| device::explain(error, BATCH as usize, generator.device()))?;
+    bar.clear();
     Ok(Tensor::f_cat(&batches, 0)?)
 }
 

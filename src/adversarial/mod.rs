@@ -1,20 +1,23 @@
 //! The training loop of a generator against a discriminator, in the order in which things happen. One step is in `step`, its
-//! losses are in `losses`, and `watch` says when it goes wrong. What is trained `make`s images; `model` opens it again.
+//! losses are in `losses`; after each epoch the generator is `measure`d against `real` images, and `watch` says when it goes
+//! wrong. What is trained `make`s images; `model` opens it again. Several processes go through the loop side by side, and only
+//! the first one measures and writes.
 
 pub mod latent;
 pub mod losses;
 pub mod make;
+pub mod measure;
 pub mod model;
 pub mod nearest;
 pub mod pixels;
 mod progress;
+pub mod real;
 mod saves;
 pub mod state;
 pub mod step;
 mod watch;
 
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Error, Result, ensure};
@@ -22,21 +25,22 @@ use tch::Tensor;
 
 use crate::data::dataset::Dataset;
 use crate::data::example::Examples;
+use crate::experiment::gan::GanTraining;
 use crate::experiment::{Gan, Preprocess, Training};
 use crate::image::grid::{enlarged, grid, square};
 use crate::model::checkpoint::Note;
-use crate::network::Network;
 use crate::processes::Processes;
-use crate::remedy::Remedy;
 use crate::report::Report;
 use crate::report::page::About;
+use crate::training::agreement::{agree, check_equal};
+use crate::training::attempts::SaveEvery;
 use crate::training::average::Average;
 use crate::training::batches::{BadImages, TrainingBatch, TrainingBatches};
 use crate::training::length::Length;
 use crate::training::run::RunFolder;
-use crate::training::saves::SaveEvery;
 
-use progress::Progress;
+use measure::Measure;
+use progress::{Found, Progress};
 use saves::Saves;
 use state::{Progressed, Sums, Trained};
 
@@ -46,12 +50,12 @@ const SAMPLES: u64 = 64;
 const LEAST_SIDE: u32 = 56;
 
 /// How training ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// At the end of the run.
     Finished {
-        /// The picture of the last images that were made.
-        sample: PathBuf,
+        /// The number of the last epoch, complete or not, from 1, which its picture is named after.
+        epoch: u64,
     },
     /// Interrupted by a signal; the state is saved.
     Interrupted,
@@ -64,14 +68,18 @@ pub struct Trainer<'a> {
     pub gan: &'a Gan,
     /// The images to learn from.
     pub train: &'a Dataset,
-    /// Where everything is written.
-    pub run: &'a RunFolder,
+    /// What the best generator is chosen by, in the first process; `None` if none is chosen.
+    pub measure: Option<&'a Measure<'a>>,
+    /// Where everything is written, by the first process.
+    pub run: Option<&'a RunFolder>,
     /// How often the run is saved besides the ends of its epochs.
     pub save_every: SaveEvery,
     /// What the run's page says about it.
     pub about: &'a About,
     /// Threads that prepare images.
     pub workers: usize,
+    /// Those that train together.
+    pub processes: &'a Processes,
     /// The terminal output.
     pub report: Report,
     /// Set by a signal; the loop then ends after the current step.
@@ -82,16 +90,17 @@ impl Trainer<'_> {
     /// Trains to the end of the run. Images that cannot be read are reported once, skipped, and added to `bad`.
     ///
     /// # Errors
-    /// Returns an error if a loss becomes NaN or infinite, the device is out of memory, or the last save fails.
+    /// Returns an error if a loss becomes NaN or infinite, the device is out of memory, another process has ended, or the last
+    /// save fails.
     pub fn train(&self, trained: &mut Trained, bad: &mut BadImages) -> Result<Ended> {
-        let (shared, alone) = (self.gan.shared(), Processes::alone());
-        let batches = self.batches(&shared, &alone)?;
+        let shared = self.gan.shared();
+        let batches = self.batches(&shared)?;
         let length = Length::new(&shared, batches.steps());
         let mut saves = Saves::new(self.run, self.save_every, self.report);
         if trained.state.run.step > 0 {
             // The interruption may have come in the middle of a save, after the first of its files, or before a picture.
             saves.save(trained, &self.note(&trained.state)?)?;
-            self.draw_missing_sample(trained, &length, &mut saves)?;
+            self.show_again(trained, &length, &mut saves)?;
         }
         let (begun, before) = (Instant::now(), trained.state.run.seconds);
 
@@ -105,39 +114,50 @@ impl Trainer<'_> {
                 let rate = length.rate(&shared, &trained.state.run);
                 let images = self.play(trained, &batch, rate, &length)?;
                 trained.state.run.step += 1;
-                trained.state.run.seconds = before + begun.elapsed().as_secs_f64();
+                let agreed = agree(self.processes, before + begun.elapsed().as_secs_f64(), self.interrupted)?;
+                trained.state.run.seconds = agreed.seconds;
 
                 if let Some(line) = progress.step(&trained.state, images, rate, epoch.waited()) {
                     saves.log(&line);
                     trained.state.recent = Sums::default();
                 }
-                if self.interrupted.load(Ordering::Relaxed) {
+                if agreed.is_interrupted {
                     saves.finish(trained, &self.note(&trained.state)?)?;
                     return Ok(Ended::Interrupted);
                 }
-                if saves.is_due(trained.state.run.step) {
+                if saves.are_due(trained.state.run.step) {
                     saves.save(trained, &self.note(&trained.state)?)?;
                 }
             }
             drop(epoch);
             progress.clear();
+            ensure!(trained.state.epoch.images > 0, self.nothing_learned());
+            self.check(trained)?;
+            bad.share(self.processes)?;
+            // Measuring may take long or fail; a resumed run continues with it.
+            if saves.are_worthwhile() {
+                saves.save(trained, &self.note(&trained.state)?)?;
+            }
             self.finish_epoch(trained, &length, &progress, &mut saves)?;
         }
         saves.finish(trained, &self.note(&trained.state)?)?;
-        self.say_end(&trained.state);
-        Ok(Ended::Finished { sample: self.run.sample(number(&trained.state, &length)) })
+        self.say_end(trained);
+        Ok(Ended::Finished { epoch: number(&trained.state, &length) })
     }
 
-    fn batches<'b>(&'b self, shared: &Training, alone: &'b Processes) -> Result<TrainingBatches<'b>> {
+    fn batches(&self, shared: &Training) -> Result<TrainingBatches<'_>> {
         let preprocess = Preprocess { exif_orientation: self.gan.preprocess.exif_orientation, ..Preprocess::default() };
         let examples = Examples::of(self.train, shared.clone(), &preprocess, self.gan.size());
-        TrainingBatches::of(examples, self.train, shared.batch_size, self.gan.least_images(), self.workers, alone)
+        // Batch norms over all processes need enough images in all of them together.
+        let together = if shared.sync_batch_norm { self.processes.count() } else { 1 };
+        let least = self.gan.least_images().div_ceil(together);
+        TrainingBatches::of(examples, self.train, shared.batch_size, least, self.workers, self.processes)
     }
 
     /// Plays a step, and takes the generator's new weights into their average; returns the number of real images.
     fn play(&self, trained: &mut Trained, batch: &TrainingBatch, rate: f64, length: &Length) -> Result<u64> {
         let Trained { opponents, average, state } = trained;
-        let played = opponents.step(&batch.images, &batch.labels, state.run.step, rate)?;
+        let played = opponents.step(batch, state.run.step, rate)?;
         let losses = [Some(played.discriminator_loss), played.generator_loss];
         for (name, loss) in ["discriminator", "generator"].into_iter().zip(losses) {
             if let Some(loss) = loss.filter(|loss| !loss.is_finite()) {
@@ -153,12 +173,23 @@ impl Trainer<'_> {
         Ok(played.images)
     }
 
-    /// Whether nothing is left to train.
+    /// Whether nothing is left to train or to measure.
     fn is_over(&self, state: &Progressed, length: &Length) -> bool {
         state.run.epoch >= length.epochs || state.run.is_validated() && length.is_over(&state.run)
     }
 
-    /// Logs and saves a complete epoch, or the end of a run within one, and draws what the generator makes by now.
+    /// Checks that all weights are finite, and the same in all processes.
+    fn check(&self, trained: &Trained) -> Result<()> {
+        let Trained { opponents, average, state } = trained;
+        let own = [&opponents.generator.network, &opponents.discriminator.network];
+        for network in own {
+            ensure!(network.is_finite()?, self.diverged(state, "a weight is NaN or infinite"));
+        }
+        let average = average.as_ref().and_then(Average::network);
+        check_equal(self.processes, state.run.step, own.into_iter().chain(average))
+    }
+
+    /// Measures, logs, saves and draws what the generator makes after a complete epoch, or at the end of a run within one.
     fn finish_epoch(
         &self,
         trained: &mut Trained,
@@ -167,46 +198,67 @@ impl Trainer<'_> {
         saves: &mut Saves,
     ) -> Result<()> {
         let means = trained.state.epoch.means();
-        ensure!(means.images > 0, "none of the training images could be read");
         let run = &mut trained.state.run;
         run.validated = run.step;
         if length.is_whole(run) {
             run.epoch += 1;
             trained.state.epoch = Sums::default();
         }
+        if !self.processes.is_first() {
+            return Ok(());
+        }
         let made = self.samples(trained)?;
-        let variety = make::variety(&made)?;
-        saves.log(&progress.epoch(&trained.state, &means, variety));
+        let distance = self.measure(trained, saves)?;
+        let found = Found { means, variety: make::variety(&made)?, distance };
+        saves.log(&progress.epoch(&trained.state, &found));
         saves.save(trained, &self.note(&trained.state)?)?;
-        saves.write_sample(number(&trained.state, length), &picture(&made)?);
-        saves.write_page(&About { seconds: trained.state.run.seconds, ..self.about.clone() });
-        self.report.note(progress.epoch_text(&trained.state, &means));
-        watch::signs(self.gan.training.loss, &means, variety).iter().for_each(|sign| self.report.warn(sign));
+        saves.show(number(&trained.state, length), &picture(&made)?, &self.about_now(trained));
+        self.report.note(progress.epoch_text(&trained.state, &found));
+        let GanTraining { loss, label_smoothing, .. } = self.gan.training;
+        watch::signs(loss, label_smoothing, &means, found.variety).iter().for_each(|sign| self.report.warn(sign));
         Ok(())
     }
 
-    /// Draws the picture of the last epoch if the run was interrupted before it was written.
-    fn draw_missing_sample(&self, trained: &Trained, length: &Length, saves: &mut Saves) -> Result<()> {
-        let number = number(&trained.state, length);
-        if trained.state.run.is_validated() && !saves.has_sample(number) {
-            saves.write_sample(number, &picture(&self.samples(trained)?)?);
+    /// The distance of made images from real ones, and whether it is the shortest so far: then the networks are kept.
+    fn measure(&self, trained: &mut Trained, saves: &mut Saves) -> Result<Option<(f64, bool)>> {
+        let Some(measure) = self.measure else { return Ok(None) };
+        let (generator, averaged) = trained.generator();
+        let distance = measure.distance(self.gan, generator, self.report)?;
+        let is_best = trained.state.best.is_none_or(|best| distance < best);
+        if is_best {
+            let note = Note { averaged, ..self.note(&trained.state)? };
+            saves.keep_best(generator, &trained.opponents.discriminator.network, note)?;
+            trained.state.best = Some(distance);
+        }
+        Ok(Some((distance, is_best)))
+    }
+
+    /// Draws the picture of the last epoch, and writes the page: the run may have been interrupted before they were written.
+    fn show_again(&self, trained: &Trained, length: &Length, saves: &mut Saves) -> Result<()> {
+        if trained.state.run.is_validated() && self.processes.is_first() {
+            let picture = picture(&self.samples(trained)?)?;
+            saves.show(number(&trained.state, length), &picture, &self.about_now(trained));
         }
         Ok(())
     }
 
     /// What the generator, or its average, makes of the same latent vectors after each epoch.
     fn samples(&self, trained: &Trained) -> Result<Tensor> {
-        let generator: &Network = &trained.opponents.generator.network;
-        let generator = trained.average.as_ref().and_then(Average::network).unwrap_or(generator);
-        make::images(self.gan.training.seed, 0..SAMPLES, None, self.gan, generator)
+        make::images(self.gan.training.seed, 0..SAMPLES, None, self.gan, trained.generator().0, Report::silent())
     }
 
-    fn say_end(&self, state: &Progressed) {
-        let training = &self.gan.training;
-        if state.run.epoch < training.epochs {
-            let is_at_most = training.max_steps.is_some_and(|most| state.run.step >= most);
-            let limit = if is_at_most { "max_steps" } else { "max_minutes" };
-            self.report.note(format!("ended at step {}: training.{limit} is reached", state.run.step));
+    fn about_now(&self, trained: &Trained) -> About {
+        About { seconds: trained.state.run.seconds, ..self.about.clone() }
+    }
+
+    fn say_end(&self, trained: &Trained) {
+        let (run, training) = (&trained.state.run, &self.gan.training);
+        if run.epoch < training.epochs {
+            self.report.note(run.ended_by(&self.gan.shared()));
+        }
+        if trained.average.as_ref().is_some_and(|average| average.network().is_none()) {
+            self.report
+                .warn("no average of the weights was kept: the run ended before the part that training.average names");
         }
     }
 
@@ -224,12 +276,15 @@ impl Trainer<'_> {
 
     fn diverged(&self, state: &Progressed, problem: &str) -> Error {
         let rate = self.gan.training.learning_rate / 4.0;
-        let problem = format!(
-            "{problem} at step {} (epoch {}): training diverged, and only a new run, in another folder, can do better",
-            state.run.step + 1,
-            state.run.epoch + 1
-        );
-        Error::new(Remedy { problem, changes: vec![("training.learning_rate", rate.to_string())] })
+        state.run.diverged(problem, vec![("training.learning_rate", rate.to_string())])
+    }
+
+    fn nothing_learned(&self) -> String {
+        let reason = "none of the training images could be read";
+        match self.processes.count() {
+            1 => reason.to_string(),
+            count => format!("{reason}, or there are fewer in a step than the {count} processes need"),
+        }
     }
 }
 

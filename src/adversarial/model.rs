@@ -10,10 +10,11 @@ use tch::{Device, Tensor};
 use super::latent;
 use super::make::{images, of_latents};
 use crate::experiment::{Gan, gan};
-use crate::model::checkpoint::{self, AVERAGE, DISCRIMINATOR, GENERATOR, LAST, Note};
+use crate::model::checkpoint::{self, AVERAGE, BEST, DISCRIMINATOR, GENERATOR, LAST, Note};
 use crate::network::node::Node;
 use crate::network::parameter::parameters;
 use crate::network::{Network, Tensors};
+use crate::report::Report;
 use crate::weights::StoredTensor;
 use crate::weights::fit::fit;
 
@@ -34,7 +35,8 @@ pub struct GanModel {
     pub weights: PathBuf,
 }
 
-/// The checkpoint itself, or that of a run folder whose generator makes the best images: the average, if there is one.
+/// The checkpoint itself, or that of a run folder whose generator makes the best images: the best one as far as the run has
+/// measured them, otherwise the average, if there is one.
 ///
 /// # Errors
 /// Returns an error if the folder does not contain one.
@@ -42,7 +44,7 @@ pub fn checkpoint_of(path: &Path) -> Result<PathBuf> {
     if !path.is_dir() {
         return Ok(path.to_path_buf());
     }
-    for name in [AVERAGE, LAST] {
+    for name in [BEST, AVERAGE, LAST] {
         let inside = path.join(name);
         if inside.is_file() {
             return Ok(inside);
@@ -78,6 +80,12 @@ impl GanModel {
             "{at}: contains a classifier, which makes no images; expected a generator and a discriminator"
         );
         let gan = Gan::from_value(experiment, &[]).with_context(|| format!("{at}: invalid experiment"))?;
+        ensure!(
+            !gan.conditional || classes.len() as i64 == gan.classes(),
+            "{at}: contains {} class names, but its networks are given one of {} classes",
+            classes.len(),
+            gan.classes()
+        );
         let [generator, discriminator] = tensors_of(&gan, &stored, &weights, device)?;
         Ok(GanModel {
             generator: Network::new(gan.generator().to_vec(), generator, device)?,
@@ -94,8 +102,8 @@ impl GanModel {
     ///
     /// # Errors
     /// Returns an error if the device is out of memory.
-    pub fn images(&self, seed: u64, numbers: Range<u64>, class: Option<usize>) -> Result<Tensor> {
-        images(seed, numbers, class, &self.gan, &self.generator)
+    pub fn images(&self, seed: u64, numbers: Range<u64>, class: Option<usize>, report: Report) -> Result<Tensor> {
+        images(seed, numbers, class, &self.gan, &self.generator, report)
     }
 
     /// Makes the images of walks between latent vectors, each of `steps` images from its first to its last: bytes, (walks *
@@ -103,12 +111,12 @@ impl GanModel {
     ///
     /// # Errors
     /// Returns an error if the device is out of memory.
-    pub fn walks(&self, seed: u64, walks: u64, steps: u64, class: Option<usize>) -> Result<Tensor> {
+    pub fn walks(&self, seed: u64, walks: u64, steps: u64, class: Option<usize>, report: Report) -> Result<Tensor> {
         let device = self.generator.device();
         let latents = latent::walks(self.gan.latent, seed, walks, steps, device)?;
         let classes = self.gan.classes().max(1) as u64;
         let label = |image: u64| class.map_or((image / steps % classes) as i64, |class| class as i64);
         let labels: Vec<i64> = (0..walks * steps).map(label).collect();
-        of_latents(&latents, &labels, &self.gan, &self.generator)
+        of_latents(&latents, &labels, &self.gan, &self.generator, report)
     }
 }

@@ -4,7 +4,7 @@ use anyhow::Result;
 use image::RgbImage;
 use tch::{Kind, TchError, Tensor, no_grad};
 
-use super::pixels::Pixels;
+use super::pixels::{Pixels, as_seen};
 use crate::data::dataset::Dataset;
 use crate::data::example::Examples;
 use crate::device;
@@ -22,7 +22,7 @@ pub struct Nearest {
     pub sample: usize,
     /// The root of the mean square of the differences between the pixels, as a share of the range from black to white.
     pub distance: f64,
-    /// Its pixels, as training cuts them.
+    /// Its pixels, as training cuts them and the discriminator sees them.
     pub picture: RgbImage,
 }
 
@@ -49,7 +49,7 @@ pub fn nearest(made: &Tensor, gan: &Gan, dataset: &Dataset, workers: usize, repo
             match picture {
                 Ok(picture) => {
                     samples.push(sample);
-                    pictures.push(picture);
+                    pictures.push(as_seen(picture, gan.image()[0]));
                 }
                 Err(reason) => report.warn(format!("{}: {reason}; skipped", dataset.samples[sample].source.name())),
             }

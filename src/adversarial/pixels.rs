@@ -1,5 +1,6 @@
 //! Pixels as the values that both networks work with, and back.
 
+use image::RgbImage;
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::device;
@@ -43,6 +44,18 @@ impl Pixels {
         let mut scaled = values.f_sub_scalar(black)?.f_multiply_scalar_(255.0 / (white - black))?;
         scaled.f_round_()?.f_clamp_(0.0, 255.0)?.f_to_kind(Kind::Uint8)?.f_to_device(Device::Cpu)?.f_contiguous()
     }
+}
+
+/// A real image as networks of images with so many channels see it, in RGB: with one channel, in grey, as in
+/// [`Pixels::values`].
+pub fn as_seen(mut image: RgbImage, channels: i64) -> RgbImage {
+    if channels == 1 {
+        for pixel in image.pixels_mut() {
+            let [red, green, blue] = pixel.0.map(f64::from);
+            pixel.0 = [(0.299 * red + 0.587 * green + 0.114 * blue).round() as u8; 3];
+        }
+    }
+    image
 }
 
 /// (images, 3, height, width) as (images, 1, height, width), in the proportions of ITU-R 601-2. The differences to green are

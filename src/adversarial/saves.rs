@@ -1,9 +1,8 @@
-//! What a run writes while it trains, and what follows if that fails.
+//! What a run writes while it trains.
 
 use std::fs;
-use std::time::Instant;
 
-use anyhow::{Context, Error, Result};
+use anyhow::{Context, Result};
 use image::RgbImage;
 use serde_json::Value;
 
@@ -11,45 +10,59 @@ use super::state::{self, Progressed, Trained};
 use crate::atomic::write_atomically;
 use crate::image::png;
 use crate::model::checkpoint::{self, Note};
+use crate::network::Network;
 use crate::report::page::{About, MadePage, thinned};
 use crate::report::{Report, curves};
+use crate::training::attempts::{Attempts, SaveEvery};
 use crate::training::log::Log;
 use crate::training::run::RunFolder;
-use crate::training::saves::{SaveEvery, is_of_the_disk};
+use crate::weights::{StoredTensor, safetensors};
 
 /// The most pictures on a page, but for the last one: more would make it large.
 const MOST_GRIDS: usize = 8;
 
-/// The saves of a run. A write that fails, on a full disk for instance, does not end the run: the previous save is intact,
-/// and the next one writes everything.
+/// The saves of a run; nothing in processes that leave them to another.
 #[derive(Debug)]
 pub struct Saves<'a> {
-    run: &'a RunFolder,
-    every: SaveEvery,
-    report: Report,
-    log: Log,
-    last: Instant,
-    /// The state that was saved last.
-    saved: Option<Progressed>,
-    /// Why something was not written since.
-    failure: Option<Error>,
+    run: Option<&'a RunFolder>,
+    attempts: Attempts<'a, Progressed>,
+    log: Option<Log>,
+    /// The best networks so far with their note, until they are written.
+    best: Option<(Vec<StoredTensor>, Note)>,
 }
 
 impl<'a> Saves<'a> {
     /// The saves of a run, which has not been saved yet.
-    pub fn new(run: &'a RunFolder, every: SaveEvery, report: Report) -> Self {
-        Saves { run, every, report, log: Log::at(run.log()), last: Instant::now(), saved: None, failure: None }
+    pub fn new(run: Option<&'a RunFolder>, every: SaveEvery, report: Report) -> Self {
+        let log = run.map(|run| Log::at(run.log()));
+        Saves { run, attempts: Attempts::new(run, every, report), log, best: None }
     }
 
     /// Whether it is time for a save between the ends of epochs, after this many steps.
-    pub fn is_due(&self, step: u64) -> bool {
-        self.every.is_due(step, self.last)
+    pub fn are_due(&self, step: u64) -> bool {
+        self.attempts.are_due(step)
+    }
+
+    /// Whether a save should not wait until the generator has been measured.
+    pub fn are_worthwhile(&self) -> bool {
+        self.attempts.are_worthwhile()
     }
 
     /// Adds a line to the log.
     pub fn log(&mut self, line: &Value) {
-        let written = self.log.add(line);
-        self.warn_once(written);
+        let written = self.log.as_mut().map_or(Ok(()), |log| log.add(line));
+        self.attempts.warn_once(written);
+    }
+
+    /// Keeps these networks as the best; the next save writes them.
+    ///
+    /// # Errors
+    /// Returns an error if a weight is NaN or infinite.
+    pub fn keep_best(&mut self, generator: &Network, discriminator: &Network, note: Note) -> Result<()> {
+        if let Some(run) = self.run {
+            self.best = Some((checkpoint::weights_of_parts(generator, discriminator, &run.best())?, note));
+        }
+        Ok(())
     }
 
     /// Saves the run as it is now; a failure to write is a warning.
@@ -57,15 +70,8 @@ impl<'a> Saves<'a> {
     /// # Errors
     /// Returns an error if a weight is NaN or infinite, or the device fails.
     pub fn save(&mut self, trained: &Trained, note: &Note) -> Result<()> {
-        self.last = Instant::now();
-        match self.write(trained, note) {
-            Ok(()) => (self.saved, self.failure) = (Some(trained.state.clone()), None),
-            Err(error) if is_of_the_disk(&error) => self.fail(error),
-            Err(error) => return Err(error),
-        }
-        // If that fails, the next save does it; more states than one do no harm.
-        let _ = self.remove_other_states();
-        Ok(())
+        let written = self.write(trained, note);
+        self.attempts.note(trained.state.run.step, &trained.state, written)
     }
 
     /// Saves the run for the last time, unless it has been saved as it is now.
@@ -73,75 +79,51 @@ impl<'a> Saves<'a> {
     /// # Errors
     /// Returns an error if that fails.
     pub fn finish(&mut self, trained: &Trained, note: &Note) -> Result<()> {
-        if self.saved.as_ref() != Some(&trained.state) || self.failure.is_some() {
+        if !self.attempts.include(&trained.state) {
             self.write(trained, note)?;
-            (self.saved, self.failure) = (Some(trained.state.clone()), None);
-            self.remove_other_states()?;
+            self.attempts.end(trained.state.run.step, &trained.state)?;
         }
         Ok(())
     }
 
-    /// The log comes first: the state takes it for written.
+    /// The best networks come first, and the log: the state takes both for written.
     fn write(&mut self, trained: &Trained, note: &Note) -> Result<()> {
-        self.log.sync()?;
-        state::save(self.run, trained, note)
+        let Some(run) = self.run else { return Ok(()) };
+        if let Some((weights, note)) = &self.best {
+            safetensors::write(&run.best(), weights, note)?;
+            self.best = None;
+        }
+        self.log.as_mut().map_or(Ok(()), Log::sync)?;
+        state::save(run, trained, note)
     }
 
-    /// Removes all states but that of the last checkpoint.
-    fn remove_other_states(&self) -> Result<()> {
-        let step = match (&self.saved, &self.failure) {
-            (Some(saved), None) => Some(saved.run.step),
-            _ if self.run.last().exists() => Some(checkpoint::open(&self.run.last())?.0.step),
-            _ => None,
-        };
-        self.run.remove_states_but(step)
-    }
-
-    /// Whether there is a picture of the images that were made after an epoch.
-    pub fn has_sample(&self, epoch: u64) -> bool {
-        self.run.sample(epoch).exists()
-    }
-
-    /// Writes a picture of the images that were made after an epoch; without a checkpoint there is none, since the folder of
-    /// such a run may be taken by another.
-    pub fn write_sample(&mut self, epoch: u64, picture: &RgbImage) {
-        if self.saved.is_some() {
-            let path = self.run.sample(epoch);
-            let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
-            let folder = folder.with_context(|| format!("cannot make the folder of {}", path.display()));
-            self.warn_once(folder.and_then(|()| png::write(&path, picture)));
+    /// Writes a picture of the images that were made after an epoch, and the page with it and the curves; the page is written
+    /// again after the next epoch. Without a checkpoint there are none: the folder of such a run may be taken by another.
+    pub fn show(&mut self, epoch: u64, picture: &RgbImage, about: &About) {
+        if let (Some(run), true) = (self.run, self.attempts.have_succeeded()) {
+            let written = write_sample(run, epoch, picture);
+            self.attempts.warn_once(written);
+            let written = self.log.as_ref().map_or(Ok(()), |log| write_page(run, log, about));
+            self.attempts.warn_once(written);
         }
     }
+}
 
-    /// Draws the curves, and puts them on the page with the images made so far; they are written again after the next epoch.
-    pub fn write_page(&mut self, about: &About) {
-        if self.saved.is_some() {
-            let written = self.page(about);
-            self.warn_once(written);
-        }
-    }
+fn write_sample(run: &RunFolder, epoch: u64, picture: &RgbImage) -> Result<()> {
+    let path = run.sample(epoch);
+    let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
+    folder.with_context(|| format!("cannot make the folder of {}", path.display()))?;
+    png::write(&path, picture)
+}
 
-    fn page(&self, about: &About) -> Result<()> {
-        let (epochs, steps) = self.log.epochs_and_steps()?;
-        let curves = curves::draw_adversarial(&steps)?;
-        write_atomically(&self.run.curves(), &curves)?;
-        let last = epochs.last().and_then(|last| last["epoch"].as_f64()).unwrap_or_default();
-        let numbers: Vec<u64> = (1..=last.ceil() as u64).filter(|&number| self.has_sample(number)).collect();
-        let grid = |&number: &u64| Ok((number, fs::read(self.run.sample(number))?));
-        let grids = thinned(&numbers, MOST_GRIDS).map(grid).collect::<Result<Vec<_>>>()?;
-        let page = MadePage { about, grids: &grids, curves: &curves, epochs: &epochs };
-        write_atomically(&self.run.page(), page.html().as_bytes())
-    }
-
-    /// Shows the first failure since the last save; the next save tries again.
-    fn warn_once(&mut self, written: Result<()>) {
-        if let (Err(error), None) = (written, &self.failure) {
-            self.fail(error);
-        }
-    }
-
-    fn fail(&mut self, error: Error) {
-        self.report.warn(format!("{error:#}. Training goes on, and the next save tries again"));
-        self.failure = Some(error);
-    }
+fn write_page(run: &RunFolder, log: &Log, about: &About) -> Result<()> {
+    let (epochs, steps) = log.epochs_and_steps()?;
+    let curves = curves::draw_adversarial(&steps, &epochs)?;
+    write_atomically(&run.curves(), &curves)?;
+    let last = epochs.last().and_then(|last| last["epoch"].as_f64()).unwrap_or_default();
+    let numbers: Vec<u64> = (1..=last.ceil() as u64).filter(|&number| run.sample(number).exists()).collect();
+    let grid = |&number: &u64| Ok((number, fs::read(run.sample(number))?));
+    let grids = thinned(&numbers, MOST_GRIDS).map(grid).collect::<Result<Vec<_>>>()?;
+    let page = MadePage { about, grids: &grids, curves: &curves, epochs: &epochs };
+    write_atomically(&run.page(), page.html().as_bytes())
 }

@@ -6,9 +6,11 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+use super::measure::Yardstick;
 use super::step::{Opponents, Played};
 use crate::experiment::Gan;
 use crate::model::checkpoint::{self, Note};
+use crate::network::Network;
 use crate::training::average::Average;
 use crate::training::run::RunFolder;
 use crate::training::state::State;
@@ -25,15 +27,38 @@ pub struct Trained {
     pub state: Progressed,
 }
 
+impl Trained {
+    /// The generator that makes the best images: the average, if there is one; and whether it is.
+    pub fn generator(&self) -> (&Network, bool) {
+        let average = self.average.as_ref().and_then(Average::network);
+        average.map_or((&self.opponents.generator.network, false), |average| (average, true))
+    }
+
+    /// All tensors: the weights, the running statistics, what the optimisers keep, and the average.
+    pub fn tensors(&self) -> Vec<&Tensor> {
+        let networks = [&self.opponents.generator.network, &self.opponents.discriminator.network];
+        let parameters = networks.into_iter().flat_map(|network| network.parameters()).map(|(_, tensor)| tensor);
+        let kept = kept(&self.opponents).map(|(_, tensor)| tensor);
+        let average = self.average.iter().flat_map(Average::state).map(|(_, tensor)| tensor);
+        parameters.chain(kept).chain(average).collect()
+    }
+}
+
 /// What the training loop carries from step to step.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 pub struct Progressed {
-    /// What a classifier's carries, too. There is no validation: `validated` is the step of the last line about an epoch.
+    /// What a classifier's carries, too. `validated` is the step after which the generator was last measured.
     pub run: State,
     /// Sums over the current epoch.
     pub epoch: Sums,
     /// Sums since the last line of the log.
     pub recent: Sums,
+    /// The shortest Fréchet distance so far of made images from real ones.
+    #[serde(default)]
+    pub best: Option<f64>,
+    /// What the distances depend on, if they are measured.
+    #[serde(default)]
+    pub yardstick: Option<Yardstick>,
 }
 
 /// Sums over images, from which means are taken.

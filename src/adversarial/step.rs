@@ -1,8 +1,8 @@
 //! A step: the discriminator learns to tell a batch of real images from as many made ones, and the generator to make images
-//! that it takes for real. Goodfellow et al., arXiv:1406.2661, algorithm 1.
+//! that it takes for real. Goodfellow et al., arXiv:1406.2661, algorithm 1. Several processes take a step together, as one with
+//! all their images does.
 
 use anyhow::Result;
-use image::RgbImage;
 use rand::RngExt;
 use tch::{Device, TchError, Tensor, no_grad};
 
@@ -14,7 +14,9 @@ use crate::experiment::gan::{AdversarialLoss, Latent};
 use crate::experiment::{Gan, Training};
 use crate::image::batch::Batch;
 use crate::network::{Mode, Network};
+use crate::processes::Processes;
 use crate::random;
+use crate::training::batches::TrainingBatch;
 use crate::training::optimizer::Optimizer;
 use crate::training::precision;
 
@@ -31,7 +33,9 @@ pub struct Opponents {
     latent: Latent,
     classes: i64,
     pixels: Pixels,
+    sync_batch_norm: bool,
     seed: u64,
+    processes: Processes,
 }
 
 /// A network with its optimiser.
@@ -41,9 +45,11 @@ pub struct Player {
     pub network: Network,
     optimizer: Optimizer,
     weights: Vec<Tensor>,
+    /// The running statistics that training changes.
+    statistics: Vec<Tensor>,
 }
 
-/// What came out of a step, before its updates: means over its images.
+/// What came out of a step, before its updates: means over the images of all processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Played {
     /// The number of real images, and of made ones.
@@ -77,8 +83,20 @@ impl Opponents {
             latent: gan.latent,
             classes: gan.classes(),
             pixels: Pixels::of(gan, device),
+            sync_batch_norm: gan.training.sync_batch_norm,
             seed: gan.training.seed,
+            processes: Processes::alone(),
         })
+    }
+
+    /// The same in one of several processes that train together, each on its own images.
+    #[must_use]
+    pub fn among(mut self, processes: &Processes) -> Self {
+        if self.sync_batch_norm {
+            self.generator.network.normalise_over(processes);
+            self.discriminator.network.normalise_over(processes);
+        }
+        Opponents { processes: processes.clone(), ..self }
     }
 
     /// The device of both networks.
@@ -86,33 +104,38 @@ impl Opponents {
         self.generator.network.device()
     }
 
-    /// Trains on images of the generator's size and their classes. If a loss is NaN or infinite, its network does not change.
+    /// Trains on images of the generator's size and their classes, those of all processes as one batch. Nothing is learned if
+    /// one of them has no images. If a loss is NaN or infinite, its network does not change.
     ///
     /// # Errors
-    /// Returns an error if the device is out of memory.
-    pub fn step(&mut self, images: &[RgbImage], labels: &[i64], step: u64, rate: f64) -> Result<Played> {
-        if images.is_empty() {
+    /// Returns an error if the device is out of memory, or another process has ended.
+    pub fn step(&mut self, batch: &TrainingBatch, step: u64, rate: f64) -> Result<Played> {
+        let TrainingBatch { images, labels, places, of } = batch;
+        if self.processes.any(images.is_empty())? {
             return Ok(Played::default());
         }
         let bytes = Batch::of(images)?.tensor()?;
-        let device = self.device();
+        let (device, count) = (self.device(), images.len() as i64);
         let mut learn = || {
+            // Drawn for the images of all processes, so that it does not matter how many share them.
             let mut stream = random::latent_batch_stream(self.seed, step);
-            let latents = of_step(self.latent, images.len(), device, &mut stream)?;
-            let shares: Vec<f32> = images.iter().map(|_| stream.random()).collect();
-            let shares = Tensor::f_from_slice(&shares)?;
+            let latents = of_step(self.latent, *of, device, &mut stream)?;
+            let shares: Vec<f32> = (0..*of).map(|_| stream.random()).collect();
+            let shares = device::send(&Tensor::f_from_slice(&shares)?, device)?;
+            let own = |all: &Tensor| all.f_narrow(0, places.start as i64, count);
             let labels = device::send(&Tensor::f_from_slice(labels)?, device)?;
             let values = self.pixels.values(&bytes)?;
-            self.play(&values, &labels, &latents, &device::send(&shares, device)?, step, rate)
+            self.play(&values, &labels, &own(&latents)?, &own(&shares)?, step, rate)
         };
         learn().map_err(|error| device::explain(error, images.len(), device))
     }
 
     /// Trains on real images, (images, channels, height, width), of these classes, (images), and on those that the generator
-    /// makes of as many latent vectors. `shares`, (images), say where a gradient penalty is taken.
+    /// makes of as many latent vectors, (images, size, 1, 1). `shares`, (images), say where a gradient penalty is taken: from 0,
+    /// at the made image, to 1, at the real one.
     ///
     /// # Errors
-    /// Returns an error if the device is out of memory.
+    /// Returns an error if the device is out of memory, or another process has ended.
     pub fn play(
         &mut self,
         real: &Tensor,
@@ -123,7 +146,10 @@ impl Opponents {
         rate: f64,
     ) -> Result<Played, TchError> {
         // Dropout draws from libtorch's generator.
-        tch::manual_seed(random::dropout_seed(self.seed, step, 0));
+        tch::manual_seed(random::dropout_seed(self.seed, step, self.processes.rank()));
+        let own = real.size()[0] as f64;
+        let [images] = self.processes.totals([own])?;
+        let part = Part { processes: &self.processes, share: own / images };
         let is_generators_turn = (step + 1).is_multiple_of(self.discriminator_steps);
         let latents = with_classes(latents, labels, self.classes)?;
         let make =
@@ -138,22 +164,20 @@ impl Opponents {
             let penalty = losses::gradient_penalty(judge, real, &seen, &shares.f_view([-1, 1, 1, 1])?)?;
             loss = loss.f_add(&penalty.f_multiply_scalar(gradient_penalty)?)?;
         }
-        let discriminator_loss = self.discriminator.update(&loss, rate)?;
+        let discriminator_loss = self.discriminator.update(&loss, rate, part)?;
 
         let generator_loss = if is_generators_turn {
             let loss = losses::of_generator(self.loss, &self.judge(&made, labels)?)?;
-            Some(self.generator.update(&loss, rate)?)
+            Some(self.generator.update(&loss, rate, part)?)
         } else {
             None
         };
-        let [real_opinion, made_opinion] = [&of_real, &of_made].map(|output| losses::opinion(self.loss, output));
-        Ok(Played {
-            images: real.size()[0] as u64,
-            discriminator_loss,
-            generator_loss,
-            real: real_opinion?,
-            made: made_opinion?,
-        })
+        for player in [&self.generator, &self.discriminator] {
+            part.share_statistics(&player.statistics)?;
+        }
+        let opinions = [losses::opinion(self.loss, &of_real)?, losses::opinion(self.loss, &of_made)?];
+        let [real, made] = self.processes.totals(opinions.map(|opinion| part.share * opinion))?;
+        Ok(Played { images: images as u64, discriminator_loss, generator_loss, real, made })
     }
 
     fn judge(&self, images: &Tensor, labels: &Tensor) -> Result<Tensor, TchError> {
@@ -169,15 +193,23 @@ impl Player {
         Ok(Player {
             optimizer: Optimizer::new(shared, &network)?,
             weights: network.trainable().map(|(_, weight)| weight.shallow_clone()).collect(),
+            statistics: network.statistics().map(Tensor::shallow_clone).collect(),
             network,
         })
     }
 
-    /// Moves the weights against the gradient of a loss, whose value it returns.
-    fn update(&mut self, loss: &Tensor, rate: f64) -> Result<f64, TchError> {
-        let value = loss.f_double_value(&[])?;
+    /// Moves the weights against the gradient of the mean loss over the images of all processes, which it returns; `loss` is
+    /// that over this one's.
+    fn update(&mut self, loss: &Tensor, rate: f64, part: Part) -> Result<f64, TchError> {
+        let Part { processes, share } = part;
+        let [value] = processes.totals([share * loss.f_double_value(&[])?])?;
         if value.is_finite() {
-            let gradients = Tensor::f_run_backward(&[loss], &self.weights, false, false)?;
+            let own = if share == 1.0 { loss.shallow_clone() } else { loss.f_multiply_scalar(share)? };
+            let gradients = match Tensor::f_run_backward(&[&own], &self.weights, false, false) {
+                Err(error) if self.network.normalises_over_several() => return Err(processes.explain(error)),
+                gradients => gradients?,
+            };
+            no_grad(|| processes.sum(&gradients.iter().collect::<Vec<_>>()))?;
             self.optimizer.step(&self.weights, gradients, rate)?;
         }
         Ok(value)
@@ -186,5 +218,29 @@ impl Player {
     /// What a resumed run needs besides the weights: tensors by name.
     pub fn state(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.optimizer.state()
+    }
+}
+
+/// This process's part of a step.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    processes: &'a Processes,
+    /// Its share of the images, from 0 to 1.
+    share: f64,
+}
+
+impl Part<'_> {
+    /// Makes running statistics, in place, their mean over all processes, each by its share of the images. They are linear in
+    /// what each batch adds, so it does not matter how many batches there were since the last time.
+    fn share_statistics(self, statistics: &[Tensor]) -> Result<(), TchError> {
+        if !self.processes.are_several() || statistics.is_empty() {
+            return Ok(());
+        }
+        no_grad(|| {
+            for statistic in statistics {
+                let _ = statistic.shallow_clone().f_multiply_scalar_(self.share)?;
+            }
+            self.processes.sum(&statistics.iter().collect::<Vec<_>>())
+        })
     }
 }

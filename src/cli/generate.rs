@@ -30,7 +30,7 @@ pub struct Generate {
     #[arg(long, value_name = "NAME")]
     pub class: Option<String>,
     /// Walk from one latent vector to another in so many images, instead of making images of unrelated ones; --count is
-    /// the number of images of all walks
+    /// the number of images of all walks, the last of which is completed
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..=1000), conflicts_with = "nearest")]
     pub interpolate: Option<u64>,
     /// Show beside each image the training image that is nearest to it, pixel by pixel, so that copies show

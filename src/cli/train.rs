@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::Common;
 use super::value::{EXPERIMENT, Input, RECIPE, ScaleRate, WEIGHTS};
-use crate::training::saves::SaveEvery;
+use crate::training::attempts::SaveEvery;
 use crate::weights::rename::Rename;
 
 /// `topfive train`
@@ -93,6 +93,10 @@ pub struct Train {
     /// Seed of all random choices [default: the experiment's]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// For a generator: trained classifier in whose features the best generator is chosen, after each epoch, by the Fréchet
+    /// distance of its images from held-out ones [default: an untrained network]
+    #[arg(long, value_name = "MODEL", help_heading = "Generators")]
+    pub features: Option<PathBuf>,
     /// Options of all commands that run a network.
     #[command(flatten)]
     pub common: Common,

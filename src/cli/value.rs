@@ -10,7 +10,7 @@ use clap::{Arg, ValueEnum};
 
 use crate::experiment::builtin;
 use crate::network::Precision;
-use crate::training::saves::SaveEvery;
+use crate::training::attempts::SaveEvery;
 use crate::views::{Named, Protocol};
 
 /// A path whose completions also offer the built-in names.

@@ -33,6 +33,12 @@ pub fn run(args: Generate) -> Result<Outcome> {
     let is_grid = is_grid(&args.out);
     let checked = if is_grid { check_new(&args.out) } else { check_unused(&args.out) };
     checked.context("--out")?;
+    if let Some(other) = other_picture(&args.out) {
+        bail!(
+            "--out {}: pictures are written as .png, found .{other}; name a .png file, or a folder",
+            args.out.display()
+        );
+    }
     if let Some(threads) = args.threads {
         tch::set_num_threads(threads as i32);
     }
@@ -40,8 +46,8 @@ pub fn run(args: Generate) -> Result<Outcome> {
     let model = GanModel::open(&args.model, device)?;
     let class = args.class.as_deref().map(|name| class(&model, name)).transpose()?;
     let made = match args.interpolate {
-        Some(images) => model.walks(args.seed, args.count.div_ceil(images), images, class)?,
-        None => model.images(args.seed, 0..args.count, class)?,
+        Some(images) => model.walks(args.seed, args.count.div_ceil(images), images, class, report)?,
+        None => model.images(args.seed, 0..args.count, class, report)?,
     };
     let nearest = args.nearest.as_deref().map(|data| near(&made, &model, data, &args, report)).transpose()?;
     let pictures = make::pictures(&made)?;
@@ -49,7 +55,7 @@ pub fn run(args: Generate) -> Result<Outcome> {
         let across = args.interpolate.map_or_else(|| square(pictures.len()), |images| images as u32);
         write_grid(&args.out, &pictures, nearest.as_ref().map(|(nearest, _)| nearest.as_slice()), across)?;
     } else {
-        write_single(&args, &model, &pictures, class, nearest.as_ref().map(|(nearest, _)| nearest.as_slice()))?;
+        write_single(&args, &model, &pictures, class, nearest.as_ref().map(|(nearest, _)| nearest.as_slice()), report)?;
     }
     let [channels, height, width] = model.gan.image();
     report.result(format!(
@@ -75,6 +81,13 @@ pub fn run(args: Generate) -> Result<Outcome> {
 
 fn is_grid(out: &Path) -> bool {
     out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")) && !out.is_dir()
+}
+
+/// The ending of a name that is that of a picture of another kind, rather than of a folder.
+fn other_picture(out: &Path) -> Option<String> {
+    let ending = out.extension()?.to_str()?.to_lowercase();
+    let is_other = ["jpg", "jpeg", "gif", "bmp", "webp", "tif", "tiff", "svg"].contains(&ending.as_str());
+    (is_other && !out.is_dir()).then_some(ending)
 }
 
 /// The index of a class that the networks are given.
@@ -129,13 +142,16 @@ fn write_single(
     made: &[RgbImage],
     class: Option<usize>,
     nearest: Option<&[Nearest]>,
+    report: Report,
 ) -> Result<()> {
     make_folder(&args.out).context("--out")?;
     let write = |path: &Path, picture: &RgbImage| match model.gan.image() {
         [1, ..] => png::write(path, &make::grey(picture)),
         _ => png::write(path, picture),
     };
+    let mut bar = report.bar(made.len() as u64, "written");
     for (number, picture) in made.iter().enumerate() {
+        bar.at(number as u64, "");
         let folder = match (model.gan.conditional, class) {
             (true, class) => {
                 let number = args.interpolate.map_or(number, |images| number / images as usize);
@@ -149,5 +165,6 @@ fn write_single(
             write(&folder.join(format!("{number:05}-nearest.png")), &nearest[number].picture)?;
         }
     }
+    bar.clear();
     Ok(())
 }

@@ -25,6 +25,17 @@ fn batch_size(device: Device) -> u32 {
     if device == Device::Cpu { 16 } else { 64 }
 }
 
+/// Opens a classifier that was trained here: a checkpoint or a run folder.
+pub fn trained_classifier(path: &Path, device: Device) -> Result<Model> {
+    match find(path)? {
+        Found::Checkpoint(path) => Model::from_checkpoint(&path, &[], device),
+        Found::Experiment(name) => bail!(
+            "{}: expected a trained classifier, a run folder or a checkpoint, found an experiment without weights",
+            name.display()
+        ),
+    }
+}
+
 /// Opens models: checkpoints, run folders, and experiments, each of which takes the next of the weights, or its published
 /// ones.
 pub fn open(

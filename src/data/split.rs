@@ -122,6 +122,16 @@ pub fn training_images(dir: &Path) -> Result<Dataset> {
     images(if inner.is_dir() { &inner } else { dir })
 }
 
+/// The images of `dir` that are not among [`training_images`]: those of its folder `val` or its like, beside `train`; `None` if
+/// there is none.
+///
+/// # Errors
+/// Returns an error if that folder has no images.
+pub fn held_out_images(dir: &Path) -> Result<Option<Dataset>> {
+    let held_out = Some(validation_dir(dir)).filter(|part| part != dir && dir.join(TRAIN).is_dir());
+    held_out.map(|part| images(&part)).transpose()
+}
+
 /// The images of a folder that holds class folders, shards, or nothing but images.
 ///
 /// # Errors

@@ -129,7 +129,7 @@ impl Experiment {
         ensure!(value.is_object(), "expected an object with a network and its training, found {value:.40}");
         ensure!(
             !gan::is_one(&value),
-            "describes a generator and a discriminator, expected a classifier; `train`, `generate` and `summary` take both kinds"
+            "describes a generator and a discriminator, expected a classifier; `train`, `eval` and `summary` take both kinds, and `generate` makes images with this one"
         );
         moved::upgrade(&mut value);
         let network = value["network"].clone();

@@ -84,12 +84,20 @@ pub const DISCRIMINATOR: &str = "discriminator";
 /// # Errors
 /// See [`write()`].
 pub fn write_parts(path: &Path, generator: &Network, discriminator: &Network, note: &Note) -> Result<()> {
+    safetensors::write(path, &weights_of_parts(generator, discriminator, path)?, note)
+}
+
+/// Copies the weights of a generator and a discriminator for a checkpoint that is to be written at `path`.
+///
+/// # Errors
+/// See [`weights_of`].
+pub fn weights_of_parts(generator: &Network, discriminator: &Network, path: &Path) -> Result<Vec<StoredTensor>> {
     let mut tensors = Vec::new();
     for (part, network) in [(GENERATOR, generator), (DISCRIMINATOR, discriminator)] {
         let of_part = |tensor: StoredTensor| StoredTensor { name: format!("{part}.{}", tensor.name), ..tensor };
         tensors.extend(weights_of(network, path)?.into_iter().map(of_part));
     }
-    safetensors::write(path, &tensors, note)
+    Ok(tensors)
 }
 
 /// The tensors of a part among those of a checkpoint, under their own names.

@@ -180,7 +180,11 @@ impl Network {
         Ok(Some(Network { evaluation: precision, ..network }))
     }
 
-    fn is_finite(&self) -> Result<bool> {
+    /// Whether all parameters are finite, running statistics too.
+    ///
+    /// # Errors
+    /// Returns an error if the device is out of memory.
+    pub fn is_finite(&self) -> Result<bool> {
         // A sum of 64-bit floats is finite exactly if all its 32-bit terms are.
         let sums = self.tensors.values().map(|tensor| tensor.f_sum(Kind::Double)?.f_double_value(&[]));
         Ok(sums.collect::<std::result::Result<Vec<f64>, TchError>>()?.into_iter().all(f64::is_finite))

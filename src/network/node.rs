@@ -260,6 +260,11 @@ pub fn least_images(nodes: &[Node]) -> usize {
     nodes.iter().map(of_node).fold(1, usize::max)
 }
 
+/// Whether there is a batch norm among the layers.
+pub fn has_batch_norm(nodes: &[Node]) -> bool {
+    nodes.iter().any(|node| matches!(node.op, Op::BatchNorm { .. }) || node.inner().into_iter().any(has_batch_norm))
+}
+
 /// The first 1x1 convolution with fewer than 16 channels in or out of a group.
 pub fn narrow_convolution(nodes: &[Node]) -> Option<&Node> {
     nodes.iter().find_map(|node| match &node.op {

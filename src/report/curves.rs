@@ -22,6 +22,7 @@ const ADVERSARIAL_LOSSES: [Curve; 2] = [
 ];
 const OPINIONS: [Curve; 2] =
     [("real", "on real images", RGBColor(31, 119, 180)), ("made", "on made images", RGBColor(214, 39, 40))];
+const DISTANCE: [Curve; 1] = [("frechet_distance", "of made images", RGBColor(44, 160, 44))];
 /// The most points of a line: more could not be seen.
 const MOST_POINTS: usize = 400;
 
@@ -38,16 +39,24 @@ pub fn draw(epochs: &[Value]) -> Result<Vec<u8>> {
     })
 }
 
-/// Draws those of a generator and a discriminator, from the log's lines of steps.
+/// Draws those of a generator and a discriminator, from the log's lines of steps, and the distances that its lines of epochs
+/// have.
 ///
 /// # Errors
 /// Returns an error if the picture cannot be drawn.
-pub fn draw_adversarial(steps: &[Value]) -> Result<Vec<u8>> {
+pub fn draw_adversarial(steps: &[Value], epochs: &[Value]) -> Result<Vec<u8>> {
     let steps: Vec<&Value> = thinned(steps, MOST_POINTS).collect();
-    document((960, 400), |area| {
-        let (left, right) = area.split_horizontally(480);
+    let measured: Vec<&Value> = epochs.iter().filter(|line| line[DISTANCE[0].0].is_number()).collect();
+    let width = if measured.is_empty() { 960 } else { 1440 };
+    document((width, 400), |area| {
+        let (left, rest) = area.split_horizontally(480);
+        let (middle, right) = rest.split_horizontally(480);
         chart(&left, "loss", "step", &steps, &ADVERSARIAL_LOSSES)?;
-        chart(&right, "what the discriminator outputs", "step", &steps, &OPINIONS)
+        chart(&middle, "what the discriminator outputs", "step", &steps, &OPINIONS)?;
+        if measured.is_empty() {
+            return Ok(());
+        }
+        chart(&right, "Fréchet distance from real images", "epoch", &measured, &DISTANCE)
     })
 }
 

@@ -43,6 +43,10 @@ pub struct TrainingBatch {
     pub images: Vec<RgbImage>,
     /// The class of each.
     pub labels: Vec<i64>,
+    /// The places of this process's images among those of the step, if all can be read.
+    pub places: Range<usize>,
+    /// The number of images of the step in all processes, if all can be read.
+    pub of: usize,
 }
 
 /// The images that cannot be read, each of which is reported when it first occurs.
@@ -101,9 +105,13 @@ impl<'a> TrainingBatches<'a> {
 
     /// What this process visits of an epoch's order in a step.
     fn part(&self, step: u64) -> Range<usize> {
-        let start = self.start_of(step);
-        let share = self.processes.share(self.start_of(step + 1) - start);
+        let (start, share) = (self.start_of(step), self.processes.share(self.count(step)));
         start + share.start..start + share.end
+    }
+
+    /// The number of images of a step in all processes.
+    fn count(&self, step: u64) -> usize {
+        self.start_of(step + 1) - self.start_of(step)
     }
 
     /// The first image of a step: all steps are of equal size, give or take one image, so that no image is dropped and no
@@ -124,10 +132,11 @@ impl Epoch<'_> {
     /// # Errors
     /// Returns an error if a worker has panicked.
     pub fn next(&mut self, bad: &mut BadImages) -> Result<TrainingBatch> {
-        let count = self.batches.part(self.step).len();
+        let of = self.batches.count(self.step);
+        let places = self.batches.processes.share(of);
         self.step += 1;
-        let mut batch = TrainingBatch { images: Vec::with_capacity(count), labels: Vec::with_capacity(count) };
-        for example in self.loaded.by_ref().take(count) {
+        let mut batch = TrainingBatch { images: Vec::new(), labels: Vec::new(), places, of };
+        for example in self.loaded.by_ref().take(batch.places.len()) {
             let (index, image) = example?;
             let sample = &self.batches.train.samples[index];
             match image {

@@ -73,7 +73,7 @@ impl RateSearch<'_> {
         for epoch in 0.. {
             let mut loaded = batches.epoch(epoch, 0)?;
             for step in 0..batches.steps() {
-                let TrainingBatch { images, labels } = loaded.next(bad)?;
+                let TrainingBatch { images, labels, .. } = loaded.next(bad)?;
                 if self.interrupted.load(Ordering::Relaxed) {
                     return Ok(None);
                 }

@@ -2,11 +2,13 @@
 //! go through the loop side by side: what decides how it goes on is agreed on, and only the first one writes.
 
 mod accumulation;
-mod agreement;
+pub mod agreement;
 pub mod answers;
 mod appended;
+pub mod attempts;
 pub mod average;
 pub mod batches;
+pub mod epoch_bar;
 pub mod events;
 pub mod find_rate;
 pub mod histogram;
@@ -34,16 +36,17 @@ use crate::experiment::Experiment;
 use crate::metrics::Errors;
 use crate::model::checkpoint::Note;
 use crate::processes::Processes;
-use crate::remedy::Remedy;
 use crate::report::Report;
 use crate::report::page::About;
 
+use agreement::{agree, check_equal};
+use attempts::SaveEvery;
 use average::Average;
 use batches::{BadImages, TrainingBatch, TrainingBatches};
 use length::Length;
 use progress::Progress;
 use run::RunFolder;
-use saves::{SaveEvery, Saves};
+use saves::Saves;
 use state::{State, Trained};
 use step::Learned;
 use validation::Validation;
@@ -119,7 +122,7 @@ impl Trainer<'_> {
                 let rate = length.rate(&self.experiment.training, &trained.state);
                 let learned = self.learn(trained, &batch, rate, &length)?;
                 trained.state.step += 1;
-                let agreed = self.agree(seconds())?;
+                let agreed = agree(self.processes, seconds(), self.interrupted)?;
                 trained.state.seconds = agreed.seconds;
 
                 if let Some(line) = progress.step(&trained.state, learned, rate, epoch.waited()) {
@@ -136,14 +139,15 @@ impl Trainer<'_> {
             progress.clear();
             ensure!(trained.state.loss_images > 0, "none of the training images could be read");
             self.end_group(trained, &length)?;
-            self.check_equal(trained)?;
+            let average = trained.average.as_ref().and_then(Average::network);
+            check_equal(self.processes, trained.state.step, [&trained.learner.network].into_iter().chain(average))?;
             bad.share(self.processes)?;
             // Validation may take long or fail; a resumed run continues with it.
             if saves.is_worthwhile() {
                 self.save(trained, &mut saves)?;
             }
             let Some(found) = self.validate(trained, bad)? else { return self.interrupt(trained, &mut saves) };
-            trained.state.seconds = self.agree(seconds())?.seconds;
+            trained.state.seconds = agree(self.processes, seconds(), self.interrupted)?.seconds;
             self.finish_epoch(trained, found, &length, &progress, &mut saves)?;
         }
         self.finish(trained, &mut saves)?;
@@ -254,9 +258,7 @@ impl Trainer<'_> {
         if self.stops_early(state) {
             self.report.note(format!("ended early: no lower top-1 error for {} epochs", state.stale));
         } else if state.epoch < training.epochs {
-            let limit =
-                if training.max_steps.is_some_and(|most| state.step >= most) { "max_steps" } else { "max_minutes" };
-            self.report.note(format!("ended at step {}: training.{limit} is reached", state.step));
+            self.report.note(state.ended_by(training));
         }
         if trained.average.as_ref().is_some_and(|average| average.network().is_none()) {
             self.report
@@ -284,15 +286,10 @@ impl Trainer<'_> {
 
     fn diverged(&self, state: &State, problem: &str) -> Error {
         let training = &self.experiment.training;
-        let problem = format!(
-            "{problem} at step {} (epoch {}): training diverged, and only a new run, in another folder, can do better",
-            state.step + 1,
-            state.epoch + 1
-        );
         let mut changes = vec![("training.learning_rate", (training.learning_rate / 10.0).to_string())];
         if training.warmup_epochs < 2.0 && training.epochs > 4 {
             changes.push(("training.warmup_epochs", "2".to_string()));
         }
-        Error::new(Remedy { problem, changes })
+        state.diverged(problem, changes)
     }
 }

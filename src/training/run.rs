@@ -108,7 +108,7 @@ impl RunFolder {
         &self.path
     }
 
-    /// The checkpoint of the epoch with the lowest error.
+    /// The checkpoint of the epoch with the lowest error, or whose generator made the images closest to real ones.
     pub fn best(&self) -> PathBuf {
         self.file(BEST)
     }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -20,6 +20,7 @@ use crate::data::dataset::Fingerprint;
 use crate::experiment::{Schedule, Training};
 use crate::metrics::Errors;
 use crate::model::checkpoint::{self, Note};
+use crate::remedy::Remedy;
 use crate::weights::{StoredTensor, safetensors};
 
 /// Everything that training changes.
@@ -133,6 +134,23 @@ pub struct Verdict {
 }
 
 impl State {
+    /// The error about a run that diverges in the next step, with what another run could change.
+    pub fn diverged(&self, problem: &str, changes: Vec<(&'static str, String)>) -> Error {
+        let problem = format!(
+            "{problem} at step {} (epoch {}): training diverged, and only a new run, in another folder, can do better",
+            self.step + 1,
+            self.epoch + 1
+        );
+        Error::new(Remedy { problem, changes })
+    }
+
+    /// What has ended a run before its last epoch.
+    pub fn ended_by(&self, training: &Training) -> String {
+        let is_at_most = training.max_steps.is_some_and(|most| self.step >= most);
+        let limit = if is_at_most { "max_steps" } else { "max_minutes" };
+        format!("ended at step {}: training.{limit} is reached", self.step)
+    }
+
     /// The mean loss over this epoch's images so far.
     pub fn loss(&self) -> f64 {
         self.loss_sum / self.loss_images.max(1) as f64

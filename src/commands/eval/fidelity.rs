@@ -67,9 +67,9 @@ impl Fidelity {
         report.result(table(["measure", "made images", "real images"], rows.into_iter(), 1..3).trim_fmt())?;
         let (name, data, time, images) = (&self.name, &self.data, duration(self.time), grouped(self.images as i64));
         report.result(format!("{name}: {images} made images against as many real ones of {data} ({time})"))?;
-        let people = PEOPLE.map(|(data, percent)| format!("{percent} % of {data}"));
+        let people = PEOPLE.map(|(data, percent)| format!("{percent} % of cases on {data}"));
         report.result(format!(
-            "two-sample accuracy: how many of {} images a fresh classifier tells right that learned from {} others in {epochs} epochs; people told {} right (Salimans et al., arXiv:1606.03498)",
+            "two-sample accuracy: how many of {} images a fresh classifier tells right that learned from {} others in {epochs} epochs; people who judged the best generators of Salimans et al. (arXiv:1606.03498) were right in {}",
             grouped(tested as i64),
             grouped(learned as i64),
             people.join(" and ")

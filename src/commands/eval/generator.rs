@@ -1,32 +1,29 @@
 //! `topfive eval` of a generator: its images against real ones that it has not learned from.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use image::RgbImage;
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 use super::fidelity::{Compared, Fidelity, Observed};
 use crate::adversarial::make::pictures;
 use crate::adversarial::model::GanModel;
+use crate::adversarial::real;
 use crate::cli::{Eval, ViewsArgument};
+use crate::commands::models::trained_classifier;
 use crate::commands::{Outcome, prepare, say_stored};
-use crate::data::dataset::{Dataset, Sample};
-use crate::data::loader::Loader;
+use crate::data::dataset::Dataset;
 use crate::data::split;
-use crate::evaluation::BadImage;
-use crate::experiment::Gan;
 use crate::experiment::gan::is_one as is_gan;
 use crate::fidelity::classes::Spread;
 use crate::fidelity::features::{Observer, Seen};
 use crate::fidelity::{frechet, neighbours, two_sample};
-use crate::image::crop::centered;
+use crate::model::checkpoint::BEST;
 use crate::model::{Found, Model, checkpoint, find};
 use crate::network::Precision;
 use crate::processes::Processes;
-use crate::random;
 use crate::report::Report;
 use crate::report::records::write_json;
 use crate::views::Views;
@@ -57,14 +54,24 @@ pub fn run(args: &Eval, model: &Path) -> Result<Outcome> {
     );
     let (device, workers, report) = prepare(&args.common, &mut processes)?;
     let generator = GanModel::open(model, device)?;
+    if generator.weights.ends_with(BEST) {
+        report.note(format!(
+            "{}: chosen among the epochs of its run by the Fréchet distance from held-out images; if they are these, the measures flatter it a little",
+            generator.weights.display()
+        ));
+    }
     let seed = args.seed.unwrap_or(0);
-    let classifier = args.features.as_deref().map(|path| classifier(path, device).context("--features")).transpose()?;
+    let classifier = args.features.as_deref().map(|path| trained_classifier(path, device));
+    let classifier = classifier.transpose().context("--features")?;
     let batch_size = args.common.batch_size.unwrap_or(BATCH) as usize;
     let observer =
         classifier.as_ref().map(|model| Observer::new(model, batch_size)).transpose().context("--features")?;
     let dataset = held_out(&args.data, report)?;
-    let (real, bad) = real_images(&dataset, args.count, seed, &generator.gan, workers, report)?;
-    let made = pictures(&generator.images(seed, 0..real.len() as u64, None)?)?;
+    let has = dataset.samples.len();
+    let count = args.count.map_or(COUNT, |count| count as usize);
+    ensure!(args.count.is_none() || count <= has, "--count {count}: {} has {has} images only", dataset.root.display());
+    let (real, bad) = real::images(&dataset, count, seed, &generator.gan, workers, report)?;
+    let made = pictures(&generator.images(seed, 0..real.len() as u64, None, report)?)?;
     let verdict = two_sample::tell_apart(&real, &made, seed, device, report)?;
     let observed = classifier.iter().zip(&observer).next();
     let observed = observed.map(|(model, observer)| observe(model, observer, &real, &made, report)).transpose()?;
@@ -114,67 +121,28 @@ fn refuse_classifiers_own(args: &Eval, model: &Path) -> Result<()> {
         Some((flag, _)) => {
             bail!("{flag} is for classifiers alone, and {} is a generator; leave it out", model.display())
         }
+        None if args.features.is_none() && args.common.batch_size.is_some() => {
+            bail!("--batch-size: cannot act without --features, whose classifier looks at so many images at a time")
+        }
         None => Ok(()),
     }
 }
 
-/// The classifier of `--features`.
-fn classifier(path: &Path, device: Device) -> Result<Model> {
-    match find(path)? {
-        Found::Checkpoint(path) => Model::from_checkpoint(&path, &[], device),
-        Found::Experiment(name) => bail!(
-            "{}: expected a trained classifier, a run folder or a checkpoint, found an experiment without weights",
-            name.display()
-        ),
-    }
-}
-
-/// The validation images in `dir`, or all of `dir` if it has no such part.
+/// The validation images in `dir`, or its training images if it has no such part.
 fn held_out(dir: &Path, report: Report) -> Result<Dataset> {
     let part = split::validation_dir(dir);
+    let dataset = if part == dir { split::training_images(dir) } else { split::images(&part) }?;
     if part == dir {
         report.note(format!(
-            "{}: no folder \"val\", so the made images are compared with all of its images; if the generator was trained on them, an exact copy would look perfect",
-            dir.display()
+            "{}: no folder \"val\", so the made images are compared with those in {}; if the generator was trained on them, an exact copy would look perfect",
+            dir.display(),
+            dataset.root.display()
         ));
     } else if !part.ends_with("val") {
         report.note(format!("{}: no folder \"val\", so {} is evaluated", dir.display(), part.display()));
     }
-    let dataset = split::images(&part)?;
     say_stored(&dataset, report);
     Ok(dataset)
-}
-
-/// Images of the data set in random order, each resized and cut to the size of made ones; and those that cannot be read.
-fn real_images(
-    dataset: &Dataset,
-    count: Option<u32>,
-    seed: u64,
-    gan: &Gan,
-    workers: usize,
-    report: Report,
-) -> Result<(Vec<RgbImage>, Vec<BadImage>)> {
-    let has = dataset.samples.len();
-    let count = count.map_or(COUNT.min(has), |count| count as usize);
-    ensure!(count <= has, "--count {count}: {} has {has} images only", dataset.root.display());
-    let (samples, order): (Arc<[Sample]>, _) = (dataset.samples.clone(), random::compared_order(seed, has));
-    let (size, upright) = (gan.size(), gan.preprocess.exif_orientation);
-    let images = Loader::start(count, workers, 2 * workers + 2, move |job| {
-        let source = &samples[order[job] as usize].source;
-        let image = source.open(upright).and_then(|image| centered(&image, image.size(), size));
-        image.map_err(|error| BadImage { name: source.name(), reason: format!("{error:#}") })
-    })?;
-    let (mut real, mut bad) = (Vec::with_capacity(count), Vec::new());
-    let mut bar = report.bar(count as u64, "real images");
-    for image in images {
-        match image? {
-            Ok(image) => real.push(image),
-            Err(image) => bad.push(image),
-        }
-        bar.at((real.len() + bad.len()) as u64, String::new());
-    }
-    bar.clear();
-    Ok((real, bad))
 }
 
 /// What the classifier sees in made images against real ones, and in one half of the real images against the other.

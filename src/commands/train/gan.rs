@@ -1,103 +1,135 @@
-//! `topfive train` of a generator against a discriminator.
+//! `topfive train` of a generator against a discriminator. How a run begins is in `begin_gan`.
 
-use anyhow::{Context, Error, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use tch::Device;
 
-use super::all_changes;
-use super::begin::{out, way_on};
-use super::resume::{compare, other_images, say_threads};
-use crate::adversarial::model::tensors_of;
-use crate::adversarial::state::{self, Progressed, Trained};
-use crate::adversarial::step::Opponents;
+use super::begin_gan::Beginning;
+use super::{all_changes, interrupted};
+use crate::adversarial::measure::Measure;
+use crate::adversarial::state::Progressed;
 use crate::adversarial::{Ended, Trainer};
 use crate::cli::Train;
+use crate::commands::models::trained_classifier;
 use crate::commands::page::{command, machine, short, version};
 use crate::commands::{Outcome, prepare, say_stored, watch_signals};
 use crate::data::dataset::Dataset;
 use crate::data::split;
 use crate::experiment::Gan;
+use crate::experiment::gan::AdversarialLoss;
+use crate::fidelity::judge::untrained;
 use crate::memory;
-use crate::model::checkpoint;
+use crate::model::Model;
+use crate::network::node::has_batch_norm;
 use crate::network::parameter::parameters;
-use crate::network::{Network, Tensors, init};
 use crate::processes::Processes;
-use crate::random;
 use crate::report::Report;
 use crate::report::page::About;
 use crate::report::records::write_json;
-use crate::report::table::grouped;
-use crate::training::average::Average;
+use crate::report::table::{grouped, significant};
 use crate::training::batches::BadImages;
-use crate::training::log::Log;
 use crate::training::precision;
 use crate::training::run::RunFolder;
 use crate::training::state::State;
-
-/// What a run keeps.
-const FIXED: [&str; 8] = [
-    "latent",
-    "conditional",
-    "generator",
-    "discriminator",
-    "preprocess",
-    "training.seed",
-    "training.batch_size",
-    "training.optimizer.rmsprop.centered",
-];
 
 /// Trains.
 pub fn run(args: &Train) -> Result<Outcome> {
     refuse_classifiers_own(args)?;
     let mut processes = Processes::of_environment()?;
-    ensure!(
-        !processes.are_several(),
-        "a generator is trained against a discriminator in one process, found {}; start it without a launcher",
-        processes.count()
-    );
     let (device, workers, report) = prepare(&args.common, &mut processes)?;
     let mut gan = Gan::load(&args.experiment, &all_changes(args, &[]))?;
     let train = split::training_images(&args.data)?;
     say_stored(&train, report);
     gan.set_classes(train.classes.len())?;
-    let begin = if args.resume { resume } else { start };
-    let (run, mut trained) = begin(args, &gan, &train, device, report)?;
-    describe(&gan, &train, &run, device, report);
+    let observer = processes.is_first().then(|| observer(args, &gan, device)).transpose()?;
+    let measure = observer.as_ref().map(|model| measure(args, model, &gan, &train, workers, report)).transpose()?;
+    let beginning = Beginning { args, gan: &gan, train: &train, device, processes: &processes, report };
+    let (run, mut trained) = beginning.begin(measure.as_ref().map(|measure| measure.yardstick))?;
+    describe(&gan, &train, run.as_ref(), &processes, device, report);
 
     memory::return_freed();
-    let (interrupted, about) = (watch_signals()?, about(args, &gan, &train, device)?);
+    let (signalled, about) = (watch_signals()?, about(args, &gan, &train, device)?);
     let trainer = Trainer {
         gan: &gan,
         train: &train,
-        run: &run,
+        measure: measure.as_ref(),
+        run: run.as_ref(),
         save_every: args.save_every,
         about: &about,
         workers,
+        processes: &processes,
         report,
-        interrupted: &interrupted,
+        interrupted: &signalled,
     };
     let mut bad = BadImages::new(report);
-    let folder = run.path().display();
-    let Ended::Finished { sample } = trainer.train(&mut trained, &mut bad)? else {
-        report.note(format!(
-            "interrupted; the state is saved in {folder}. Run the same command with --resume to continue"
-        ));
-        return Ok(Outcome::Interrupted);
+    let ended = trainer.train(&mut trained, &mut bad)?;
+    let Some(run) = run else {
+        return Ok(if ended == Ended::Interrupted { Outcome::Interrupted } else { Outcome::Done });
     };
+    show(ended, args, &gan, &run, &trained.state, &bad, report)
+}
+
+/// Tells how the run ended.
+fn show(
+    ended: Ended,
+    args: &Train,
+    gan: &Gan,
+    run: &RunFolder,
+    state: &Progressed,
+    bad: &BadImages,
+    report: Report,
+) -> Result<Outcome> {
+    let Ended::Finished { epoch } = ended else { return Ok(interrupted(run, report)) };
+    let (folder, sample) = (run.path().display(), run.sample(epoch));
     if let Some(path) = &args.common.output.json {
-        let State { epoch, step, seconds, .. } = &trained.state.run;
-        let sample = sample.to_string_lossy();
+        let State { epoch, step, seconds, .. } = &state.run;
         write_json(
             path,
             &json!({
-                "network": gan.name, "run": folder.to_string(), "sample": sample, "epoch": epoch, "step": step,
-                "seconds": seconds, "bad_images": bad.found.len(),
+                "network": gan.name, "run": folder.to_string(), "sample": sample.to_string_lossy(), "epoch": epoch,
+                "step": step, "seconds": seconds, "frechet_distance": state.best, "bad_images": bad.found.len(),
             }),
         )?;
+    }
+    if let Some(distance) = state.best {
+        report.result(format!("shortest Fréchet distance {}: {}", significant(distance), run.best().display()))?;
     }
     report.result(format!("made images: {}", sample.display()))?;
     report.note(format!("more of them: topfive generate {folder} --out grid.png; report: {}", run.page().display()));
     Ok(Outcome::of(&bad.found))
+}
+
+/// The network in whose features the best generator is chosen.
+fn observer(args: &Train, gan: &Gan, device: Device) -> Result<Model> {
+    match &args.features {
+        Some(path) => trained_classifier(path, device).context("--features"),
+        None => untrained(gan.size(), device),
+    }
+}
+
+/// What the best generator is chosen by; says so.
+fn measure<'a>(
+    args: &Train,
+    observer: &'a Model,
+    gan: &Gan,
+    train: &Dataset,
+    workers: usize,
+    report: Report,
+) -> Result<Measure<'a>> {
+    let held_out = split::held_out_images(&args.data).context(
+        "the best generator is chosen by its distance from images that it does not learn from; if this folder is for something else, move it out",
+    )?;
+    let measure = Measure::new(observer, held_out.as_ref().unwrap_or(train), gan, workers, report)?;
+    report.note(format!(
+        "the best generator is the one with the shortest Fréchet distance from {} {} images, in the features of {}",
+        grouped(measure.images() as i64),
+        if held_out.is_some() { "held-out" } else { "training (there are no held-out ones)" },
+        match &args.features {
+            Some(path) => path.display().to_string(),
+            None => "an untrained network; --features names a classifier of such images, which sees more".to_string(),
+        }
+    ));
+    Ok(measure)
 }
 
 /// Refuses flags that are about classes, a validation or initial weights.
@@ -126,22 +158,40 @@ fn refuse_classifiers_own(args: &Train) -> Result<()> {
     Ok(())
 }
 
-fn describe(gan: &Gan, train: &Dataset, run: &RunFolder, device: Device, report: Report) {
+fn describe(
+    gan: &Gan,
+    train: &Dataset,
+    run: Option<&RunFolder>,
+    processes: &Processes,
+    device: Device,
+    report: Report,
+) {
     let [channels, height, width] = gan.image();
     let count = |nodes| {
         let trainable = parameters(nodes).into_iter().filter(|parameter| parameter.is_trainable());
         grouped(trainable.map(|parameter| parameter.elements()).sum())
     };
     report.note(format!(
-        "training {} (a generator of {} parameters against a discriminator of {}, {}) to make images of {channels}x{height}x{width} as the {} in {}, into {}",
+        "training {} (a generator of {} parameters against a discriminator of {}, {}) to make images of {channels}x{height}x{width} as the {} in {}{}",
         gan.name,
         count(gan.generator()),
         count(gan.discriminator()),
         precision::of(&gan.shared(), device),
         train.samples.len(),
         train.root.display(),
-        run.path().display()
+        run.map_or(String::new(), |run| format!(", into {}", run.path().display()))
     ));
+    precision::note(&gan.shared(), device).into_iter().for_each(|note| report.note(note));
+    if matches!(gan.training.loss, AdversarialLoss::Wasserstein { .. }) && has_batch_norm(gan.discriminator()) {
+        report.note("training.loss wasserstein takes the gradient penalty of each image alone, but batch norms let the images of a batch depend on one another; its paper leaves them out of the discriminator (arXiv:1704.00028, section 4)");
+    }
+    if processes.are_several() {
+        let (count, size) = (processes.count(), gan.training.batch_size);
+        report.note(format!(
+            "{count} processes with up to {size} images each: an update learns from up to {} real and as many made ones",
+            count * size
+        ));
+    }
 }
 
 /// What is run.
@@ -159,48 +209,4 @@ fn about(args: &Train, gan: &Gan, train: &Dataset, device: Device) -> Result<Abo
         seconds: 0.0,
         settings: serde_json::to_value(gan)?,
     })
-}
-
-/// Starts a run.
-fn start(args: &Train, gan: &Gan, train: &Dataset, device: Device, _: Report) -> Result<(RunFolder, Trained)> {
-    let out = out(args, &gan.name);
-    let on = |error: Error| anyhow!("{error:#}{}", way_on(&out, false));
-    RunFolder::check_free(&out).map_err(on)?;
-    let seed = gan.training.seed;
-    let [generator, discriminator] = gan.parts().map(|(name, part, nodes)| {
-        init::tensors(nodes, &part.start, random::part_seed(seed, name), device).context(name)
-    });
-    let opponents = opponents(gan, [generator?, discriminator?], device)?;
-    let average = gan.training.average.as_ref();
-    let average = average.map(|kind| Average::new(kind, &opponents.generator.network)).transpose()?;
-    let run = State { dataset: train.fingerprint(), threads: tch::get_num_threads(), processes: 1, ..State::default() };
-    let state = Progressed { run, ..Progressed::default() };
-    Ok((RunFolder::create(&out, gan).map_err(on)?, Trained { opponents, average, state }))
-}
-
-/// Resumes the run in the folder.
-fn resume(args: &Train, gan: &Gan, train: &Dataset, device: Device, report: Report) -> Result<(RunFolder, Trained)> {
-    let out = out(args, &gan.name);
-    let run = RunFolder::open(&out).map_err(|error| anyhow!("{error:#}{}", way_on(&out, true)))?;
-    let (note, stored) = checkpoint::open(&run.last())?;
-    let saved = Gan::from_value(note.experiment, &[])
-        .with_context(|| format!("the experiment of {} does not work", run.last().display()))?;
-    compare(&saved, gan, &FIXED, report)
-        .with_context(|| format!("{} cannot be resumed with this command", out.display()))?;
-    let opponents = opponents(gan, tensors_of(gan, &stored, &run.last(), device)?, device)?;
-    let mut trained = state::restore(&run, note.step, opponents, gan)?;
-    let state = &mut trained.state.run;
-    ensure!(state.dataset == train.fingerprint(), other_images(&run, state, train));
-    let threads = tch::get_num_threads();
-    say_threads(std::mem::replace(&mut state.threads, threads), threads, report);
-    run.write_experiment(gan)?;
-    Log::at(run.log()).resume(state)?;
-    report.note(format!("resuming at step {}, in epoch {}", state.step, state.epoch + 1));
-    Ok((run, trained))
-}
-
-fn opponents(gan: &Gan, [generator, discriminator]: [Tensors; 2], device: Device) -> Result<Opponents> {
-    let generator = Network::for_training(gan.generator().to_vec(), generator, device)?;
-    let discriminator = Network::for_training(gan.discriminator().to_vec(), discriminator, device)?;
-    Opponents::new(generator, discriminator, gan)
 }

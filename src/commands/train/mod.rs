@@ -1,6 +1,7 @@
 //! `topfive train`: a network trained on folders of images, into a run folder.
 
 mod begin;
+mod begin_gan;
 mod data;
 mod differences;
 mod find_rate;
@@ -36,6 +37,11 @@ pub fn run(args: Train) -> Result<Outcome> {
     if is_gan(&experiment::read(&args.experiment)?) {
         return gan::run(&args);
     }
+    ensure!(
+        args.features.is_none(),
+        "--features is for generators alone, and {} is a classifier; leave it out",
+        args.experiment.display()
+    );
     let mut processes = Processes::of_environment()?;
     ensure!(
         !(args.find_rate && processes.are_several()),
@@ -133,10 +139,7 @@ fn show(
     report: Report,
 ) -> Result<Outcome> {
     let Ended::Finished { best, best_is_averaged, .. } = ended else {
-        let out = run.path().display();
-        report
-            .note(format!("interrupted; the state is saved in {out}. Run the same command with --resume to continue"));
-        return Ok(Outcome::Interrupted);
+        return Ok(interrupted(run, report));
     };
     if let Some(path) = &args.common.output.json {
         write_json(path, results)?;
@@ -149,6 +152,13 @@ fn show(
     ))?;
     report.note(format!("report: {}", run.page().display()));
     Ok(Outcome::of(bad))
+}
+
+/// Tells how a run goes on that a signal has interrupted.
+fn interrupted(run: &RunFolder, report: Report) -> Outcome {
+    let out = run.path().display();
+    report.note(format!("interrupted; the state is saved in {out}. Run the same command with --resume to continue"));
+    Outcome::Interrupted
 }
 
 /// Recipes first, then `--set`, then the flags of single fields. `tuning` takes the place of the recipe `fine-tune` among

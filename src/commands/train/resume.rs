@@ -8,7 +8,7 @@ use tch::Device;
 
 use super::differences::{self, Difference};
 use crate::data::dataset::Dataset;
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, Training};
 use crate::model::checkpoint::{self, Note};
 use crate::network::Network;
 use crate::network::parameter::parameters;
@@ -80,7 +80,7 @@ impl Saved {
         let epochs = if state.epoch == 1 { "epoch" } else { "epochs" };
         report.note(format!("resuming after {} {epochs}, at step {}", state.epoch, state.step));
         say_threads(before, threads, report);
-        go_on_with(processes.count(), &mut trained.state, experiment, report);
+        go_on_with(processes.count(), &mut trained.state, &experiment.training, report);
         Ok(trained)
     }
 }
@@ -95,12 +95,12 @@ pub fn say_threads(before: i32, now: i32, report: Report) {
 }
 
 /// Goes on with this many processes, as few or as many as there were before, or not.
-fn go_on_with(now: usize, state: &mut State, experiment: &Experiment, report: Report) {
+pub fn go_on_with(now: usize, state: &mut State, training: &Training, report: Report) {
     let then = std::mem::replace(&mut state.processes, now);
     if then == now {
         return;
     }
-    let batch_size = experiment.training.batch_size;
+    let batch_size = training.batch_size;
     let steps = |processes: usize| batches::steps(state.dataset.images as usize, batch_size, processes);
     let (steps_then, steps_now, step) = (steps(then), steps(now), state.step);
     state.move_to_steps(steps_then, steps_now);
@@ -109,7 +109,7 @@ fn go_on_with(now: usize, state: &mut State, experiment: &Experiment, report: Re
         batch_size * now,
         batch_size * then,
         state.step,
-        experiment.training.learning_rate
+        training.learning_rate
     ));
 }
 

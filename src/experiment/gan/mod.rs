@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::{Change, INVALID, Training, check_name, json, read};
 use crate::geometry::Size;
-use crate::network::node::{Node, Op, Shape, least_images};
+use crate::network::node::{Node, Op, Shape, has_batch_norm, least_images};
 use crate::network::shape::output;
 use crate::network::{Proof, refuse};
 use crate::range::within;
@@ -201,6 +201,10 @@ impl Gan {
         self.training.check()?;
         self.nodes = [self.proved_generator()?, Vec::new()];
         self.nodes[1] = self.proved_discriminator()?;
+        ensure!(
+            !self.training.sync_batch_norm || self.nodes.iter().any(|nodes| has_batch_norm(nodes)),
+            "training.sync_batch_norm: true cannot act, as neither network has a batch norm; set it to false"
+        );
         Ok(())
     }
 

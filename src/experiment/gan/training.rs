@@ -43,6 +43,9 @@ pub struct GanTraining {
     /// Ends the run after the step with which this time is over; the schedule follows the elapsed share of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_minutes: Option<f64>,
+    /// Whether batch norms of several processes normalise over the images of all of them; otherwise each over its own.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub sync_batch_norm: bool,
     /// What convolutions and linear layers compute with; by itself in 32 bits, on a GPU with TF32.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub precision: Option<Precision>,
@@ -71,6 +74,7 @@ impl Default for GanTraining {
             average: None,
             max_steps: None,
             max_minutes: None,
+            sync_batch_norm: false,
             precision: None,
             crop: TrainingCrop::Random { crop_fraction: [1.0, 1.0] },
             mirror: false,
@@ -92,6 +96,7 @@ impl GanTraining {
             max_steps: self.max_steps,
             max_minutes: self.max_minutes,
             weight_decay: 0.0,
+            sync_batch_norm: self.sync_batch_norm,
             precision: self.precision,
             crop: self.crop.clone(),
             mirror: self.mirror,
@@ -110,6 +115,10 @@ impl GanTraining {
         ensure!(
             self.label_smoothing == 0.0 || self.loss.has_target(),
             "training.label_smoothing: cannot act, as training.loss has no target for real images that could be smoothed; set it to 0"
+        );
+        ensure!(
+            !self.sync_batch_norm || !matches!(self.loss, AdversarialLoss::Wasserstein { .. }),
+            "training.sync_batch_norm: cannot act with the loss wasserstein, whose gradient penalty takes each image alone; set it to false, and leave out the discriminator's batch norms"
         );
         ensure!(
             self.precision != Some(Precision::F16),

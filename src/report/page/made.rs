@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::what::{self, About};
 use super::{Section, document};
+use crate::report::table::significant;
 
 /// What a page shows.
 #[derive(Clone, Debug)]
@@ -30,14 +31,28 @@ impl MadePage<'_> {
         let record = json!({ "about": self.about, "epochs": self.epochs });
         let introduction = match self.epochs.last() {
             Some(last) => format!(
-                "{} epochs. The discriminator outputs {:.2} for real images and {:.2} for made ones.",
-                last["epoch"],
+                "After {}, the discriminator outputs {:.2} for real images and {:.2} for made ones.{}",
+                epoch(last),
                 last["real"].as_f64().unwrap_or_default(),
-                last["made"].as_f64().unwrap_or_default()
+                last["made"].as_f64().unwrap_or_default(),
+                self.best()
             ),
             None => "No epoch is complete.".to_string(),
         };
         document(&self.about.title, &introduction, &sections, &record)
+    }
+
+    /// Which generator is the best, if they are measured.
+    fn best(&self) -> String {
+        let best = self.epochs.iter().rfind(|line| line["best"] == true);
+        best.map_or(String::new(), |best| {
+            let distance = best["frechet_distance"].as_f64().unwrap_or_default();
+            format!(
+                " The images made after {} are closest to real ones: their Fréchet distance is {}.",
+                epoch(best),
+                significant(distance)
+            )
+        })
     }
 
     /// The same latent vectors throughout.
@@ -48,6 +63,14 @@ impl MadePage<'_> {
         };
         let figures: String = self.grids.iter().map(figure).collect();
         format!("<p>Each picture is made of the same latent vectors.</p>\n<div class=\"charts\">{figures}</div>\n")
+    }
+}
+
+/// `epoch 3` or, at the end of a run within one, `epoch 2.54`.
+fn epoch(line: &Value) -> String {
+    match line["epoch"].as_u64() {
+        Some(whole) => format!("epoch {whole}"),
+        None => format!("epoch {:.2}", line["epoch"].as_f64().unwrap_or_default()),
     }
 }
 
