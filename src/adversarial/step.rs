@@ -17,7 +17,7 @@ use crate::network::{Mode, Network};
 use crate::processes::Processes;
 use crate::random;
 use crate::training::batches::TrainingBatch;
-use crate::training::optimizer::Optimizer;
+use crate::training::optimizer::{Optimizer, in_order};
 use crate::training::precision;
 
 /// Both networks in training, with everything that a step needs.
@@ -207,7 +207,7 @@ impl Player {
             let own = if share == 1.0 { loss.shallow_clone() } else { loss.f_multiply_scalar(share)? };
             let gradients = match Tensor::f_run_backward(&[&own], &self.weights, false, false) {
                 Err(error) if self.network.normalises_over_several() => return Err(processes.explain(error)),
-                gradients => gradients?,
+                gradients => in_order(gradients?, &self.weights)?,
             };
             no_grad(|| processes.sum(&gradients.iter().collect::<Vec<_>>()))?;
             self.optimizer.step(&self.weights, gradients, rate)?;

@@ -5,7 +5,7 @@ use image::RgbImage;
 use tch::{Device, Kind, Reduction, TchError, Tensor, no_grad};
 
 use super::accumulation::Accumulation;
-use super::optimizer::Optimizer;
+use super::optimizer::{Optimizer, in_order};
 use super::precision;
 use super::scaler::Scaler;
 use crate::data::mix;
@@ -210,7 +210,7 @@ impl Learner {
         let gradients = Tensor::f_run_backward(&[&loss], &self.weights, false, false);
         match gradients {
             Err(error) if self.network.normalises_over_several() => Err(self.processes.explain(error)),
-            gradients => Ok((value, gradients?)),
+            gradients => Ok((value, in_order(gradients?, &self.weights)?)),
         }
     }
 

@@ -118,6 +118,19 @@ impl Optimizer {
     }
 }
 
+/// Gradients in the order in which their weights lie in memory. With the channels last, those of convolutions come in another
+/// one, in which sums over processes and updates take several times as long.
+///
+/// # Errors
+/// Returns an error if the device is out of memory.
+pub fn in_order(gradients: Vec<Tensor>, weights: &[Tensor]) -> Result<Vec<Tensor>, TchError> {
+    let in_order = |(gradient, weight): (Tensor, &Tensor)| {
+        let is_plain = gradient.defined() && weight.is_contiguous();
+        if is_plain { gradient.f_contiguous() } else { Ok(gradient) }
+    };
+    gradients.into_iter().zip(weights).map(in_order).collect()
+}
+
 impl OptimizerSpec {
     fn update(&self, values: Values, treatment: Treatment, update: &mut Update) -> Result<(), TchError> {
         match self {
@@ -130,16 +143,14 @@ impl OptimizerSpec {
 
 impl Values {
     /// Calls `work` on one stretch after another; on a GPU, or if the values do not lie in one order, on everything.
-    fn in_stretches(mut self, mut work: impl FnMut(Values) -> Result<(), TchError>) -> Result<(), TchError> {
+    fn in_stretches(self, mut work: impl FnMut(Values) -> Result<(), TchError>) -> Result<(), TchError> {
         if self.weight.device() != Device::Cpu {
             return work(self);
         }
-        // With the channels last in memory, gradients of convolutions come so too.
-        self.gradient = self.gradient.f_contiguous()?;
         let Values { weight, gradient, buffers } = &self;
         let count = weight.numel() as i64;
         let is_plain = |tensor: &Tensor| tensor.is_contiguous();
-        if count <= STRETCH || !is_plain(weight) || !buffers.iter().all(is_plain) {
+        if count <= STRETCH || ![weight, gradient].into_iter().chain(buffers).all(is_plain) {
             return work(self);
         }
         let flat = |tensor: &Tensor| tensor.f_view(-1i64);
