@@ -131,7 +131,7 @@ impl Trainer<'_> {
                 if agreed.is_interrupted {
                     return self.interrupt(trained, &mut saves);
                 }
-                if saves.is_due(trained.state.step) {
+                if saves.are_due(trained.state.step) {
                     self.save(trained, &mut saves)?;
                 }
             }
@@ -143,7 +143,7 @@ impl Trainer<'_> {
             check_equal(self.processes, trained.state.step, [&trained.learner.network].into_iter().chain(average))?;
             bad.share(self.processes)?;
             // Validation may take long or fail; a resumed run continues with it.
-            if saves.is_worthwhile() {
+            if saves.are_worthwhile() {
                 self.save(trained, &mut saves)?;
             }
             let Some(found) = self.validate(trained, bad)? else { return self.interrupt(trained, &mut saves) };

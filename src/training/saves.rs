@@ -61,12 +61,12 @@ impl<'a> Saves<'a> {
     }
 
     /// Whether it is time for a save between the ends of epochs, after this many steps.
-    pub fn is_due(&self, step: u64) -> bool {
+    pub fn are_due(&self, step: u64) -> bool {
         self.attempts.are_due(step)
     }
 
     /// Whether a save should not wait for a validation.
-    pub fn is_worthwhile(&self) -> bool {
+    pub fn are_worthwhile(&self) -> bool {
         self.attempts.are_worthwhile()
     }
 
