@@ -145,7 +145,10 @@ fn weights_start_as_the_papers_say() {
     assert!((deviation(&tensor("resnet34", "layer4.2.conv2.weight")) / he - 1.0).abs() < 0.01);
     // Glorot and Bengio 2010: uniform with variance 2 / (fan-in + fan-out).
     let glorot = (2.0f64 / (9.0 * 1024.0)).sqrt();
-    assert!((deviation(&tensor("vgg16", "features.28.weight")) / glorot - 1.0).abs() < 0.01);
+    assert!((deviation(&tensor("vgg16-bn", "features.40.weight")) / glorot - 1.0).abs() < 0.01);
+    // torchvision's VGG: He's rule in convolutions, N(0, 0.01) in linear layers.
+    assert!((deviation(&tensor("vgg16", "features.28.weight")) / he - 1.0).abs() < 0.01);
+    assert!((deviation(&tensor("vgg16", "classifier.3.weight")) - 0.01).abs() < 1e-4);
 }
 
 // Goyal et al. 2017: the scale of a residual's last batch norm is 0, so that the block gives what its shortcut gives.

@@ -20,6 +20,8 @@ struct Group {
 namespace {
 // As PyTorch's DistributedDataParallel: large enough for the bandwidth, small enough that several are under way at once.
 constexpr int64_t BUCKET_BYTES = 25 << 20;
+// A tensor as large as this is summed where it lies instead of being copied into a bucket and back.
+constexpr int64_t OWN_BYTES = 4 << 20;
 
 template <class Work>
 char* guarded(Work work) {
@@ -57,21 +59,37 @@ c10d::Backend& backend(Group* group) {
   return *group->gloo;
 }
 
-// Consecutive tensors that are summed as one, and the sum under way.
+// Tensors that are summed as one, and the sum under way.
 struct Bucket {
   std::vector<at::Tensor> tensors;
   std::vector<at::Tensor> flat;
   c10::intrusive_ptr<c10d::Work> work;
+  int64_t bytes = 0;
+
+  void add(const at::Tensor& tensor) {
+    tensors.push_back(tensor);
+    bytes += static_cast<int64_t>(tensor.nbytes());
+  }
+
+  // The memory of one large tensor, whose order of dimensions is the same in all processes.
+  bool is_in_place() const {
+    return tensors.size() == 1 && bytes >= OWN_BYTES && tensors[0].is_non_overlapping_and_dense();
+  }
 
   void start(Group* group) {
-    std::vector<at::Tensor> rows;
-    for (auto& tensor : tensors) rows.push_back(tensor.reshape({-1}));
-    flat = {at::cat(rows)};
+    if (is_in_place()) {
+      flat = {tensors[0].as_strided({tensors[0].numel()}, {1})};
+    } else {
+      std::vector<at::Tensor> rows;
+      for (auto& tensor : tensors) rows.push_back(tensor.reshape({-1}));
+      flat = {at::cat(rows)};
+    }
     work = backend(group).allreduce(flat);
   }
 
   void finish() {
     work->wait();
+    if (is_in_place()) return;
     int64_t start = 0;
     for (auto& tensor : tensors) {
       tensor.copy_(flat[0].narrow(0, start, tensor.numel()).view(tensor.sizes()));
@@ -137,20 +155,25 @@ char* topfive_group_leave(Group* group) {
 char* topfive_group_sum(Group* group, at::Tensor** tensors, int64_t count) {
   return guarded([&] {
     at::NoGradGuard no_grad;
-    std::vector<Bucket> buckets;
-    int64_t bytes = 0;
+    std::vector<Bucket> under_way;
+    Bucket small;
+    const auto start = [&](Bucket bucket) {
+      bucket.start(group);
+      under_way.push_back(std::move(bucket));
+    };
     for (int64_t index = 0; index < count; index++) {
       const auto size = static_cast<int64_t>(tensors[index]->nbytes());
-      if (buckets.empty() || bytes + size > BUCKET_BYTES) {
-        if (!buckets.empty()) buckets.back().start(group);
-        buckets.emplace_back();
-        bytes = 0;
+      if (size >= OWN_BYTES) {
+        Bucket own;
+        own.add(*tensors[index]);
+        start(std::move(own));
+        continue;
       }
-      buckets.back().tensors.push_back(*tensors[index]);
-      bytes += size;
+      if (small.bytes + size > BUCKET_BYTES) start(std::exchange(small, {}));
+      small.add(*tensors[index]);
     }
-    if (!buckets.empty()) buckets.back().start(group);
-    for (auto& bucket : buckets) bucket.finish();
+    if (!small.tensors.empty()) start(std::move(small));
+    for (auto& bucket : under_way) bucket.finish();
   });
 }
 

@@ -30,8 +30,10 @@ pub fn check(spec: &NetworkSpec, at: &str) -> Proof<()> {
     }
     number(at, "classes", spec.classes, 1, WIDEST)?;
     number(&format!("{at}.start"), "bias", spec.start.bias, -1e3, 1e3)?;
-    if let StartWeights::Normal(deviation) = spec.start.weights {
-        above_zero(&format!("{at}.start.weights"), "normal", deviation, 1e3)?;
+    for (key, rule) in [("weights", Some(&spec.start.weights)), ("linear", spec.start.linear.as_ref())] {
+        if let Some(StartWeights::Normal(deviation)) = rule {
+            above_zero(&format!("{at}.start.{key}"), "normal", *deviation, 1e3)?;
+        }
     }
     above_zero(at, "batch_norm_epsilon", spec.batch_norm_epsilon, 1.0)?;
     let at = format!("{at}.layers");

@@ -68,6 +68,7 @@ pub fn has_zero_residual(nodes: &[Node]) -> bool {
 
 fn distribution(node: &Node, role: Role, start: &Start, is_zero: bool) -> Distribution {
     match (role, &node.op) {
+        (Role::Weight, op @ Op::Linear { .. }) => weights(node, op, start.linear.as_ref().unwrap_or(&start.weights)),
         (Role::Weight, op) => weights(node, op, &start.weights),
         (Role::Bias, Op::Conv { start_bias, .. } | Op::Linear { start_bias }) => {
             Distribution::Constant(start_bias.unwrap_or(start.bias))

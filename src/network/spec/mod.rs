@@ -48,6 +48,9 @@ pub struct Start {
     /// The distribution of the weights.
     #[serde(default)]
     pub weights: StartWeights,
+    /// The distribution of linear layers' weights, where it is another than `weights`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub linear: Option<StartWeights>,
     /// The initial bias of layers without a `start_bias`.
     #[serde(default)]
     pub bias: f64,
