@@ -194,6 +194,8 @@ def tensors(make, judge):
 LATENT, IMAGES = 6, 5
 # Large enough that the updates of weights with hardly any gradient do not depend on its rounding.
 EPSILON = 1e-4
+# With it, PyTorch's losses of dcgan-mnist in 32 and 64 bits agree to 1e-6 for ten steps; with 1e-4 they part at the third.
+DIGITS_EPSILON = 1e-3
 # Name, fields of training, classes, whether the discriminator has batch norms.
 CASES = [
     ("non_saturating", {}, 0, True),
@@ -254,17 +256,25 @@ def wide():
     return {"experiment": experiment(training, 0, layers), "images": IMAGES, "losses": rows, "final": summed(make, judge)}
 
 
+def digits():
+    """dcgan-mnist, whose maps of 4x4 and 7x7 take a kernel of their own between them."""
+    make, judge = generator(100, (256, 128, 64), 4), discriminator((64, 128, 256), 4)
+    make[3] = nn.ConvTranspose2d(256, 128, 3, 2, 1, bias=False)
+    judge[5] = nn.Conv2d(128, 256, 3, 2, 1, bias=False)
+    return fill(make), fill(judge)
+
+
 def dcgan_mnist():
-    make, judge = fill(generator(100, (128, 64), 7)), fill(discriminator((64, 128), 7))
+    make, judge = digits()
     with FlopCounterMode(display=False) as counter:
         judge(make(values("latent", 1, 100, 1, 1)))
     # It counts an addition and a multiplication each.
     flops = counter.get_total_flops() // 2
     count = lambda module: sum(parameter.numel() for parameter in module.parameters())
-    make, judge = fill(generator(100, (128, 64), 7)), fill(discriminator((64, 128), 7))
-    rows = play(make, judge, 28, 100, 16, {}, 0, 0.0002, EPSILON)
+    make, judge = digits()
+    rows = play(make, judge, 28, 100, 16, {}, 0, 0.0002, DIGITS_EPSILON)
     return {"parameters": [count(make), count(judge)], "multiply_adds": flops, "images": 16, "losses": rows,
-            "epsilon": EPSILON, "final": summed(make, judge)}
+            "epsilon": DIGITS_EPSILON, "final": summed(make, judge)}
 
 
 def main():

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use image::RgbImage;
+use image::{ImageFormat, RgbImage};
 use serde_json::{Value, json};
 use tch::Tensor;
 
@@ -86,7 +86,7 @@ fn is_grid(out: &Path) -> bool {
 /// The ending of a name that is that of a picture of another kind, rather than of a folder.
 fn other_picture(out: &Path) -> Option<String> {
     let ending = out.extension()?.to_str()?.to_lowercase();
-    let is_other = ["jpg", "jpeg", "gif", "bmp", "webp", "tif", "tiff", "svg"].contains(&ending.as_str());
+    let is_other = ending == "svg" || ImageFormat::from_extension(&ending).is_some_and(|it| it != ImageFormat::Png);
     (is_other && !out.is_dir()).then_some(ending)
 }
 
