@@ -88,6 +88,83 @@ fn a_tuned_run_is_resumed_with_or_without_its_weights() {
 }
 
 #[test]
+fn the_same_command_resumes_the_same_run_whatever_its_recipe_came_from() {
+    let place = trained();
+    let resumed_unchanged = |arguments: &[&str]| {
+        place.run(&[arguments, &["--max-steps", "1"]].concat()).succeeds();
+        let resumed = place.run(&[arguments, &["--max-steps", "1", "--resume"]].concat()).succeeds();
+        assert!(!resumed.stderr.contains("changed since the run was saved"), "{}", resumed.stderr);
+    };
+    // The classifier is kept, and one layer has a rate of its own.
+    let tiny = config("tiny");
+    let fixed = ["train", &tiny, "--data", "shapes", "--weights", "run/best.safetensors", "--recipe", "fine-tune"];
+    resumed_unchanged(&[&fixed[..], &["--set", "training.rate_scale.layer1=0.1", "--out", "scaled"]].concat());
+    // The experiment of a tuned run, changed by hand, trains from nothing.
+    tune(&place, "few", "tuned", &["--epochs", "1"]).succeeds();
+    let mut own = place.read_json("tuned/experiment.json");
+    own["training"]["learning_rate"] = 0.02.into();
+    place.write("own.json", own.to_string());
+    resumed_unchanged(&["train", "own.json", "--data", "few", "--out", "own"]);
+}
+
+#[test]
+fn what_fine_tuning_changes_is_said_whoever_asked_for_it() {
+    let place = trained();
+    let mut averaged: Value = serde_json::from_str(include_str!("../configs/tiny.json")).expect("JSON");
+    averaged["training"]["average"] = "polyak".into();
+    averaged["training"]["augment"] = serde_json::json!(["lighting"]);
+    place.write("averaged.json", averaged.to_string());
+    let tune = |out: &str, more: &[&str]| {
+        let fixed = ["train", "averaged.json", "--data", "few", "--weights", "run/best.safetensors", "--epochs", "1"];
+        place.run(&[&fixed[..], &["--out", out], more].concat()).succeeds().says(&["no average", "augment []"]);
+    };
+    tune("automatic", &[]);
+    tune("named", &["--recipe", "fine-tune"]);
+}
+
+#[test]
+fn the_same_classes_in_another_order_keep_their_classifier() {
+    let place = trained();
+    let (kind, rows) = (Dtype::F32, 12);
+    let bytes = place.read("run/best.safetensors");
+    let file = SafeTensors::deserialize(&bytes).expect("a safetensors file");
+    let reversed: Vec<(String, Vec<usize>, Vec<u8>)> = file
+        .iter()
+        .map(|(name, view)| {
+            let mut data = view.data().to_vec();
+            if view.shape()[0] == rows && (name.starts_with("fc.") || name.starts_with("aux.")) {
+                data = view.data().chunks(view.data().len() / rows).rev().flatten().copied().collect();
+            }
+            (name.to_string(), view.shape().to_vec(), data)
+        })
+        .collect();
+    let views = reversed
+        .iter()
+        .map(|(name, shape, data)| (name.clone(), TensorView::new(kind, shape.clone(), data).expect("a tensor")));
+    place.write("reversed.safetensors", serialize(views, None).expect("a file"));
+    let folders = fs::read_dir(place.path("shapes/train")).expect("a folder").map(|entry| entry.expect("an entry"));
+    let mut names: Vec<String> = folders.map(|it| it.file_name().into_string().expect("a name")).collect();
+    names.sort_by(|one, other| other.cmp(one));
+    place.write("reversed.txt", names.join("\n"));
+    let weights = ["--weights", "reversed.safetensors", "--classes", "reversed.txt", "--lr", "1e-12", "--epochs", "1"];
+    place.train("kept", &weights).succeeds().says(&["is for these classes, in another order: its classifier is kept"]);
+    let values = |file: &str| -> Vec<f32> {
+        let bytes = tensor(&place, file, "fc.weight");
+        bytes.chunks_exact(4).map(|value| f32::from_le_bytes(value.try_into().expect("4 bytes"))).collect()
+    };
+    let pairs = values("run/best.safetensors").into_iter().zip(values("kept/best.safetensors"));
+    assert!(pairs.map(|(before, after)| (before - after).abs()).fold(0.0, f32::max) < 1e-6);
+}
+
+#[test]
+fn a_new_classifier_cannot_be_frozen() {
+    let place = trained();
+    let frozen = ["--set", r#"training.freeze=["fc"]"#];
+    tune(&place, "few", "frozen", &frozen).fails_saying(&["training.freeze: fc.", "random initial values"]);
+    assert!(!place.path("frozen").exists());
+}
+
+#[test]
 fn the_same_classes_go_on_with_their_classifier_and_the_experiments_own_recipe() {
     let place = trained();
     let ran = tune(&place, "shapes", "further", &["--epochs", "1", "--lr", "1e-9"]).succeeds();
@@ -243,7 +320,10 @@ fn a_part_of_a_shallower_network_is_taken_by_request() {
         .succeeds()
         .says(&["taken: conv1.conv, conv1.bn, layer1.0.conv1", "newly initialised: layer1.1.conv1.weight"]);
     assert!(!contains(&place, "deep/experiment.json", "fine-tune"), "the experiment's own recipe");
+    let others = ["train", &config("tiny"), "--data", "few", "--weights", "run/best.safetensors", "--partial"];
+    let ran = place.run(&[&others[..], &["--out", "others", "--epochs", "1"]].concat()).succeeds();
+    assert!(!ran.stderr.contains("have another name or shape"), "{}", ran.stderr);
     let none = ["train", "nin", "--data", "shapes", "--weights", "run/best.safetensors", "--partial", "--out", "none"];
-    place.run(&none).fails_saying(&["none of its", "tensors has the name and the shape"]);
+    place.run(&none).fails_saying(&["none of its", "tensors can be taken", "--rename OLD=NEW"]);
     place.run(&["train", "nin", "--data", "shapes", "--partial"]).fails_saying(&["--weights"]);
 }

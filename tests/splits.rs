@@ -165,3 +165,21 @@ fn balanced_classes_change_what_is_learned_and_resume_exactly() {
     fs::remove_dir_all(place.path("photos/disc")).expect("removed");
     refused(&["training.class_weights=balanced"], &["all classes have 8 images", "\"none\""]);
 }
+
+#[test]
+fn a_folder_whose_name_nearly_says_validation_is_not_passed_over() {
+    for name in ["Val", "Validation", "testing", "val_images"] {
+        let place = Workplace::with_shapes(4, 2);
+        fs::rename(place.path("shapes/val"), place.path(&format!("shapes/{name}"))).expect("renamed");
+        place.train("run", &[]).fails_saying(&[name, "rename it to validate on it"]);
+    }
+}
+
+#[test]
+fn a_run_is_resumed_only_with_the_same_validation_images() {
+    let place = Workplace::with_shapes(4, 2);
+    place.train("run", &["--epochs", "1"]).succeeds();
+    fs::remove_file(place.path("shapes/val/star/star-0001.jpg")).expect("removed");
+    let ran = place.train("run", &["--epochs", "2", "--resume"]);
+    ran.fails_saying(&["the validation images are not the ones that run had (24 images then, 23 now", "new run"]);
+}

@@ -94,6 +94,12 @@ impl Splits {
                     dir.display(),
                     expected_splits(dir)
                 );
+                if let Some(misnamed) = inner.is_some().then(|| misnamed(dir)).flatten() {
+                    bail!(
+                        "{}: not taken for validation images, as it is not called val, valid, validation or test; rename it to validate on it, or move it away to split images off {TRAIN}",
+                        misnamed.display()
+                    );
+                }
                 let mut splits = Splits::of(open(inner.as_deref().unwrap_or(dir))?, fraction, seed)?;
                 splits.unlabelled = unlabelled;
                 Ok(splits)
@@ -110,6 +116,16 @@ impl Splits {
         let (train, val) = split(whole, fraction, seed)?;
         Ok(Splits { train, val, source: ValidationSource::Split(fraction), unlabelled: None })
     }
+}
+
+/// A folder beside `train` whose name says that it is for validation, although it is not spelled as those that are taken.
+fn misnamed(dir: &Path) -> Option<PathBuf> {
+    let folders = dir.read_dir().ok()?.flatten().map(|entry| entry.path());
+    let is_meant = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        name != TEST && (name.starts_with("val") || name.starts_with(TEST)) && path.is_dir() && is_part(path)
+    };
+    folders.filter(is_meant).min()
 }
 
 /// The training images of `dir` alone: those of its folder `train`, or of `dir` itself, with class folders, shards, or nothing

@@ -11,7 +11,8 @@ pub enum ClassWeights {
     #[default]
     None,
     /// Inversely to the size of its class, so that all classes count equally: images / (classes * images of the class),
-    /// as in scikit-learn. A batch's loss is divided by the sum of its images' weights, as in PyTorch.
+    /// as in scikit-learn. A batch's loss is divided by the sum of its images' weights, or, if
+    /// they are mixed, by their number, as in PyTorch.
     Balanced,
 }
 

@@ -36,6 +36,12 @@ pub fn changes(drafted: &Experiment, images: usize, renews_classifier: bool) -> 
     ]
 }
 
+/// Whether the classifier of an experiment of fine-tuning started from random values.
+pub fn renews_classifier(tuned: &Experiment) -> bool {
+    let scale = |layer: &String| tuned.training.rate_scale.get(layer);
+    classifiers(tuned.nodes()).iter().any(|layer| scale(layer) == Some(&CLASSIFIER_SCALE))
+}
+
 /// The classifier, and the auxiliary ones that there are, by their layers' names.
 fn classifiers(nodes: &[Node]) -> BTreeSet<String> {
     let names = class_parameters(nodes);
@@ -43,7 +49,7 @@ fn classifiers(nodes: &[Node]) -> BTreeSet<String> {
     own.map(|parameter| parameter.layer().to_string()).collect()
 }
 
-/// The learning rate that trained weights bear. That of SGD with momentum:  Batch norms make layers indifferent to the scale of
+/// The learning rate that trained weights bear. That of SGD with momentum: batch norms make layers indifferent to the scale of
 /// their weights, and so tolerant of large steps. Without them, the inputs' size counts: values of -128..128 make the
 /// gradients of the first layers as much larger, and their weights as much smaller, as those of -2..2. The fewer images
 /// there are, the less should the weights forget of those that they come from.

@@ -13,18 +13,19 @@ use crate::network::parameter::{Parameter, Role, is_within, parameters};
 /// Returns an error with the JSON path of the name that is wrong, and the nearest one.
 pub fn check(training: &Training, nodes: &[Node]) -> Result<()> {
     let trainable: Vec<Parameter> = parameters(nodes).into_iter().filter(Parameter::is_trainable).collect();
+    let is_frozen = |parameter: &Parameter| training.is_frozen(parameter.layer());
     for (index, layer) in training.freeze.iter().enumerate() {
         find(layer, &trainable).map_err(|reason| anyhow!("training.freeze[{index}]: {reason}"))?;
     }
     for layer in training.rate_scale.keys() {
         find(layer, &trainable).map_err(|reason| anyhow!("training.rate_scale.{layer}: {reason}"))?;
-        if let Some(frozen) = training.freeze.iter().find(|frozen| is_within(layer, frozen)) {
+        if trainable.iter().filter(|it| is_within(it.layer(), layer)).all(is_frozen) {
             bail!(
-                "training.rate_scale.{layer}: training.freeze lists \"{frozen}\", so these layers are not trained; leave one of the two out"
+                "training.rate_scale.{layer}: training.freeze lists {}, so these layers are not trained; leave one of the two out",
+                training.freeze.join(", ")
             );
         }
     }
-    let is_frozen = |parameter: &Parameter| training.is_frozen(parameter.layer());
     ensure!(
         !trainable.iter().all(is_frozen),
         "training.freeze: expected at least one layer to train, but all are frozen; leave out the last one (\"{}\")",

@@ -1,6 +1,6 @@
 //! How the `training` section updates weights: by which optimiser, with gradients cut how far, in which numbers.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::field::at;
@@ -98,7 +98,13 @@ pub enum MemoryFormat {
 impl OptimizerSpec {
     pub(super) fn check(&self) -> Result<()> {
         match self {
-            OptimizerSpec::Sgd(sgd) => at("optimizer.sgd.momentum", within(sgd.momentum, 0.0, 0.9999)),
+            OptimizerSpec::Sgd(sgd) => {
+                ensure!(
+                    !sgd.nesterov || sgd.momentum > 0.0,
+                    "training.optimizer.sgd.nesterov: true needs a momentum above 0, found 0; set training.optimizer.sgd.momentum, or leave nesterov out"
+                );
+                at("optimizer.sgd.momentum", within(sgd.momentum, 0.0, 0.9999))
+            }
             OptimizerSpec::Adamw(adamw) => {
                 for (index, &beta) in adamw.betas.iter().enumerate() {
                     at(&format!("optimizer.adamw.betas[{index}]"), within(beta, 0.0, 0.999_999))?;

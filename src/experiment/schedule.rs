@@ -77,6 +77,28 @@ fn one() -> f64 {
     1.0
 }
 
+impl Schedule {
+    /// Says so if the learning rate never falls in so many epochs, as when a paper's recipe is shortened.
+    pub fn unreached(&self, epochs: u64) -> Option<String> {
+        let run = epochs as f64;
+        let falls = match self {
+            Schedule::Step { every, .. } if *every >= run => format!("after {every} epochs"),
+            Schedule::Milestones { at, .. } if !at.is_empty() && at.iter().all(|&end| end >= run) => {
+                format!("after {} epochs", at.iter().copied().fold(f64::INFINITY, f64::min))
+            }
+            // The first epoch is the best so far, the one after `patience` others lowers the rate, the next one uses it.
+            Schedule::Plateau { patience, .. } if patience + 2 >= epochs => {
+                format!("when {} epochs in a row are no better", patience + 1)
+            }
+            _ => return None,
+        };
+        let epochs = if epochs == 1 { "one epoch".to_string() } else { format!("{epochs} epochs") };
+        Some(format!(
+            "training.schedule: the learning rate first falls {falls}, so it stays the same in a run of {epochs}; for one that falls, add --set training.schedule=cosine"
+        ))
+    }
+}
+
 /// The defaults of PyTorch's `OneCycleLR`.
 struct OneCycle;
 

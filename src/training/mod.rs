@@ -210,6 +210,8 @@ impl Trainer<'_> {
         let training = &self.experiment.training;
         let training_loss = trained.state.loss();
         let errors = found.errors();
+        let is_guessing = |errors: Errors| errors.are_of_guessing(self.train.classes.len());
+        let was_guessing = trained.state.errors.is_some_and(is_guessing);
         let verdict = trained.state.finish(errors, length.is_whole(&trained.state), &training.schedule);
         let state = &trained.state;
         if verdict.is_best {
@@ -229,7 +231,7 @@ impl Trainer<'_> {
         let state = &trained.state;
         saves.write_page(&About { seconds: state.seconds, ..self.about.clone() });
         self.report.note(progress.epoch_text(state, training_loss, errors, verdict.is_best));
-        if length.is_whole(state) && errors.weights.are_of_guessing(self.train.classes.len()) {
+        if length.is_whole(state) && is_guessing(errors.weights) && !was_guessing {
             self.report.warn(progress.guessing(&self.experiment.training));
         }
         if verdict.lowers_rate {
@@ -255,8 +257,9 @@ impl Trainer<'_> {
 
     fn end(&self, trained: &Trained) -> Result<Ended> {
         let (state, training) = (&trained.state, &self.experiment.training);
-        if self.stops_early(state) {
-            self.report.note(format!("ended early: no lower top-1 error for {} epochs", state.stale));
+        if state.epoch < training.epochs && self.stops_early(state) {
+            let epochs = if state.stale == 1 { "epoch" } else { "epochs" };
+            self.report.note(format!("ended early: no lower top-1 error for {} {epochs}", state.stale));
         } else if state.epoch < training.epochs {
             self.report.note(state.ended_by(training));
         }

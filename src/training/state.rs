@@ -95,6 +95,9 @@ pub struct State {
     /// The fingerprint of the training images.
     #[serde(flatten)]
     pub dataset: Fingerprint,
+    /// That of the validation images; none in runs of version 0.1.0.
+    #[serde(default)]
+    pub validation: Option<Fingerprint>,
 }
 
 fn one() -> usize {
@@ -137,7 +140,7 @@ impl State {
     /// The error about a run that diverges in the next step, with what another run could change.
     pub fn diverged(&self, problem: &str, changes: Vec<(&'static str, String)>) -> Error {
         let problem = format!(
-            "{problem} at step {} (epoch {}): training diverged, and only a new run, in another folder, can do better",
+            "{problem} at step {} (epoch {}): training diverged; start a new run, in another folder",
             self.step + 1,
             self.epoch + 1
         );

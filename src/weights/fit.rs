@@ -103,17 +103,19 @@ pub fn fit_partly(
     let stored = useful(stored);
     let index: HashMap<&str, &StoredTensor> = stored.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
     let fits = |parameter: &&Parameter| {
-        let found = index.get(parameter.name.as_str());
+        let found = index.get(parameter.name.as_str()).filter(|_| !fresh.contains(&parameter.name));
         found.is_some_and(|found| parameter.has_shape(&found.shape) && found.kind().is_some())
     };
     let fitting: HashSet<String> = parameters.iter().filter(fits).map(|parameter| parameter.name.clone()).collect();
     ensure!(
         !fitting.is_empty(),
-        "{}: none of its {} tensors has the name and the shape of one of this network's",
+        "{}: none of its {} tensors can be taken: expected the name and the shape of one of this network's{}, found {} and others; if they only have other names, add --rename OLD=NEW",
         file.display(),
-        stored.len()
+        stored.len(),
+        if fresh.is_empty() { "" } else { ", but for the classifier" },
+        stored.first().map_or("none", |tensor| tensor.name.as_str())
     );
-    Ok(take(parameters, stored, file, |name| fitting.contains(name) && !fresh.contains(name)))
+    Ok(take(parameters, stored, file, |name| fitting.contains(name)))
 }
 
 /// The tensors for the parameters that `takes` names.

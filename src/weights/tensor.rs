@@ -31,6 +31,15 @@ impl StoredTensor {
         Ok(StoredTensor { name: name.to_string(), dtype: Dtype::F32, shape, data })
     }
 
+    /// Moves the rows, along the first side, so that the one at `order[i]` comes to place i.
+    ///
+    /// # Panics
+    /// Panics if a place is not below the first side.
+    pub fn reorder(&mut self, order: &[usize]) {
+        let row = self.data.len() / self.shape[0].max(1);
+        self.data = order.iter().flat_map(|&place| &self.data[place * row..][..row]).copied().collect();
+    }
+
     /// The values as 32-bit floats on `device`.
     ///
     /// # Errors

@@ -100,6 +100,7 @@ impl<'a> Beginning<'a> {
         let average = self.average(&experiment, &learner)?;
         let state = State {
             dataset: self.splits.train.fingerprint(),
+            validation: Some(self.splits.val.fingerprint()),
             threads: tch::get_num_threads(),
             processes: self.processes.count(),
             weights: self.args.weights.as_deref().map(|weights| weights.display().to_string()),
@@ -119,8 +120,8 @@ impl<'a> Beginning<'a> {
             self.report.note("--weights is ignored: the run continues from its own checkpoint");
         }
         let saved = Saved::open(&run)?;
-        let experiment = self.complete(Tuning::of_saved(self.args, &saved.experiment))?;
-        let trained = saved.resume(&run, &experiment, &self.splits.train, self.device, self.processes, self.report)?;
+        let experiment = self.complete(Tuning::of_saved(self.args, &self.own, &saved.experiment))?;
+        let trained = saved.resume(&run, &experiment, &self.splits, self.device, self.processes, self.report)?;
         Ok((run, experiment, trained))
     }
 
@@ -130,9 +131,12 @@ impl<'a> Beginning<'a> {
     /// Returns an error if the initial weights cannot be used.
     pub fn learner(&self) -> Result<(Experiment, Learner)> {
         let classes = &self.splits.train.classes;
-        let initial = Initial::read(self.args, &self.own, self.report)?;
+        let mut initial = Initial::read(self.args, &self.own, self.report)?;
+        let is_moved = initial.as_mut().is_some_and(|initial| initial.put_in_order(classes, &self.own));
         if let Some(initial) = initial.as_ref().filter(|initial| initial.is_for(classes)) {
-            self.report.note(format!("{} is for these classes: its classifier is kept", initial.file().display()));
+            let order = if is_moved { ", in another order" } else { "" };
+            let file = initial.file().display();
+            self.report.note(format!("{file} is for these classes{order}: its classifier is kept"));
         }
         let experiment = self.complete(Tuning::of_new(self.args, &self.own, initial.as_ref(), classes)?)?;
         let learner = self.initialised(initial, &experiment)?;
@@ -155,11 +159,14 @@ impl<'a> Beginning<'a> {
     fn complete(&self, tuning: Option<Tuning>) -> Result<Experiment> {
         let images = self.splits.train.samples.len();
         let mut experiment = match tuning {
-            Some(tuning) => tuning.apply(self.args, &self.own, images, self.report)?,
+            Some(tuning) => tuning.apply(self.args, images, self.report)?,
             None => self.own.clone(),
         };
         experiment.set_classes(&self.splits.train.classes)?;
         if let Some(scale) = self.args.scale_rate {
+            if !self.processes.have_launcher() {
+                self.report.note("--scale-rate changes nothing: there is one process");
+            }
             experiment.training.learning_rate *= scale.factor(self.processes.count());
         }
         if let ValidationSource::Split(fraction) = self.splits.source {

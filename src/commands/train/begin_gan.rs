@@ -120,7 +120,7 @@ impl Beginning<'_> {
         let opponents = self.opponents(tensors_of(self.gan, &stored, &run.last(), self.device)?)?;
         let mut trained = state::restore(&run, note.step, opponents, self.gan)?;
         let state = &mut trained.state.run;
-        ensure!(state.dataset == self.train.fingerprint(), other_images(&run, state, self.train));
+        ensure!(state.dataset == self.train.fingerprint(), other_images(&run, "training", state.dataset, self.train));
         let threads = tch::get_num_threads();
         run.write_experiment(self.gan)?;
         Log::at(run.log()).resume(state)?;

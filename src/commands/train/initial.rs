@@ -1,10 +1,10 @@
 //! The weights that a run begins with: those of `--weights`, and freshly drawn ones for the rest.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tch::Device;
 
 use crate::cli::Train;
@@ -68,6 +68,25 @@ impl Initial {
         &self.file
     }
 
+    /// Moves the classifiers' outputs into the order of these classes, if the weights are for them in another; returns whether
+    /// they were.
+    pub fn put_in_order(&mut self, classes: &[String], experiment: &Experiment) -> bool {
+        let (Classes::Listed(known) | Classes::ImageNets(known)) = &self.classes else { return false };
+        if known == classes || known.len() != classes.len() {
+            return false;
+        }
+        let places: HashMap<&String, usize> = known.iter().zip(0..).collect();
+        let Some(order) = classes.iter().map(|class| places.get(class).copied()).collect::<Option<Vec<usize>>>() else {
+            return false;
+        };
+        let outputs = class_parameters(experiment.nodes());
+        let moved =
+            |tensor: &&mut StoredTensor| outputs.contains(&tensor.name) && tensor.shape.first() == Some(&order.len());
+        self.tensors.iter_mut().filter(moved).for_each(|tensor| tensor.reorder(&order));
+        self.classes = Classes::Listed(classes.to_vec());
+        true
+    }
+
     /// Whether the weights are for these classes, in this order.
     pub fn is_for(&self, classes: &[String]) -> bool {
         matches!(&self.classes, Classes::Listed(known) | Classes::ImageNets(known) if known == classes)
@@ -116,9 +135,20 @@ impl Initial {
         if self.partial {
             let taken = own.iter().map(|parameter| &parameter.name).filter(|name| !fitted.missing.contains(name));
             report.note(format!("taken: {}", layers(taken)));
-            if !fitted.unused.is_empty() {
-                report.note(format!("not taken, as nothing here has their name and shape: {}", layers(&fitted.unused)));
+            let (for_others, unknown): (Vec<_>, Vec<_>) = fitted.unused.iter().partition(|name| fresh.contains(*name));
+            for (reason, unused) in [("are for other classes", for_others), ("have another name or shape", unknown)] {
+                if !unused.is_empty() {
+                    report.note(format!("not taken, as they {reason}: {}", layers(unused)));
+                }
             }
+        }
+        let is_frozen =
+            |name: &&String| own.iter().any(|it| it.name == **name && experiment.training.is_frozen(it.layer()));
+        if let Some(random) = fitted.missing.iter().find(is_frozen) {
+            bail!(
+                "training.freeze: {random} would stay at its random initial values, as {} has no weights for it here; leave its layer out of training.freeze, or give weights that have it",
+                file.display()
+            );
         }
         if !fitted.missing.is_empty() {
             let reason = if self.partial { "" } else { " (not in the file, or for other classes)" };

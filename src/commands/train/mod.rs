@@ -69,6 +69,8 @@ pub fn run(args: Train) -> Result<Outcome> {
         run.as_ref().map_or(String::new(), |run| format!(", into {}", run.path().display()))
     ));
     describe(&processes, &experiment, report);
+    let training = &experiment.training;
+    training.schedule.unreached(training.epochs).into_iter().for_each(|note| report.note(note));
     precision::note(&experiment.training, device).into_iter().for_each(|note| report.note(note));
 
     memory::return_freed();
@@ -159,6 +161,13 @@ fn interrupted(run: &RunFolder, report: Report) -> Outcome {
     let out = run.path().display();
     report.note(format!("interrupted; the state is saved in {out}. Run the same command with --resume to continue"));
     Outcome::Interrupted
+}
+
+/// All changes but the recipe of this name.
+fn all_changes_but(args: &Train, name: &str) -> Vec<Change> {
+    let mut all = all_changes(args, &[]);
+    all.retain(|change| *change != Change::Recipe(name.into()));
+    all
 }
 
 /// Recipes first, then `--set`, then the flags of single fields. `tuning` takes the place of the recipe `fine-tune` among

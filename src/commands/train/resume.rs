@@ -7,7 +7,8 @@ use serde::Serialize;
 use tch::Device;
 
 use super::differences::{self, Difference};
-use crate::data::dataset::Dataset;
+use crate::data::dataset::{Dataset, Fingerprint};
+use crate::data::split::Splits;
 use crate::experiment::{Experiment, Training};
 use crate::model::checkpoint::{self, Note};
 use crate::network::Network;
@@ -51,12 +52,12 @@ impl Saved {
         self,
         run: &RunFolder,
         experiment: &Experiment,
-        train: &Dataset,
+        splits: &Splits,
         device: Device,
         processes: &Processes,
         report: Report,
     ) -> Result<Trained> {
-        let out = run.path().display();
+        let (out, train) = (run.path().display(), &splits.train);
         compare(&self.experiment, experiment, &FIXED, report)
             .with_context(|| format!("{out} cannot be resumed with this command"))?;
         ensure!(
@@ -73,7 +74,10 @@ impl Saved {
         let before = std::mem::replace(&mut trained.state.threads, threads);
         let state = &trained.state;
         // The order of the images depends on their number, and the random choices for each on its position in the list.
-        ensure!(state.dataset == train.fingerprint(), other_images(run, state, train));
+        ensure!(state.dataset == train.fingerprint(), other_images(run, "training", state.dataset, train));
+        if let Some(validation) = state.validation {
+            ensure!(validation == splits.val.fingerprint(), other_images(run, "validation", validation, &splits.val));
+        }
         run.write_experiment(experiment)?;
         Log::at(run.log()).resume(state)?;
         events::cut(run, state.events)?;
@@ -113,13 +117,13 @@ pub fn go_on_with(now: usize, state: &mut State, training: &Training, report: Re
     ));
 }
 
-/// The error about training images that are not those of the run.
-pub fn other_images(run: &RunFolder, state: &State, train: &Dataset) -> Error {
+/// The error about training or validation images that are not those of the run.
+pub fn other_images(run: &RunFolder, part: &str, then: Fingerprint, now: &Dataset) -> Error {
     anyhow!(
-        "the training images are not the ones that {} was trained on ({} images then, {} now, or renamed); restore them, or start a new run",
+        "the {part} images are not the ones that {} had ({} images then, {} now, or renamed); restore them, or start a new run, with --weights from this one if you like",
         run.path().display(),
-        state.dataset.images,
-        train.samples.len()
+        then.images,
+        now.samples.len()
     )
 }
 

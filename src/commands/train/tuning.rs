@@ -1,9 +1,10 @@
 //! Whether a run fine-tunes trained weights for other classes, and the experiment that it then is.
 
 use anyhow::{Result, ensure};
+use serde_json::Value;
 
 use super::initial::Initial;
-use super::{all_changes, differences};
+use super::{all_changes, all_changes_but, differences};
 use crate::cli::Train;
 use crate::experiment::{Experiment, fine_tune};
 use crate::network::classifier::auxiliary_names;
@@ -49,21 +50,22 @@ impl Tuning {
         Ok(is_automatic.then(|| tuning(Some(reason()))))
     }
 
-    /// Whether a saved run does.
-    pub fn of_saved(args: &Train, saved: &Experiment) -> Option<Self> {
-        let was_tuned = args.recipes.is_empty() && saved.recipes.iter().any(|name| name == fine_tune::NAME);
+    /// Whether a saved run does, beyond what the experiment `own` of the command line brings itself.
+    pub fn of_saved(args: &Train, own: &Experiment, saved: &Experiment) -> Option<Self> {
+        let count = |it: &Experiment| it.recipes.iter().filter(|name| *name == fine_tune::NAME).count();
+        let was_tuned = args.recipes.is_empty() && count(saved) > count(own);
         let keeps_auxiliary = !auxiliary_names(saved.nodes()).is_empty();
-        let renews_classifier = !saved.training.rate_scale.is_empty();
+        let renews_classifier = fine_tune::renews_classifier(saved);
         let reason = was_tuned.then(|| "this run did before".to_string());
         (was_tuned || is_named(args)).then_some(Tuning { reason, renews_classifier, keeps_auxiliary })
     }
 
-    /// The experiment `own` of the command line with the recipe beneath the command's own changes, for this many training
+    /// The experiment of the command line with the recipe beneath the command's own changes, for this many training
     /// images; says what it changes.
     ///
     /// # Errors
     /// Returns what is wrong with the changed experiment.
-    pub fn apply(&self, args: &Train, own: &Experiment, images: usize, report: Report) -> Result<Experiment> {
+    pub fn apply(&self, args: &Train, images: usize, report: Report) -> Result<Experiment> {
         let mut drafted = Experiment::load(&args.experiment, &all_changes(args, &[fine_tune::recipe()]))?;
         let heads: Vec<String> = auxiliary_names(drafted.nodes()).into_iter().map(str::to_string).collect();
         let leaves_out = !self.keeps_auxiliary && !heads.is_empty();
@@ -75,14 +77,23 @@ impl Tuning {
         if leaves_out {
             tuned.leave_out_auxiliary()?;
         }
-        let changed = differences::between(own, &tuned)?;
+        let untuned = Experiment::load(&args.experiment, &all_changes_but(args, fine_tune::NAME))?;
+        let changed = differences::between(&untuned, &tuned)?;
         let fields = changed.iter().filter_map(|it| Some((it.path.strip_prefix("training.")?, &it.now)));
-        let fields = fields.filter(|(_, now)| !now.is_null());
-        let mut changed: Vec<String> = fields.map(|(field, now)| format!("{field} {now}")).collect();
+        let mut changed: Vec<String> = fields.filter_map(|(field, now)| in_words(field, now)).collect();
         changed.extend(leaves_out.then(|| format!("without the auxiliary classifiers {}", heads.join(", "))));
         let reason = self.reason.as_ref().map_or(String::new(), |reason| format!(", as {reason}"));
         report.note(format!("fine-tuning{reason}: recipe {} ({})", fine_tune::NAME, changed.join(", ")));
         Ok(tuned)
+    }
+}
+
+/// A changed field of the training; nothing if it only lies below another that is named.
+fn in_words(field: &str, now: &Value) -> Option<String> {
+    match now {
+        Value::Null if field.contains('.') => None,
+        Value::Null => Some(format!("no {field}")),
+        now => Some(format!("{field} {now}")),
     }
 }
 
