@@ -301,6 +301,11 @@ fn numbers_far_out_of_range_are_refused_before_any_work() {
     refuse("network.start.weights={\"normal\":-0.1}", "network.start.weights: normal");
     refuse("network.layers[2].residual_stage.blocks=1000000000000000000", "network.layers[2].residual_stage: blocks");
     refuse(r#"training.optimizer={"sgd":{"momentum":0,"nesterov":true}}"#, "nesterov: true needs a momentum above 0");
+    refuse("training.clip=norm", r#"training.clip.norm: expected a value, as in { "norm": VALUE }"#);
+    refuse(
+        r#"training.augment=["auto_augment"]"#,
+        r#"training.augment[0]: expected a value, as in { "auto_augment": VALUE }"#,
+    );
     refuse("network.layers[1].local_response_norm.k=0", "network.layers[1].local_response_norm: k");
     refuse("network.layers[6].auxiliary.weight=-1", "network.layers[6].auxiliary: weight");
 }

@@ -214,7 +214,9 @@ fn weights_that_name_no_classes_keep_their_classifier_if_a_list_names_those_of_t
         let fixed = ["train", &config("tiny"), "--data", "shapes", "--weights", "plain.safetensors", "--out", out];
         place.run(&[&fixed[..], &["--epochs", "1"], more].concat())
     };
-    train("fresh", &[]).succeeds().says(&["which names none (--classes FILE names them)", "newly initialised"]);
+    train("fresh", &[])
+        .succeeds()
+        .says(&["which names none (if they are, --classes FILE keeps its classifier)", "newly initialised"]);
     let kept = train("kept", &["--classes", "names.txt"]).succeeds();
     kept.says(&["plain.safetensors is for these classes: its classifier is kept"]);
     train("wrong", &["--classes", "few.txt"])
@@ -304,6 +306,12 @@ fn renamed_tensors_are_found_and_the_error_shows_which_renames_would_do() {
         (!name.starts_with("fc.")).then(|| name.to_string())
     });
     train("cut.safetensors", "c", &[]).succeeds().says(&["newly initialised", "fc.weight"]);
+    // Self-supervised training leaves an encoder without any classifier.
+    export(&place, "run/best.safetensors", "encoder.safetensors", |name| {
+        (!name.starts_with("fc.") && !name.starts_with("aux.")).then(|| format!("encoder.{name}"))
+    });
+    train("encoder.safetensors", "d", &[]).fails_saying(&["add --rename encoder.="]);
+    train("encoder.safetensors", "d", &["--rename", "encoder.="]).succeeds();
 }
 
 #[test]

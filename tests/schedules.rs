@@ -56,6 +56,37 @@ fn a_schedule_is_a_word_or_an_object_and_its_numbers_have_ranges() {
     assert!(!place.path("run").exists());
 }
 
+/// Whether the rate is ever below the first, if the validation error never falls.
+fn falls(schedule: &Schedule, epochs: u64) -> bool {
+    let training = Training { epochs, warmup_epochs: 0.0, schedule: schedule.clone(), ..Training::default() };
+    let mut plateau = Plateau::default();
+    (0..epochs).any(|epoch| {
+        let found = rate(&training, epoch as f64, 1.0, plateau.lowered);
+        if let Schedule::Plateau { patience, .. } = schedule {
+            plateau.observe(50.0, *patience);
+        }
+        found < training.learning_rate
+    })
+}
+
+#[test]
+fn a_run_too_short_for_its_schedule_is_told_so() {
+    let schedules = [
+        r#"{"step":{"every":4,"factor":0.1}}"#,
+        r#"{"milestones":{"at":[6,3],"factor":0.1}}"#,
+        r#"{"plateau":{"patience":2}}"#,
+    ];
+    for text in schedules {
+        let schedule: Schedule = serde_json::from_str(text).expect("a schedule");
+        for epochs in 1..12 {
+            assert_eq!(schedule.unreached(epochs).is_none(), falls(&schedule, epochs), "{text}, {epochs} epochs");
+        }
+    }
+    let place = Workplace::with_shapes(1, 1);
+    let step = ["--epochs", "1", "--set", r#"training.schedule={"step":{"every":30,"factor":0.1}}"#];
+    place.train("run", &step).succeeds().says(&["first falls after 30 epochs", "--set training.schedule=cosine"]);
+}
+
 /// The lines of a kind in a run's log.
 fn log(place: &Workplace, run: &str, kind: &str) -> Vec<Value> {
     let text = String::from_utf8(place.read(&format!("{run}/log.jsonl"))).expect("text");

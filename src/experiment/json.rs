@@ -46,10 +46,18 @@ fn located(path: &str, message: &str) -> anyhow::Error {
         Some((wrong, known)) if message.starts_with("unknown") => nearest(wrong, known.iter().copied()),
         _ => None,
     };
+    if message == "invalid type: unit variant, expected newtype variant" {
+        return anyhow!("{path}: {}", without_value(path.rsplit('.').next().unwrap_or(path)));
+    }
     let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
     let message = plain(message);
     let at = if path == "." { String::new() } else { format!("{path}: ") };
     anyhow!("{at}{message}{hint}")
+}
+
+/// The message about a word that stands alone where it needs a value.
+fn without_value(word: &str) -> String {
+    format!("expected a value, as in {{ \"{word}\": VALUE }}, found the word alone")
 }
 
 /// One of serde's messages in the words of JSON instead of Rust's.
@@ -126,7 +134,11 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for WordOrObject<T> {
     fn visit_str<E: Error>(self, word: &str) -> Result<T, E> {
         let none = std::iter::empty::<(&str, &str)>();
         let variant = std::iter::once((word, MapDeserializer::new(none)));
-        T::deserialize(MapAccessDeserializer::new(MapDeserializer::new(variant)))
+        T::deserialize(MapAccessDeserializer::new(MapDeserializer::new(variant))).map_err(|error: E| {
+            // The variant holds a number or a word, for which an empty object does not do.
+            let lacks_value = error.to_string().starts_with("invalid type: map");
+            if lacks_value { E::custom(without_value(word)) } else { error }
+        })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<T, A::Error> {

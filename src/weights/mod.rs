@@ -1,7 +1,8 @@
 //! Weight files: found in what a command names (`location`), read and written (`safetensors`, `torch`), given the names of
-//! a network's parameters (`naming`, `wrapper`, `rename`), compared with them (`fit`), and fetched if published
+//! a network's parameters (`naming`, `wrapper`, `rename`), compared with them (`compared`, `fit`), and fetched if published
 //! (`published`, `download`).
 
+mod compared;
 mod download;
 pub mod fit;
 pub mod location;

@@ -120,7 +120,7 @@ fn uneven(train: &Dataset, training: &Training) -> Option<String> {
         _ => "to even that out, add --set training.sampler=balanced or --set training.class_weights=balanced",
     };
     (most as f64 >= UNEVEN * least as f64)
-        .then(|| format!("uneven classes, from {least} images (\"{smallest}\") to {most} (\"{largest}\"): {remedy}"))
+        .then(|| format!("uneven classes, \"{smallest}\" of {least} and \"{largest}\" of {most} images: {remedy}"))
 }
 
 /// How many classes a warning names.

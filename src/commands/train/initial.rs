@@ -168,7 +168,10 @@ impl fmt::Display for Initial {
                 f,
                 "ImageNet's, which the thousand outputs of {file} are assumed to be (--classes FILE names others)"
             ),
-            Classes::Unknown => write!(f, "known to be those of {file}, which names none (--classes FILE names them)"),
+            Classes::Unknown => write!(
+                f,
+                "known to be those of {file}, which names none (if they are, --classes FILE keeps its classifier)"
+            ),
         }
     }
 }

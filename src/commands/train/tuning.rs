@@ -1,6 +1,6 @@
 //! Whether a run fine-tunes trained weights for other classes, and the experiment that it then is.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::initial::Initial;
@@ -70,7 +70,9 @@ impl Tuning {
         let heads: Vec<String> = auxiliary_names(drafted.nodes()).into_iter().map(str::to_string).collect();
         let leaves_out = !self.keeps_auxiliary && !heads.is_empty();
         if leaves_out {
-            drafted.leave_out_auxiliary()?;
+            let context =
+                || format!("without the auxiliary classifiers {}, for which no weights came", heads.join(", "));
+            drafted.leave_out_auxiliary().with_context(context)?;
         }
         let recipe = fine_tune::changes(&drafted, images, self.renews_classifier);
         let mut tuned = Experiment::load(&args.experiment, &all_changes(args, &recipe))?;
