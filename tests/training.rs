@@ -131,7 +131,7 @@ fn a_finished_run_can_be_trained_further_and_other_changes_are_named() {
     fs::rename(place.path("shapes/train/star/star-0001.jpg"), place.path("shapes/train/star/another.jpg"))
         .expect("a file");
     let before = place.read("run/log.jsonl");
-    place.train("run", &more).fails_saying(&["training images are not the ones that run was trained on"]);
+    place.train("run", &more).fails_saying(&["training images are not the ones that run had"]);
     assert!(place.read("run/log.jsonl") == before, "what is refused leaves no trace");
     place.train("nowhere", &["--resume"]).fails_saying(&["nowhere", "nothing to resume"]);
 }

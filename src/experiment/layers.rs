@@ -21,8 +21,8 @@ pub fn check(training: &Training, nodes: &[Node]) -> Result<()> {
         find(layer, &trainable).map_err(|reason| anyhow!("training.rate_scale.{layer}: {reason}"))?;
         if trainable.iter().filter(|it| is_within(it.layer(), layer)).all(is_frozen) {
             bail!(
-                "training.rate_scale.{layer}: training.freeze lists {}, so these layers are not trained; leave one of the two out",
-                training.freeze.join(", ")
+                "training.rate_scale.{layer}: training.freeze lists \"{}\", so these layers are not trained; leave one of the two out",
+                training.freeze.join("\", \"")
             );
         }
     }

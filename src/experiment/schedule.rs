@@ -94,7 +94,7 @@ impl Schedule {
         };
         let epochs = if epochs == 1 { "one epoch".to_string() } else { format!("{epochs} epochs") };
         Some(format!(
-            "training.schedule: the learning rate first falls {falls}, so it stays the same in a run of {epochs}; for one that falls, add --set training.schedule=cosine"
+            "training.schedule: the learning rate first falls {falls}, so it stays the same in a run of {epochs}"
         ))
     }
 }

@@ -77,7 +77,7 @@ impl Progress {
     /// What to do about a network that has learned nothing yet.
     pub fn guessing(&self, training: &Training) -> String {
         format!(
-            "the validation errors are those of guessing: the network has learned nothing yet. If that lasts, another run with another training.learning_rate (now {}), which --find-rate looks for, may do better",
+            "the validation errors are those of guessing: the network has learned nothing yet. If that lasts, another run with another training.learning_rate (now {}) may do better",
             significant(training.learning_rate)
         )
     }

@@ -109,7 +109,7 @@ pub fn fit_partly(
     let fitting: HashSet<String> = parameters.iter().filter(fits).map(|parameter| parameter.name.clone()).collect();
     ensure!(
         !fitting.is_empty(),
-        "{}: none of its {} tensors can be taken: expected the name and the shape of one of this network's{}, found {} and others; if they only have other names, add --rename OLD=NEW",
+        "{}: none of its {} tensors can be taken: expected the name and the shape of one of this network's{}, found {} and others; if they only have other names, rename them",
         file.display(),
         stored.len(),
         if fresh.is_empty() { "" } else { ", but for the classifier" },

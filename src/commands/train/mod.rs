@@ -70,7 +70,9 @@ pub fn run(args: Train) -> Result<Outcome> {
     ));
     describe(&processes, &experiment, report);
     let training = &experiment.training;
-    training.schedule.unreached(training.epochs).into_iter().for_each(|note| report.note(note));
+    if let Some(note) = training.schedule.unreached(training.epochs) {
+        report.note(format!("{note}; for one that falls, add --set training.schedule=cosine"));
+    }
     precision::note(&experiment.training, device).into_iter().for_each(|note| report.note(note));
 
     memory::return_freed();
