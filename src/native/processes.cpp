@@ -71,9 +71,9 @@ struct Bucket {
     bytes += static_cast<int64_t>(tensor.nbytes());
   }
 
-  // The memory of one large tensor, whose order of dimensions is the same in all processes.
+  // Whether it is the memory of one tensor, whose order of dimensions is the same in all processes.
   bool is_in_place() const {
-    return tensors.size() == 1 && bytes >= OWN_BYTES && tensors[0].is_non_overlapping_and_dense();
+    return tensors.size() == 1 && tensors[0].is_non_overlapping_and_dense();
   }
 
   void start(Group* group) {
@@ -167,10 +167,10 @@ char* topfive_group_sum(Group* group, at::Tensor** tensors, int64_t count) {
         Bucket own;
         own.add(*tensors[index]);
         start(std::move(own));
-        continue;
+      } else {
+        if (small.bytes + size > BUCKET_BYTES) start(std::exchange(small, {}));
+        small.add(*tensors[index]);
       }
-      if (small.bytes + size > BUCKET_BYTES) start(std::exchange(small, {}));
-      small.add(*tensors[index]);
     }
     if (!small.tensors.empty()) start(std::move(small));
     for (auto& bucket : under_way) bucket.finish();

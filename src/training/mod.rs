@@ -257,11 +257,12 @@ impl Trainer<'_> {
 
     fn end(&self, trained: &Trained) -> Result<Ended> {
         let (state, training) = (&trained.state, &self.experiment.training);
-        if state.epoch < training.epochs && self.stops_early(state) {
+        if state.epoch < training.epochs {
             let epochs = if state.stale == 1 { "epoch" } else { "epochs" };
-            self.report.note(format!("ended early: no lower top-1 error for {} {epochs}", state.stale));
-        } else if state.epoch < training.epochs {
-            self.report.note(state.ended_by(training));
+            self.report.note(match self.stops_early(state) {
+                true => format!("ended early: no lower top-1 error for {} {epochs}", state.stale),
+                false => state.ended_by(training),
+            });
         }
         if trained.average.as_ref().is_some_and(|average| average.network().is_none()) {
             self.report

@@ -37,7 +37,7 @@ impl StoredTensor {
     /// Panics if a place is not below the first side.
     pub fn reorder(&mut self, order: &[usize]) {
         let row = self.data.len() / self.shape[0].max(1);
-        self.data = order.iter().flat_map(|&place| &self.data[place * row..][..row]).copied().collect();
+        self.data = order.iter().map(|&place| &self.data[place * row..][..row]).collect::<Vec<_>>().concat();
     }
 
     /// The values as 32-bit floats on `device`.
